@@ -1,0 +1,47 @@
+# Set-up and the everyday commands. `make help` lists them.
+SHELL := /bin/bash
+STACK ?= embedded
+ANTENNA := .venv/bin/antenna --stack $(STACK)
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo status preview down doctor test check lock format
+
+help: ## What there is to do
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  STACK=name picks the site: Pulumi.<name>.yaml (default: embedded)"
+
+setup: .venv/complete ## Install the locked Python packages into .venv
+
+# Without the hashes' files changing there is nothing to do; a run that was cut leaves no `complete`.
+.venv/complete: requirements.lock pyproject.toml .ci/bootstrap
+	@.ci/bootstrap
+
+up: setup ## Raise the site: machines, Kubernetes, partners' queues
+	@$(ANTENNA) up --yes
+
+demo: setup ## Send a burst of GPU jobs from five partners and watch them
+	@$(ANTENNA) demo
+
+status: setup ## Machines, nodes and queues on one screen
+	@$(ANTENNA) status
+
+preview: setup ## What `make up` would change; touches nothing
+	@$(ANTENNA) preview
+
+down: setup ## Take the site down; leaves nothing behind
+	@$(ANTENNA) down --yes
+
+doctor: setup ## Check the host and the site; each finding with its fix
+	@$(ANTENNA) doctor
+
+test: setup ## All tests, on a site of their own
+	@.venv/bin/pytest
+
+check: setup ## Formatting, types, import rules, Ansible rules, generated files
+	@.ci/check
+
+format: setup ## Format the Python code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+lock: setup ## Pin the newest allowed Python packages, with hashes
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--extra dev --upgrade -o requirements.lock pyproject.toml
