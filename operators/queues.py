@@ -1,0 +1,191 @@
+"""The queue objects of the Antenna and of each partner (Kueue, ``kueue.x-k8s.io/v1beta2``).
+
+Pure: plain data in, Kubernetes objects (plain dicts) out.
+
+Names, everywhere the same: the ClusterQueue bears the partner's name; its namespace is
+``tenant-<name>``; the LocalQueue in it is ``default``, which Kueue gives to Jobs that name no queue,
+so that no Job of a partner runs beside its quota.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from operators.tenancy import Object, Quota, Tenant, labels, namespace_name, namespace_objects
+
+API_VERSION: Final = "kueue.x-k8s.io/v1beta2"
+LOCAL_QUEUE: Final = "default"
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+GPU: Final = "nvidia.com/gpu"
+RESOURCES: Final = ("cpu", "memory", GPU)
+
+_BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
+_DECIMAL: Final = {"m": "0.001", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"}
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """One sort of hardware: a Kueue ResourceFlavor."""
+
+    name: str
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of its nodes; pods admitted on it are sent there. At most 8."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Queues that lend each other what they leave idle."""
+
+    name: str
+    flavors: tuple[Flavor, ...]
+    """In the order in which Kueue tries them."""
+    pool: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
+    """flavor -> resource -> amount that is no partner's own and that all may borrow."""
+
+
+def quantity(amount: int | str) -> Decimal:
+    """The number that a Kubernetes quantity stands for. Raises ValueError on what is none.
+
+    Grammar: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    text = str(amount)
+    number, factor = text, Decimal(1)
+    if text[-2:] in _BINARY:
+        number, factor = text[:-2], Decimal(_BINARY[text[-2:]])
+    elif text[-1:] in _DECIMAL:
+        number, factor = text[:-1], Decimal(_DECIMAL[text[-1:]])
+    try:
+        value = Decimal(number)
+    except ArithmeticError:
+        raise ValueError(f"{amount!r} is not a Kubernetes quantity") from None
+    if not value.is_finite():
+        raise ValueError(f"{amount!r} is not a Kubernetes quantity")
+    return value * factor
+
+
+def undivided(
+    capacity: Mapping[str, Mapping[str, int | str]], tenants: Iterable[Tenant]
+) -> dict[str, dict[str, str]]:
+    """What is left of ``capacity`` (flavor -> resource -> amount) after the partners' nominal quotas.
+
+    Raises ValueError where the quotas promise more than there is, or promise of a flavor or resource
+    that the capacity does not name.
+    """
+    rest = {flavor: {name: quantity(v) for name, v in has.items()} for flavor, has in capacity.items()}
+    for tenant in tenants:
+        for flavor, quotas in tenant.quotas.items():
+            for resource, quota in quotas.items():
+                if resource not in rest.get(flavor, {}):
+                    raise ValueError(f"tenant {tenant.name}: there is no {resource} of flavor {flavor}")
+                rest[flavor][resource] -= quantity(quota.nominal)
+    for flavor, left in rest.items():
+        for resource, amount in left.items():
+            if amount < 0:
+                has = capacity[flavor][resource]
+                raise ValueError(f"quotas of {resource} of flavor {flavor} exceed the {has} there are")
+    return {flavor: {name: _text(left) for name, left in has.items()} for flavor, has in rest.items()}
+
+
+def cohort_objects(cohort: Cohort) -> list[Object]:
+    """The ResourceFlavors, and the Cohort that holds the undivided rest."""
+    flavors: list[Object] = [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "ResourceFlavor",
+            "metadata": {"name": flavor.name},
+            "spec": {"nodeLabels": dict(flavor.node_labels)} if flavor.node_labels else {},
+        }
+        for flavor in cohort.flavors
+    ]
+    pool = {
+        flavor: {resource: Quota(amount) for resource, amount in amounts.items()}
+        for flavor, amounts in cohort.pool.items()
+    }
+    return [
+        *flavors,
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Cohort",
+            "metadata": {"name": cohort.name},
+            "spec": {"resourceGroups": [_resource_group(cohort, pool)]},
+        },
+    ]
+
+
+def tenant_objects(tenant: Tenant, cohort: Cohort) -> list[Object]:
+    """All that a partner gets, in an order in which it can be applied."""
+    return [*namespace_objects(tenant), cluster_queue(tenant, cohort), local_queue(tenant)]
+
+
+def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
+    """The partner's quota. A partner without any still has a queue, and lives on what is idle.
+
+    A partner takes its own back from whoever borrowed it, whatever their priority; inside its queue
+    only lower priority gives way.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ClusterQueue",
+        "metadata": {"name": tenant.name, "labels": labels(tenant)},
+        "spec": {
+            "cohortName": cohort.name,
+            "namespaceSelector": {
+                "matchLabels": {"kubernetes.io/metadata.name": namespace_name(tenant.name)},
+            },
+            "queueingStrategy": "BestEffortFIFO",
+            "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
+            "fairSharing": {"weight": str(tenant.weight)},
+            "resourceGroups": [_resource_group(cohort, tenant.quotas)],
+        },
+    }
+
+
+def local_queue(tenant: Tenant) -> Object:
+    """The door from the partner's namespace to its ClusterQueue."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "LocalQueue",
+        "metadata": {
+            "name": LOCAL_QUEUE,
+            "namespace": namespace_name(tenant.name),
+            "labels": labels(tenant),
+        },
+        "spec": {"clusterQueue": tenant.name},
+    }
+
+
+def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -> Object:
+    """One group: a pod gets its CPU, memory and GPUs from one flavor. Every flavor names every resource."""
+    return {
+        "coveredResources": list(RESOURCES),
+        "flavors": [
+            {
+                "name": flavor.name,
+                "resources": [
+                    _resource(name, quotas.get(flavor.name, {}).get(name, Quota())) for name in RESOURCES
+                ],
+            }
+            for flavor in cohort.flavors
+        ],
+    }
+
+
+def _resource(name: str, quota: Quota) -> Object:
+    resource = {"name": name, "nominalQuota": str(quota.nominal)}
+    if quota.borrowing_limit is not None:
+        resource["borrowingLimit"] = str(quota.borrowing_limit)
+    return resource
+
+
+def _text(amount: Decimal) -> str:
+    """A quantity in the form in which the API server would print it: the largest exact binary suffix."""
+    if amount == amount.to_integral_value():
+        whole = int(amount)
+        for suffix, factor in reversed(_BINARY.items()):
+            if whole and whole % factor == 0:
+                return f"{whole // factor}{suffix}"
+        return str(whole)
+    return f"{int(amount * 1000)}m"

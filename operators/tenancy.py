@@ -1,0 +1,163 @@
+"""What a partner is given in the cluster: a namespace of its own, what may be in it, who may use it.
+
+Pure: plain data in, Kubernetes objects (plain dicts) out. The partner's queues are in ``queues``.
+
+There is no NetworkPolicy among these objects. The embedded platform's CNI (the bridge plugin) does
+not enforce any, and a policy that nothing enforces would only look like isolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Object = dict[str, Any]
+"""A Kubernetes object as the API server takes it."""
+
+TENANT_LABEL: Final = "antenna.be/tenant"
+ECOSYSTEM_LABEL: Final = "antenna.be/ecosystem"
+TITLE_ANNOTATION: Final = "antenna.be/title"
+# An annotation: several sectors do not fit into the 63 characters of a label.
+SECTORS_ANNOTATION: Final = "antenna.be/sectors"
+
+# A bound on what one partner can put into etcd and on the nodes; GPUs are Kueue's matter.
+OBJECT_COUNTS: Final[Mapping[str, str]] = {
+    "pods": "200",
+    "count/jobs.batch": "500",
+    "count/configmaps": "200",
+    "count/secrets": "100",
+    "persistentvolumeclaims": "50",
+    "services": "20",
+    "services.nodeports": "0",
+    "services.loadbalancers": "0",
+}
+
+# What a container that asks for nothing is counted as. There is no default limit: it would refuse
+# every container whose request is larger than that limit.
+DEFAULT_REQUEST: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
+
+_READ: Final = ["get", "list", "watch"]
+_WRITE: Final = [*_READ, "create", "update", "patch", "delete", "deletecollection"]
+
+# Jobs are made and deleted, never updated: their spec is Kueue's to change once they are queued.
+# Pods come from Jobs alone, so that nothing runs beside the queue.
+SUBMITTER_RULES: Final[tuple[Object, ...]] = (
+    {
+        "apiGroups": ["batch"],
+        "resources": ["jobs"],
+        "verbs": [*_READ, "create", "delete", "deletecollection"],
+    },
+    {"apiGroups": [""], "resources": ["pods", "events", "resourcequotas", "limitranges"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    {
+        "apiGroups": [""],
+        "resources": ["configmaps", "secrets", "persistentvolumeclaims"],
+        "verbs": _WRITE,
+    },
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["localqueues", "workloads"], "verbs": _READ},
+    {
+        "apiGroups": ["visibility.kueue.x-k8s.io"],
+        "resources": ["localqueues/pendingworkloads"],
+        "verbs": ["get"],
+    },
+)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How much of one resource of one flavor. Amounts are Kubernetes quantities: ``4``, ``"64Gi"``."""
+
+    nominal: int | str = 0
+    """Always the partner's: reclaimed from borrowers when the partner wants it."""
+    borrowing_limit: int | str | None = None
+    """The most it may take beyond ``nominal`` while others leave it idle; None: all that is idle."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A partner as the cluster knows it."""
+
+    name: str
+    """A DNS label of at most 56 characters: it names the ClusterQueue and, prefixed, the namespace."""
+    title: str
+    ecosystem: str
+    sectors: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Groups of the identity provider whose members submit work for this partner."""
+    quotas: Mapping[str, Mapping[str, Quota]] = field(default_factory=dict)
+    """flavor -> resource -> quota. What is not named is a nominal quota of 0."""
+    weight: int | str = 1
+    """Share of what is idle, relative to the other partners, when several want to borrow it."""
+
+    def __post_init__(self) -> None:
+        """Refuse Kubernetes' own groups: ``system:authenticated`` would let every partner in."""
+        if reserved := [group for group in self.groups if group.startswith("system:")]:
+            raise ValueError(f"tenant {self.name}: group {reserved[0]!r} is Kubernetes' own")
+
+
+def namespace_name(tenant: str) -> str:
+    """The namespace of a partner. Prefixed, so that no partner's name is a system namespace's."""
+    return f"tenant-{tenant}"
+
+
+def labels(tenant: Tenant) -> dict[str, str]:
+    """What every object of a partner is found by."""
+    return {TENANT_LABEL: tenant.name, ECOSYSTEM_LABEL: tenant.ecosystem}
+
+
+def namespace_objects(tenant: Tenant) -> list[Object]:
+    """Namespace, ResourceQuota, LimitRange, Role and RoleBinding of a partner."""
+    namespace = namespace_name(tenant.name)
+    inside = {"namespace": namespace, "labels": labels(tenant)}
+    objects: list[Object] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": namespace,
+                "labels": {
+                    **labels(tenant),
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                    "pod-security.kubernetes.io/audit": "restricted",
+                    "pod-security.kubernetes.io/warn": "restricted",
+                },
+                "annotations": {
+                    TITLE_ANNOTATION: tenant.title,
+                    SECTORS_ANNOTATION: ",".join(tenant.sectors),
+                },
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "object-counts", **inside},
+            "spec": {"hard": dict(OBJECT_COUNTS)},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "LimitRange",
+            "metadata": {"name": "default-requests", **inside},
+            "spec": {"limits": [{"type": "Container", "defaultRequest": dict(DEFAULT_REQUEST)}]},
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "submitter", **inside},
+            "rules": [dict(rule) for rule in SUBMITTER_RULES],
+        },
+    ]
+    if tenant.groups:
+        objects.append(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "submitters", **inside},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "submitter"},
+                "subjects": [
+                    {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
+                    for group in tenant.groups
+                ],
+            }
+        )
+    return objects
