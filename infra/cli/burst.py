@@ -1,0 +1,269 @@
+"""The demo's burst of jobs and its bookkeeping. Pure: plain objects in, plain data out.
+
+GPUs are counted from what Kueue reserved for Workloads, not from what Jobs ask: the reservation is
+what is promised to a partner and taken from all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from infra.cli.kube import Object, condition, gpu_quotas, gpus, instant, is_true, nominal, reservation
+from operators.queues import GPU, QUEUE_LABEL
+from operators.tenancy import TENANT_LABEL
+
+RUN_LABEL = "antenna.be/demo"
+IMAGE = "antenna.be/sample-work:1"
+
+# Mixed sizes, mostly small, as fine-tuning and tests are. Repeated over the jobs.
+_SIZES = (1, 2, 1, 4, 1, 2, 1, 3)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A partner's way in. ``most`` is what one of its jobs could ever get, borrowing included."""
+
+    partner: str
+    namespace: str
+    local_queue: str
+    cluster_queue: str
+    nominal: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """One job of the burst."""
+
+    name: str
+    queue: Queue
+    gpus: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A partner's line of the live table: jobs by state, GPUs held now, of which borrowed."""
+
+    partner: str
+    queued: int
+    running: int
+    done: int
+    failed: int
+    gpus: int
+    borrowed: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the burst showed. Seconds are from a job's creation to its quota; `--json` prints this."""
+
+    jobs: int
+    succeeded: int
+    failed: int
+    partners: int
+    gpus_total: int
+    gpus_asked: int
+    gpus_peak: int
+    borrowed_peak: int
+    wait_seconds_mean: float
+    wait_seconds_max: float
+    seconds: float
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the demo did not show what it must; empty when it did."""
+        found = []
+        if self.failed:
+            found.append(f"{self.failed} of {self.jobs} jobs failed")
+        if unfinished := self.jobs - self.succeeded - self.failed:
+            found.append(f"{unfinished} of {self.jobs} jobs did not finish in time")
+        if self.gpus_peak > self.gpus_total:
+            found.append(f"{self.gpus_peak} GPUs were admitted at once, the site has {self.gpus_total}")
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """The stable keys of `antenna demo --json`."""
+        return {**asdict(self), "problems": self.problems}
+
+
+def queues(
+    cluster_queues: Iterable[Object], local_queues: Iterable[Object], cohorts: Iterable[Object]
+) -> list[Queue]:
+    """The partners' queues that can hold GPU jobs, by partner."""
+    by_name = {q["metadata"]["name"]: q for q in cluster_queues}
+    total = {c["metadata"]["name"]: nominal(c) for c in cohorts}
+    for found in by_name.values():
+        total[_cohort(found)] = total.get(_cohort(found), 0) + nominal(found)
+    rows = []
+    for local in local_queues:
+        meta, name = local["metadata"], local["spec"]["clusterQueue"]
+        if name not in by_name:
+            continue
+        own, cohort = nominal(by_name[name]), _cohort(by_name[name])
+        limits = [entry.get("borrowingLimit") for entry in gpu_quotas(by_name[name])]
+        most = total[cohort] if cohort else own
+        if limits and None not in limits:
+            most = min(most, own + sum(map(gpus, limits)))
+        if most > 0:
+            partner = (meta.get("labels") or {}).get(TENANT_LABEL, meta["namespace"])
+            rows.append(Queue(partner, meta["namespace"], meta["name"], name, own, most))
+    return sorted(rows, key=lambda q: (q.partner, q.local_queue))
+
+
+def plan(found: Sequence[Queue], run: str, *, largest: int, jobs: int = 24, partners: int = 5) -> list[Work]:
+    """Which jobs to submit: half the partners with the most quota, half with the least, so that the
+    latter borrow. ``largest`` is the GPUs of the largest node: a job's pod runs on one node.
+    """
+    ranked = sorted(found, key=lambda q: (-q.nominal, q.partner))
+    rich = (partners + 1) // 2
+    chosen = ranked[:rich] + ranked[rich:][-(partners - rich) :] if partners > rich else ranked[:rich]
+    works = []
+    for i in range(jobs if chosen else 0):
+        queue = chosen[i % len(chosen)]
+        gpus = max(1, min(_SIZES[i % len(_SIZES)], largest, queue.most))
+        works.append(Work(f"demo-{run}-{i:02d}", queue, gpus, 5 + (i * 7) % 8))
+    return works
+
+
+def job(work: Work, run: str) -> dict[str, Any]:
+    """The Job: an ordinary one with a queue label, allowed under Pod Security `restricted`."""
+    labels = {QUEUE_LABEL: work.queue.local_queue, RUN_LABEL: run}
+    resources = {"cpu": "10m", "memory": "16Mi"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": work.name, "namespace": work.queue.namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "suspend": True,
+            "template": {
+                "metadata": {"labels": {RUN_LABEL: run}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": False,
+                    "terminationGracePeriodSeconds": 1,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "work",
+                            "image": IMAGE,
+                            "imagePullPolicy": "IfNotPresent",
+                            "command": ["/bin/busybox", "sleep", str(work.seconds)],
+                            "resources": {
+                                "requests": {**resources, GPU: str(work.gpus)},
+                                "limits": {**resources, GPU: str(work.gpus)},
+                            },
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def reserved(workload: Object) -> int:
+    """GPUs that the Workload holds now: quota reserved and not finished."""
+    if is_true(workload, "Finished") or not is_true(workload, "QuotaReserved"):
+        return 0
+    return held(workload)
+
+
+def held(workload: Object) -> int:
+    """GPUs of the Workload's admission, whether it still holds them or not."""
+    admission = workload.get("status", {}).get("admission") or {}
+    return sum(
+        gpus((podset.get("resourceUsage") or {}).get(GPU))
+        for podset in admission.get("podSetAssignments", [])
+    )
+
+
+def peak(workloads: Iterable[Object]) -> int:
+    """Most GPUs reserved at one moment, from the Workloads' own timestamps.
+
+    These have whole seconds: within one second a release counts before a reservation, which is the
+    order in which Kueue can do them.
+    """
+    steps: list[tuple[datetime, int]] = []
+    for workload in workloads:
+        begin = instant(condition(workload, "QuotaReserved").get("lastTransitionTime"))
+        if begin is None or not is_true(workload, "QuotaReserved") or not held(workload):
+            continue
+        steps.append((begin, held(workload)))
+        finished = condition(workload, "Finished")
+        end = instant(finished.get("lastTransitionTime"))
+        if end is not None and is_true(workload, "Finished"):
+            # A job that began and ended within one second held its GPUs all the same.
+            steps.append((max(begin, end), -held(workload)))
+    now = most = 0
+    for _, change in sorted(steps):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def waits(workloads: Iterable[Object]) -> list[float]:
+    """Seconds from creation to quota, of those that got it."""
+    found = []
+    for workload in workloads:
+        made = instant(workload["metadata"].get("creationTimestamp"))
+        when = instant(condition(workload, "QuotaReserved").get("lastTransitionTime"))
+        if made is not None and when is not None and is_true(workload, "QuotaReserved"):
+            found.append((when - made).total_seconds())
+    return found
+
+
+def table(
+    works: Sequence[Work],
+    jobs: Iterable[Object],
+    workloads: Iterable[Object],
+    cluster_queues: Iterable[Object],
+) -> list[Row]:
+    """A row a partner, by name; what is borrowed is as Kueue says."""
+    borrowed = {q["metadata"]["name"]: reservation(q)[1] for q in cluster_queues}
+    state = {(j["metadata"]["namespace"], j["metadata"]["name"]): outcome(j) for j in jobs}
+    holds: dict[str, int] = {}
+    for workload in workloads:
+        namespace = workload["metadata"]["namespace"]
+        holds[namespace] = holds.get(namespace, 0) + reserved(workload)
+    rows = []
+    for queue in sorted({w.queue for w in works}, key=lambda q: q.partner):
+        states = [state.get((queue.namespace, w.name), "queued") for w in works if w.queue == queue]
+        rows.append(
+            Row(
+                partner=queue.partner,
+                queued=states.count("queued"),
+                running=states.count("running"),
+                done=states.count("done"),
+                failed=states.count("failed"),
+                gpus=holds.get(queue.namespace, 0),
+                borrowed=borrowed.get(queue.cluster_queue, 0),
+            )
+        )
+    return rows
+
+
+def outcome(job: Object) -> str:
+    """queued, running, done or failed."""
+    if is_true(job, "Complete"):
+        return "done"
+    if is_true(job, "Failed"):
+        return "failed"
+    return "queued" if job.get("spec", {}).get("suspend") else "running"
+
+
+def _cohort(queue: Object) -> str:
+    return str(queue["spec"].get("cohortName") or "")

@@ -1,0 +1,165 @@
+"""What `antenna status` shows. Pure: Kubernetes objects and the engine's resources in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from infra.cli.kube import Object, condition, gpus, instant, is_true, nominal, reservation
+from operators.queues import GPU
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of the site. ``running`` is whether it answers, not whether it was declared."""
+
+    name: str
+    driver: str
+    address: str
+    running: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the cluster and its GPUs."""
+
+    name: str
+    ready: bool
+    reason: str
+    gpus: int
+    gpus_used: int
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A partner's ClusterQueue. GPUs; ``oldest_wait`` in seconds, None when nothing waits."""
+
+    name: str
+    active: bool
+    reason: str
+    quota: int
+    used: int
+    borrowed: int
+    pending: int
+    admitted: int
+    oldest_wait: float | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One screen. ``problem`` says why nodes and queues are not known; empty when they are."""
+
+    stack: str
+    machines: list[Machine]
+    nodes: list[Node]
+    queues: list[Queue]
+    problem: str
+
+    @property
+    def healthy(self) -> bool:
+        """All machines run, all nodes are Ready, all queues are active."""
+        parts = [m.running for m in self.machines] + [n.ready for n in self.nodes]
+        return not self.problem and all(parts + [q.active for q in self.queues])
+
+    def document(self) -> dict[str, Any]:
+        """The stable keys of `antenna status --json`."""
+        return {
+            "stack": self.stack,
+            "healthy": self.healthy,
+            "problem": self.problem,
+            "gpus": {
+                "total": sum(n.gpus for n in self.nodes),
+                "used": sum(n.gpus_used for n in self.nodes),
+            },
+            "machines": [asdict(m) for m in self.machines],
+            "nodes": [asdict(n) for n in self.nodes],
+            "queues": [asdict(q) for q in self.queues],
+        }
+
+
+def nodes(found: Iterable[Object], pods: Iterable[Object]) -> list[Node]:
+    """Nodes by name; a GPU is used while a pod that has not ended holds it."""
+    used: dict[str, int] = {}
+    for pod in pods:
+        if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+            name = pod["spec"].get("nodeName", "")
+            used[name] = used.get(name, 0) + pod_gpus(pod)
+    rows = []
+    for node in found:
+        name = node["metadata"]["name"]
+        ready = condition(node, "Ready")
+        is_ready = is_true(node, "Ready")
+        reason = "" if is_ready else str(ready.get("message") or ready.get("reason") or "no Ready condition")
+        if is_ready and node.get("spec", {}).get("unschedulable"):
+            reason = "drained"
+        count = gpus((node.get("status", {}).get("allocatable") or {}).get(GPU))
+        rows.append(Node(name, is_ready, reason, count, used.get(name, 0)))
+    return sorted(rows, key=lambda n: n.name)
+
+
+def pod_gpus(pod: Object) -> int:
+    """GPUs of a pod's containers (an extended resource's request equals its limit)."""
+    return sum(
+        gpus((c.get("resources", {}).get("limits") or {}).get(GPU)) for c in pod["spec"].get("containers", [])
+    )
+
+
+def queues(
+    cluster_queues: Iterable[Object],
+    local_queues: Iterable[Object],
+    workloads: Iterable[Object],
+    now: datetime,
+) -> list[Queue]:
+    """ClusterQueues by name, with what waits in them."""
+    owner = {
+        (q["metadata"]["namespace"], q["metadata"]["name"]): q["spec"]["clusterQueue"] for q in local_queues
+    }
+    oldest: dict[str, datetime] = {}
+    for workload in workloads:
+        name = owner.get((workload["metadata"]["namespace"], workload["spec"].get("queueName", "")))
+        since = waiting_since(workload)
+        if name and since and since < oldest.get(name, now):
+            oldest[name] = since
+    rows = []
+    for found in cluster_queues:
+        name = found["metadata"]["name"]
+        status = found.get("status", {})
+        active = condition(found, "Active")
+        is_active = is_true(found, "Active")
+        used, borrowed = reservation(found)
+        rows.append(
+            Queue(
+                name=name,
+                active=is_active,
+                reason="" if is_active else str(active.get("message") or "Kueue has not seen it yet"),
+                quota=nominal(found),
+                used=used,
+                borrowed=borrowed,
+                pending=int(status.get("pendingWorkloads") or 0),
+                admitted=int(status.get("admittedWorkloads") or 0),
+                oldest_wait=(now - oldest[name]).total_seconds() if name in oldest else None,
+            )
+        )
+    return sorted(rows, key=lambda q: q.name)
+
+
+def waiting_since(workload: Object) -> datetime | None:
+    """When the Workload began to wait, None when it does not wait."""
+    if is_true(workload, "QuotaReserved") or is_true(workload, "Finished"):
+        return None
+    if workload["spec"].get("active") is False:
+        return None
+    return instant(workload["metadata"].get("creationTimestamp"))
+
+
+def age(seconds: float | None) -> str:
+    """A wait for people: 45s, 3m, 2h, 4d; empty for None."""
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds)}s"
