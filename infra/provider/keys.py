@@ -5,10 +5,11 @@ Private keys stay on this host with the stack; none enters Pulumi's state.
 
 from __future__ import annotations
 
-import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra import paths
+from infra.provider.base import remove_tree
 from infra.provider.command import run
 from infra.provider.host import exclusive
 
@@ -38,12 +39,17 @@ def remember(stack: str, address: str, port: int, host_key: str) -> None:
 
 
 def forget(stack: str, address: str, port: int) -> None:
-    """Strike the machine off the list; the last one takes the list, and the operator's key, with it."""
+    """Strike the machine off the list."""
     if not paths.known_hosts(stack).exists():
         return
     with _exclusive(stack):
         left = with_host(_read(stack), address, port, None)
         _write(paths.known_hosts(stack), left)
+
+
+def remove(stack: str) -> None:
+    """Remove the operator's key and the list: the stack has no machine any more."""
+    remove_tree(paths.ssh_key(stack).parent)
 
 
 def with_host(known: str, address: str, port: int, host_key: str | None) -> str:
@@ -63,8 +69,8 @@ def _read(stack: str) -> str:
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
-def _exclusive(stack: str):  # type: ignore[no-untyped-def]
+def _exclusive(stack: str) -> AbstractContextManager[None]:
     return exclusive(paths.ssh_key(stack).parent / ".lock")
