@@ -9,6 +9,7 @@ so that no Job of a partner runs beside its quota.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,7 +24,13 @@ GPU: Final = "nvidia.com/gpu"
 RESOURCES: Final = ("cpu", "memory", GPU)
 
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
-_DECIMAL: Final = {"m": "0.001", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"}
+_SUFFIXES: Final[Mapping[str, int | str]] = {
+    **{"": 1, "m": "1e-3", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"},
+    **_BINARY,
+}
+_QUANTITY: Final = re.compile(
+    r"(?P<number>[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?)(?P<suffix>[KMGTPE]i|[mkMGTPE]?)"
+)
 
 
 @dataclass(frozen=True)
@@ -51,19 +58,10 @@ def quantity(amount: int | str) -> Decimal:
 
     Grammar: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
     """
-    text = str(amount)
-    number, factor = text, Decimal(1)
-    if text[-2:] in _BINARY:
-        number, factor = text[:-2], Decimal(_BINARY[text[-2:]])
-    elif text[-1:] in _DECIMAL:
-        number, factor = text[:-1], Decimal(_DECIMAL[text[-1:]])
-    try:
-        value = Decimal(number)
-    except ArithmeticError:
-        raise ValueError(f"{amount!r} is not a Kubernetes quantity") from None
-    if not value.is_finite():
+    match = _QUANTITY.fullmatch(str(amount))
+    if not match:
         raise ValueError(f"{amount!r} is not a Kubernetes quantity")
-    return value * factor
+    return Decimal(match["number"]) * Decimal(_SUFFIXES[match["suffix"]])
 
 
 def undivided(

@@ -1,0 +1,303 @@
+"""The Kubernetes API as this project speaks it: raw JSON in and out; errors as ``k8s_errors`` has them.
+
+Connections, TLS and credentials are the ``kubernetes`` client's; its models are not used: they cost
+more than the requests do. Objects are plain dicts, as the API server sent them.
+
+``kubernetes`` is imported on the first connection: it takes half a second, and most commands that
+import this module never connect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from operators.k8s_errors import NotFound, Unreachable, api_error, status_of, why
+
+Object = dict[str, Any]
+
+CONNECT_TIMEOUT: Final = 5.0  # seconds
+READ_TIMEOUT: Final = 60.0  # seconds
+PAGE: Final = 500  # objects
+
+JSON: Final = "application/json"
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+
+# Both groups of the API in two requests: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery
+_DISCOVERY: Final = f"{JSON};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """How the server serves a kind."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a watch. ``type`` is ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Object
+
+
+def connect(kubeconfig: Path, *, context: str | None = None) -> Cluster:
+    """The cluster that a kubeconfig names. Sends nothing yet. Raises Unreachable without a usable file."""
+    if not kubeconfig.is_file():
+        raise Unreachable(f"there is no kubeconfig {kubeconfig}: bring the cluster up first")
+    from kubernetes.client import Configuration  # noqa: PLC0415 (see above)
+    from kubernetes.config import ConfigException, new_client_from_config  # noqa: PLC0415
+    from urllib3 import Retry  # noqa: PLC0415
+
+    # A kept connection that the server has closed meanwhile is worth one more try; a refused one is not.
+    configuration = Configuration(retries=Retry(connect=0, read=1, redirect=0))
+    try:
+        client: Any = new_client_from_config(  # type: ignore[no-untyped-call]
+            str(kubeconfig), context, persist_config=False, client_configuration=configuration
+        )
+    except ConfigException as error:
+        raise Unreachable(f"kubeconfig {kubeconfig} cannot be used: {error}") from error
+    return Cluster(client)
+
+
+@dataclass
+class Cluster:
+    """One API server. Safe to use from several threads."""
+
+    client: Any
+    _served: dict[tuple[str, str], Resource] = field(default_factory=dict, repr=False)
+
+    @property
+    def server(self) -> str:
+        """The address of the API server."""
+        return str(self.client.configuration.host)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    # Kinds
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        """How a kind is served. Asks the server again before it says NotFound: CRDs come and go."""
+        known = self._served.get((api_version, kind))
+        if known is None:
+            self.discover()
+            known = self._served.get((api_version, kind))
+        if known is None:
+            raise NotFound(404, "NotFound", f"{self.server} serves no {kind} of {api_version}")
+        return known
+
+    def discover(self) -> list[Resource]:
+        """Every kind that the server serves now. A kind of several versions comes once a version."""
+        served = [r for path in ("/api", "/apis") for r in _resources(self.request("GET", path))]
+        self._served = {(r.api_version, r.kind): r for r in served}
+        return served
+
+    # Objects
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object:
+        """One object. Raises NotFound."""
+        return self.request("GET", self.path(api_version, kind, namespace, name))  # type: ignore[no-any-return]
+
+    def find(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None."""
+        try:
+            return self.get(api_version, kind, name, namespace)
+        except NotFound:
+            return None
+
+    def list_objects(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        page: int = PAGE,
+    ) -> list[Object]:
+        """All objects of a kind, in one namespace or in all, read a page at a time.
+
+        ``labels`` and ``fields`` are selectors in Kubernetes' own syntax. The objects carry
+        ``apiVersion`` and ``kind``, which the server leaves out of lists.
+        """
+        items: list[Object] = []
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(page)}
+        path = self.path(api_version, kind, namespace)
+        while True:
+            answer = self.request("GET", path, query=query)
+            items += ({"apiVersion": api_version, "kind": kind, **item} for item in answer["items"])
+            more = answer["metadata"].get("continue")
+            if not more:
+                return items
+            query["continue"] = more
+
+    def create(self, obj: Object) -> Object:
+        """Make an object. Raises Conflict where there is one of that name."""
+        metadata = obj["metadata"]
+        path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace"))
+        return self.request("POST", path, body=obj)  # type: ignore[no-any-return]
+
+    def apply(self, obj: Object, *, manager: str, force: bool = True, dry_run: bool = False) -> Object:
+        """Server-side apply: the object as it is (or would be) afterwards, other managers' fields kept.
+
+        ``force`` takes fields over that another manager has set; without it, that is a Conflict.
+        """
+        metadata = obj["metadata"]
+        path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata["name"])
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        return self.request("PATCH", path, query=query, body=obj, content_type=APPLY)  # type: ignore[no-any-return]
+
+    def patch(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str | None,
+        patch: Object,
+        *,
+        content_type: str = MERGE,
+        subresource: str = "",
+    ) -> Object:
+        """Change some fields of an object, or of its status with ``subresource="status"``."""
+        path = self.path(api_version, kind, namespace, name) + (f"/{subresource}" if subresource else "")
+        return self.request("PATCH", path, body=patch, content_type=content_type)  # type: ignore[no-any-return]
+
+    def delete(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        propagation: str = "Background",
+    ) -> str:
+        """Ask for an object's deletion; its finalizers may take their time. Raises NotFound.
+
+        Returns the uid of what was deleted: a later object of that name is another one.
+        """
+        path = self.path(api_version, kind, namespace, name)
+        answer = self.request("DELETE", path, body={"propagationPolicy": propagation})
+        return str((answer.get("details") or answer.get("metadata") or {}).get("uid", ""))
+
+    def watch(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        resource_version: str = "",
+        labels: str = "",
+        seconds: int = 300,
+    ) -> Iterator[Event]:
+        """Events from ``resource_version`` on, until the server ends the watch after ``seconds``.
+
+        Raises Gone where the version is too old: list again.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "labelSelector": labels,
+            "timeoutSeconds": str(seconds),
+        }
+        path = self.path(api_version, kind, namespace)
+        response = self._send("GET", path, query, None, JSON, read_timeout=seconds + READ_TIMEOUT)
+        try:
+            rest = b""
+            for chunk in response.stream(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise api_error(event["object"])
+                    yield Event(event["type"], event["object"])
+        finally:
+            response.close()
+
+    # Requests
+
+    def path(self, api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
+        """The path of a kind or of an object. Raises NotFound for a kind that is not served."""
+        resource = self.resource(api_version, kind)
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        if resource.namespaced and namespace:
+            path += f"/namespaces/{quote(namespace)}"
+        return f"{path}/{resource.plural}" + (f"/{quote(name)}" if name else "")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = JSON,
+    ) -> Any:
+        """One request; the answer decoded. Raises Unreachable or an ApiError."""
+        response = self._send(method, path, query or {}, body, content_type, read_timeout=READ_TIMEOUT)
+        data = response.data
+        return json.loads(data) if data.startswith((b"{", b"[")) else data.decode()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Object | None,
+        content_type: str,
+        *,
+        read_timeout: float,
+    ) -> Any:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 (loaded by now)
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        discovery = path in ("/api", "/apis")
+        headers = {"Accept": _DISCOVERY if discovery else JSON, "Content-Type": content_type}
+        self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        given = {key: value for key, value in query.items() if value}
+        url = self.server + path + (f"?{urlencode(given)}" if given else "")
+        try:
+            # The client encodes JSON bodies itself, and wants any other body as bytes.
+            response = self.client.rest_client.request(
+                method,
+                url,
+                headers=headers,
+                body=json.dumps(body).encode() if content_type == APPLY else body,
+                _request_timeout=(CONNECT_TIMEOUT, read_timeout),
+            ).response
+        except (HTTPError, ApiException, OSError) as error:
+            raise Unreachable(f"the API server {self.server} does not answer: {why(error)}") from error
+        if response.status >= 400:
+            raise api_error(status_of(response.status, response.data))
+        return response
+
+
+def _resources(discovery: Object) -> Iterator[Resource]:
+    for group in discovery["items"]:
+        group_name = group["metadata"].get("name", "")
+        for version in group["versions"]:
+            api_version = f"{group_name}/{version['version']}" if group_name else version["version"]
+            for served in version.get("resources", ()):
+                if "responseKind" in served and served["responseKind"].get("kind"):
+                    yield Resource(
+                        api_version=api_version,
+                        kind=served["responseKind"]["kind"],
+                        plural=served["resource"],
+                        namespaced=served["scope"] == "Namespaced",
+                        verbs=frozenset(served["verbs"]),
+                    )
