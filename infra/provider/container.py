@@ -122,6 +122,7 @@ def stop(stack: str, machine: str) -> None:
     for folder in runtime_folders(container_name(stack, machine)):
         mounts.unmount_below(folder)
         base.remove_tree(folder)
+    _unlock(root(stack, machine))
     mounts.unmount_below(root(stack, machine))
     cgroups.remove(stack, machine)
 
@@ -129,6 +130,13 @@ def stop(stack: str, machine: str) -> None:
 def runtime_folders(name: str) -> list[Path]:
     """What systemd-nspawn keeps for containers whose name matches the pattern."""
     return sorted(RUNTIME.glob(f"*/{name}"))
+
+
+def _unlock(folder: Path) -> None:
+    """Remove systemd-nspawn's lock on that folder: a file named by device and inode."""
+    with suppress(FileNotFoundError):
+        status = folder.stat()
+        (RUNTIME / "locks" / f"inode-{status.st_dev}:{status.st_ino}").unlink()
 
 
 def _command(pid: int) -> str:

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from infra import paths
-from infra.provider.base import remove_tree
 from infra.provider.command import run
 from infra.provider.host import exclusive
 
@@ -45,11 +44,6 @@ def forget(stack: str, address: str, port: int) -> None:
     with _exclusive(stack):
         left = with_host(_read(stack), address, port, None)
         _write(paths.known_hosts(stack), left)
-
-
-def remove(stack: str) -> None:
-    """Remove the operator's key and the list: the stack has no machine any more."""
-    remove_tree(paths.ssh_key(stack).parent)
 
 
 def with_host(known: str, address: str, port: int, host_key: str | None) -> str:

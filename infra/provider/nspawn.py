@@ -92,21 +92,16 @@ def update(inputs: dict[str, Any], state: dict[str, Any], report: Report) -> dic
 
 
 def delete(inputs: dict[str, Any], report: Report) -> None:
-    """Kill it and remove its disk; the last machine of the stack takes the stack's keys with it."""
+    """Kill it and remove its disk; the stack's last machine takes keys and credentials with it."""
     stack, name = inputs["stack"], inputs["name"]
     report("stopping")
     container.stop(stack, name)
+    keys.forget(stack, inputs["address"], 22)
     report("removing the disk")
     base.remove_tree(paths.machine_dir(stack, name))
-    _lock(inputs).unlink(missing_ok=True)
-    keys.forget(stack, inputs["address"], 22)
     container.console_log(stack, name).unlink(missing_ok=True)
-    with suppress(OSError):
-        paths.machine_dir(stack, name).parent.rmdir()
-        keys.remove(stack)
-    for folder in (paths.logs(stack), paths.stack_dir(stack)):
-        with suppress(OSError):
-            folder.rmdir()
+    _lock(inputs).unlink(missing_ok=True)
+    _remove_stack_folders(stack)
 
 
 def imported(stack: str, name: str) -> dict[str, Any]:
@@ -158,6 +153,21 @@ def _bring_up(inputs: dict[str, Any], report: Report) -> dict[str, Any]:
     made = outputs(inputs)
     _wait_for_systemd(ssh.Login.of(made), report)
     return made
+
+
+def _remove_stack_folders(stack: str) -> None:
+    """After the last machine nothing here is of use, except logs, which the reader may still want."""
+    machines = paths.stack_dir(stack) / "machines"
+    try:
+        machines.rmdir()
+    except OSError:
+        return
+    paths.kubeconfig(stack).unlink(missing_ok=True)
+    for name in ("ssh", "ansible"):
+        base.remove_tree(paths.stack_dir(stack) / name)
+    for folder in (paths.logs(stack), paths.stack_dir(stack)):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _wait_for_ssh(inputs: dict[str, Any]) -> None:
