@@ -1,0 +1,36 @@
+"""The site: what one Antenna is made of, as a typed, frozen model. No I/O happens here.
+
+``Site.parse`` takes the ``site:`` keys of a stack file as plain data and either returns a ``Site`` in
+which everything holds, or raises a ``SiteError`` with one line a problem: file, key, fix.
+"""
+
+from infra.site.cohort import Cohort, Flavor, Shared
+from infra.site.kubernetes import Kubernetes
+from infra.site.machines import Gpus, Machine, Role
+from infra.site.network import Network
+from infra.site.problem import Problem, SiteError
+from infra.site.remote import Access, Accounting, Partition, RemoteSite
+from infra.site.site import Platform, Site
+from infra.site.tenants import Allocation, Funding, Tenant
+
+__all__ = [
+    "Access",
+    "Accounting",
+    "Allocation",
+    "Cohort",
+    "Flavor",
+    "Funding",
+    "Gpus",
+    "Kubernetes",
+    "Machine",
+    "Network",
+    "Partition",
+    "Platform",
+    "Problem",
+    "RemoteSite",
+    "Role",
+    "Shared",
+    "Site",
+    "SiteError",
+    "Tenant",
+]

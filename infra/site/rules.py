@@ -1,0 +1,181 @@
+"""Rules that span keys: what each part says is right, together it could not be built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from infra.site import layout
+from infra.site.machines import platform_problems, role_problems
+from infra.site.problem import Problem
+from infra.site.vocabulary import suggestion
+
+if TYPE_CHECKING:
+    from infra.site.site import Site
+
+
+def broken_rules(site: Site) -> list[Problem]:
+    """Every rule's problems, in the order of the file."""
+    return [problem for rule in RULES for problem in rule(site)]
+
+
+def _platform(site: Site) -> Iterator[Problem]:
+    if site.identity_file is not None and site.platform != "ssh":
+        yield Problem(
+            "identity_file",
+            "is for `platform: ssh`; embedded machines are reached with their own key: remove it",
+        )
+    yield from role_problems(site.machines)
+    yield from platform_problems(site.platform, site.machines)
+
+
+def _flavors(site: Site) -> Iterator[Problem]:
+    flavors = site.cohort.flavors
+    models = [flavor.gpu_model for flavor in flavors]
+    for i, flavor in enumerate(flavors):
+        if flavor.name in (f.name for f in flavors[:i]):
+            yield Problem(
+                f"cohort.flavors[{i}].name", f"{flavor.name} is there twice; remove one or rename it"
+            )
+        if flavor.gpu_model in models[:i]:
+            yield Problem(
+                f"cohort.flavors[{i}].gpu_model",
+                f"{flavor.gpu_model} belongs to flavor {flavors[models.index(flavor.gpu_model)].name} "
+                "already; one flavor a model",
+            )
+    for i, machine in enumerate(site.machines):
+        if machine.gpus and machine.gpus.model not in models:
+            yield Problem(
+                f"machines[{i}].gpus.model",
+                f"no flavor of site:cohort has {machine.gpus.model}; add a flavor with that gpu_model, or: "
+                f"{suggestion(machine.gpus.model, models)}",
+            )
+
+
+def _tenants(site: Site) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    for i, tenant in enumerate(site.tenants):
+        if tenant.name in names:
+            yield Problem(
+                f"tenants[{i}].name",
+                f"{tenant.name} is tenants[{names[tenant.name]}] already; remove one of the two or rename it",
+            )
+        names.setdefault(tenant.name, i)
+        for j, sector in enumerate(tenant.sectors):
+            if sector in tenant.sectors[:j]:
+                yield Problem(f"tenants[{i}].sectors[{j}]", f"{sector} is listed twice; remove one")
+        for j, group in enumerate(tenant.groups):
+            if group in owners:
+                whose = "twice in this list" if owners[group] == tenant.name else f"{owners[group]}'s"
+                yield Problem(
+                    f"tenants[{i}].groups[{j}]",
+                    f"{group} is {whose} already; a group belongs to one partner: remove it here or there",
+                )
+            owners.setdefault(group, tenant.name)
+
+
+def _quota(site: Site) -> Iterator[Problem]:
+    flavors = [flavor.name for flavor in site.cohort.flavors]
+    for i, tenant in enumerate(site.tenants):
+        for name in tenant.quota:
+            if name not in flavors:
+                yield Problem(
+                    f"tenants[{i}].quota.{name}", f"there is no flavor {name}; {suggestion(name, flavors)}"
+                )
+    for i, flavor in enumerate(site.cohort.flavors):
+        there, over = site.gpus[flavor.name], -site.unassigned[flavor.name]
+        if over > 0:
+            yield Problem(
+                f"cohort.flavors[{i}]",
+                f"{flavor.name}: quotas add up to {there + over - flavor.shared.gpus} and "
+                f"{flavor.shared.gpus} are shared, but the machines have {there} GPUs; "
+                f"lower a partner's quota or shared.gpus by {over}, or add a machine",
+            )
+
+
+def _remote(site: Site) -> Iterator[Problem]:
+    for i, remote in enumerate(site.sites):
+        if remote.name == "local" or remote.name in (s.name for s in site.sites[:i]):
+            yield Problem(
+                f"sites[{i}].name",
+                f"{remote.name} is taken"
+                + (" by the Antenna itself" if remote.name == "local" else "")
+                + "; rename it",
+            )
+        names = [partition.name for partition in remote.partitions]
+        for j, name in enumerate(names):
+            if name in names[:j]:
+                yield Problem(
+                    f"sites[{i}].partitions[{j}].name", f"{name} is there twice; remove one of the two"
+                )
+        for j, partition in enumerate(remote.partitions):
+            if partition.whole_nodes != (partition.billing.rule == "whole-nodes"):
+                wanted = "true" if partition.billing.rule == "whole-nodes" else "false"
+                yield Problem(
+                    f"sites[{i}].partitions[{j}].whole_nodes",
+                    f"does not go with billing rule {partition.billing.rule}; "
+                    f"make it {wanted} or change the rule",
+                )
+        if not re.fullmatch(remote.projects.pattern, remote.projects.example):
+            yield Problem(
+                f"sites[{i}].projects.example",
+                f"{remote.projects.example!r} does not match {remote.projects.pattern}; "
+                "correct one of the two",
+            )
+
+
+def _allocations(site: Site) -> Iterator[Problem]:
+    sites = {remote.name: remote for remote in site.sites}
+    for i, tenant in enumerate(site.tenants):
+        for j, allocation in enumerate(tenant.allocations):
+            key = f"tenants[{i}].allocations[{j}]"
+            remote = sites.get(allocation.site)
+            if allocation.end < allocation.start:
+                yield Problem(
+                    f"{key}.end", f"{allocation.end} is before its start {allocation.start}; swap them"
+                )
+            if remote is None:
+                yield Problem(
+                    f"{key}.site",
+                    f"there is no remote site {allocation.site}; {suggestion(allocation.site, sites)}",
+                )
+                continue
+            if not re.fullmatch(remote.projects.pattern, allocation.project):
+                yield Problem(
+                    f"{key}.project",
+                    f"{allocation.project!r} is not a project of {remote.title}: these match "
+                    f"{remote.projects.pattern}, such as {remote.projects.example}",
+                )
+            if allocation.unit not in remote.units:
+                yield Problem(
+                    f"{key}.unit",
+                    f"{remote.title} does not bill in {allocation.unit!r}; "
+                    f"{suggestion(allocation.unit, remote.units)}",
+                )
+
+
+def _funding(site: Site) -> Iterator[Problem]:
+    total = site.funding.eurohpc + site.funding.national
+    if total != 100:
+        yield Problem(
+            "funding",
+            f"eurohpc and national add up to {total} percent; "
+            f"write `national: {100 - site.funding.eurohpc}` or change eurohpc",
+        )
+
+
+RULES: tuple[Callable[[Site], Iterator[Problem]], ...] = (
+    layout.ranges,
+    layout.names,
+    layout.addresses,
+    layout.pods,
+    _platform,
+    _flavors,
+    _tenants,
+    _quota,
+    _remote,
+    _allocations,
+    _funding,
+)

@@ -1,0 +1,112 @@
+"""The whole site, and the only way to make one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError
+
+from infra.site.cohort import Cohort
+from infra.site.kubernetes import Kubernetes
+from infra.site.machines import Machine
+from infra.site.network import Network
+from infra.site.problem import Problem, SiteError, explain
+from infra.site.remote import RemoteSite
+from infra.site.rules import broken_rules
+from infra.site.tenants import Funding, Tenant
+from infra.site.values import Model, Text, nearest_label
+
+Platform = Literal["embedded", "ssh"]
+
+# The stack's name becomes part of interface names, which Linux limits to 15 bytes.
+STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
+
+
+class Site(Model):
+    """Everything that one Antenna is made of."""
+
+    platform: Platform = Field(examples=["embedded"])
+    network: Network
+    kubernetes: Kubernetes = Kubernetes()
+    identity_file: Text | None = None
+    """Platform ssh: the operator's private key; by default the stack's own, see ``infra.paths``."""
+    machines: tuple[Machine, ...] = Field(min_length=1)
+    cohort: Cohort
+    tenants: tuple[Tenant, ...] = Field(min_length=1)
+    sites: tuple[RemoteSite, ...] = ()
+    funding: Funding = Funding()
+
+    _stack: str = PrivateAttr(default="")
+
+    @classmethod
+    def parse(cls, keys: Mapping[str, Any], source: str) -> Self:
+        """The site that ``keys`` describe: what stands under ``site:`` in a stack file, namespace removed.
+
+        ``source`` is the file's name, Pulumi.STACK.yaml, and gives the stack. Raises ``SiteError`` with
+        every problem found; rules that span keys are looked at once each key is right by itself.
+        """
+        stack = stack_of(source)
+        problems = list(_stack_problems(stack))
+        try:
+            site = cls.model_validate(dict(keys))
+        except ValidationError as error:
+            raise SiteError(source, [*problems, *explain(cls, error.errors())]) from None
+        problems += broken_rules(site)
+        if problems:
+            raise SiteError(source, problems)
+        site._stack = stack
+        return site
+
+    @property
+    def stack(self) -> str:
+        """The name of the stack that the site was read from."""
+        return self._stack
+
+    @property
+    def head(self) -> Machine:
+        """The machine with the control plane."""
+        return next(machine for machine in self.machines if machine.role == "head")
+
+    def pods(self, machine: Machine) -> str:
+        """The range of a node's pods, stated or from its address."""
+        return str(machine.pods or self.network.pods_of(machine.address))
+
+    @property
+    def gpus(self) -> dict[str, int]:
+        """How many GPUs there are of each flavor."""
+        return {
+            flavor.name: sum(
+                m.gpus.count for m in self.machines if m.gpus and m.gpus.model == flavor.gpu_model
+            )
+            for flavor in self.cohort.flavors
+        }
+
+    @property
+    def unassigned(self) -> dict[str, int]:
+        """How many GPUs of each flavor are in no quota and not shared: nobody can use these."""
+        return {
+            flavor.name: self.gpus[flavor.name]
+            - flavor.shared.gpus
+            - sum(tenant.quota.get(flavor.name, 0) for tenant in self.tenants)
+            for flavor in self.cohort.flavors
+        }
+
+
+def stack_of(source: str) -> str:
+    """The stack that a file is for: Pulumi.STACK.yaml, as Pulumi names it."""
+    return source.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def _stack_problems(stack: str) -> list[Problem]:
+    if STACK_NAME.fullmatch(stack):
+        return []
+    fixed = nearest_label(stack).lstrip("0123456789-")[:12].rstrip("-") or "site"
+    return [
+        Problem(
+            "",
+            f"the stack name {stack!r} becomes part of interface names and must be 1 to 12 characters of "
+            f"a-z, 0-9 and '-', a letter first; rename the file to Pulumi.{fixed}.yaml",
+        )
+    ]

@@ -1,0 +1,111 @@
+"""The values that a site is written in: names, addresses, ranges, counts. Each refuses with its fix."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+# An nspawn machine is called STACK-NAME: with 12 and 20 bytes that stays far below the 64 bytes that
+# Linux gives a host name.
+MACHINE_NAME_LENGTH = 20
+# A namespace is a DNS label of at most 63 bytes and a partner's is called tenant-NAME; Kueue puts the
+# partner's name into labels and into the names of role bindings too.
+TENANT_NAME_LENGTH = 40
+# Flavors of remote sites are called SITE-PARTITION.
+REMOTE_NAME_LENGTH = 30
+
+
+class Model(BaseModel):
+    """A part of the site: frozen, and without room for keys that mean nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """A refusal whose message is shown as it is."""
+    # The message is handed over as context: a brace in what the user wrote must not act as a template.
+    return PydanticCustomError("site", "{message}", {"message": message})
+
+
+def nearest_label(text: str) -> str:
+    """The DNS label that someone who wrote ``text`` most likely wants: "KU Leuven" gives "ku-leuven"."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "a-name"
+
+
+def _label(limit: int, *, letter_first: bool = False) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise refuse(f"must be a name in text, not {describe(value)}; write it in quotes")
+        if not DNS_LABEL.fullmatch(value):
+            raise refuse(
+                f"{value!r} is not a DNS label (a-z, 0-9, '-' inside); write {nearest_label(value)[:limit]!r}"
+            )
+        if letter_first and not value[0].isalpha():
+            raise refuse(f"{value!r} must begin with a letter; write 'n{value}'")
+        if len(value) > limit:
+            raise refuse(f"{value!r} has {len(value)} characters, the limit is {limit}; shorten it")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _address(value: Any) -> Any:
+    if isinstance(value, IPv4Address):
+        return value
+    if not isinstance(value, str):
+        raise refuse(f"must be an IPv4 address in text, such as '10.77.0.11', not {describe(value)}")
+    try:
+        return IPv4Address(value)
+    except AddressValueError:
+        family = "an IPv6 address; the machines' network is IPv4" if ":" in value else "not an IPv4 address"
+        raise refuse(f"{value!r} is {family}; write one such as 10.77.0.11") from None
+
+
+def _range(value: Any) -> Any:
+    if isinstance(value, IPv4Network):
+        return value
+    if not isinstance(value, str):
+        raise refuse(f"must be an IPv4 range in text, such as '10.77.0.0/24', not {describe(value)}")
+    if ":" in value:
+        raise refuse(f"{value!r} is an IPv6 range; write an IPv4 range such as 10.77.0.0/24")
+    if "/" not in value:
+        raise refuse(f"{value!r} has no prefix length; write a range such as {value}/24")
+    try:
+        return IPv4Network(value)
+    except (AddressValueError, NetmaskValueError):
+        raise refuse(f"{value!r} is not an IPv4 range; write one such as 10.77.0.0/24") from None
+    except ValueError:
+        fixed = IPv4Network(value, strict=False)
+        raise refuse(f"{value!r} has host bits set; write {fixed}") from None
+
+
+_NOUNS: dict[type, str] = {list: "a list", tuple: "a list", dict: "a mapping", type(None): "nothing"}
+
+
+def describe(value: object) -> str:
+    """How a value of the wrong type is spoken of: "the number 3", "the text '3'"."""
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return _NOUNS.get(type(value)) or (f"the text {value!r}" if isinstance(value, str) else str(value))
+
+
+Address = Annotated[IPv4Address, BeforeValidator(_address)]
+Range = Annotated[IPv4Network, BeforeValidator(_range)]
+MachineName = Annotated[str, _label(MACHINE_NAME_LENGTH, letter_first=True), Field(examples=["gpu-3"])]
+TenantName = Annotated[str, _label(TENANT_NAME_LENGTH), Field(examples=["ku-leuven"])]
+FlavorName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["h100"])]
+RemoteName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["lumi"])]
+Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
