@@ -95,8 +95,11 @@ def point_artifacts(inputs: dict[str, Any]) -> None:
     link = root / ARTIFACTS.lstrip("/")
     fresh = link.with_name(".artifacts")
     fresh.unlink(missing_ok=True)
-    fresh.symlink_to(f"{ARTIFACTS_CACHE}/{inputs.get('artifacts') or ''}")
-    fresh.replace(link)
+    if digest := inputs.get("artifacts"):
+        fresh.symlink_to(f"{ARTIFACTS_CACHE}/{digest}")
+        fresh.replace(link)
+    else:
+        link.unlink(missing_ok=True)
 
 
 def artifacts_in_use(stack: str, machine: str) -> str:

@@ -67,8 +67,8 @@ def drift(inputs: dict[str, Any], state: dict[str, Any]) -> list[str] | None:
         *([] if link and link.master == inputs["bridge"] else [f"link: not on bridge {inputs['bridge']}"]),
         *(
             []
-            if there == (inputs.get("artifacts") or there)
-            else [f"artifacts: {there}, not the declared ones"]
+            if there == (inputs.get("artifacts") or "")
+            else [f"artifacts: {there or 'none'}, not the declared ones"]
         ),
         *([] if _answers(inputs["address"]) else [f"{inputs['address']} port 22: no answer"]),
     ]
