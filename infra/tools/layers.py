@@ -1,0 +1,146 @@
+"""Container images without a container engine: one layer of given files, in the OCI image layout.
+
+The same files give the same bytes, on any machine and at any time: entries are sorted, owners are
+root, and nothing is older or newer than the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's name of a processor -> Go's, which images use."""
+
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an image holds. Paths in it are absolute.
+
+    ``files`` maps a path to the file put there, executable by all; ``links`` a path to its target.
+    ``user`` is "uid:gid". Every image has an empty /tmp that all may write to.
+    """
+
+    files: Mapping[str, Path]
+    entrypoint: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+
+
+def write_image(reference: str, contents: Contents, archive: Path) -> str:
+    """Write ``archive``, which `ctr images import` names ``reference``; the manifest's digest.
+
+    ``reference`` is a full name with its tag, as in "registry.k8s.io/pause:3.10.2".
+    """
+    layer = archive.with_suffix(".layer")
+    try:
+        _write_layer(contents, layer)
+        diff_id, size = _digest(layer), layer.stat().st_size
+        config = _json(_config(contents, diff_id))
+        manifest = _json(
+            {
+                "schemaVersion": 2,
+                "mediaType": _MANIFEST,
+                "config": _descriptor(_CONFIG, config),
+                "layers": [{"mediaType": _LAYER, "digest": diff_id, "size": size}],
+            }
+        )
+        named = _descriptor(_MANIFEST, manifest) | {
+            "annotations": {
+                # containerd's name for the image; the tag alone is what the layout's standard has.
+                "io.containerd.image.name": reference,
+                "org.opencontainers.image.ref.name": reference.rpartition(":")[2],
+            }
+        }
+        index = _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]})
+        with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for blob in sorted((config, manifest), key=_sha256):
+                _add(tar, _blob(_sha256(blob)), blob)
+            with layer.open("rb") as stream:
+                tar.addfile(_entry(_blob(diff_id), size=size), stream)
+            _add(tar, "index.json", index)
+            _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+    finally:
+        layer.unlink(missing_ok=True)
+    return _sha256(manifest)
+
+
+def _write_layer(contents: Contents, layer: Path) -> None:
+    folders = {
+        str(parent) for path in (*contents.files, *contents.links) for parent in PurePosixPath(path).parents
+    }
+    with tarfile.open(layer, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted({*folders, "/tmp", *contents.files, *contents.links} - {"/"}):  # noqa: S108
+            name = path.removeprefix("/")
+            if source := contents.files.get(path):
+                with source.open("rb") as stream:
+                    tar.addfile(_entry(name, size=source.stat().st_size, mode=0o755), stream)
+            elif target := contents.links.get(path):
+                entry = _entry(name, mode=0o777)
+                entry.type, entry.linkname = tarfile.SYMTYPE, target
+                tar.addfile(entry)
+            else:
+                entry = _entry(name, mode=0o1777 if name == "tmp" else 0o755)
+                entry.type = tarfile.DIRTYPE
+                tar.addfile(entry)
+
+
+def _config(contents: Contents, diff_id: str) -> dict[str, Any]:
+    process: dict[str, Any] = {
+        # Static pods name their program without its folder.
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "WorkingDir": "/",
+    }
+    if contents.entrypoint:
+        process["Entrypoint"] = list(contents.entrypoint)
+    if contents.user:
+        process["User"] = contents.user
+    return {
+        "architecture": PROCESSORS.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": process,
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+
+
+def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": _sha256(blob), "size": len(blob)}
+
+
+def _add(tar: tarfile.TarFile, name: str, blob: bytes) -> None:
+    tar.addfile(_entry(name, size=len(blob)), io.BytesIO(blob))
+
+
+def _entry(name: str, *, size: int = 0, mode: int = 0o644) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = size, mode, 0
+    return entry
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
