@@ -2,7 +2,9 @@
 
 Inputs: ``stack``, ``name`` (of the bundle), ``kubeconfig`` (a path), ``objects`` (a list of objects)
 and/or ``manifest`` ({path, sha256}: a YAML file of them), ``wait`` (until Deployments are available).
-Outputs: the inputs, ``refs`` of what was applied, and ``drift``. The id is ``<stack>/<name>``.
+``cluster`` tells a cluster from the one that was there before it under the same name: when it changes,
+everything is applied again. Outputs: the inputs, ``refs`` of what was applied, and ``drift``.
+The id is ``<stack>/<name>``.
 
 Objects are applied server-side by the field manager ``antenna`` with force: what is declared wins,
 what others own stays. Every object bears the label ``antenna.be/bundle``; what is no longer declared
@@ -46,7 +48,7 @@ FORGET_UNREACHABLE: Final = "ANTENNA_FORGET_UNREACHABLE"
 
 _NAME: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 _SHA256: Final = re.compile(r"^[0-9a-f]{64}$")
-_PROPERTIES: Final = {"stack", "name", "kubeconfig", "objects", "manifest", "wait"}
+_PROPERTIES: Final = {"stack", "name", "kubeconfig", "cluster", "objects", "manifest", "wait"}
 
 
 class Objects:
