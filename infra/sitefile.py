@@ -43,9 +43,12 @@ def stacks(folder: Path = REPOSITORY) -> list[str]:
     return sorted(p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in folder.glob("Pulumi.?*.yaml"))
 
 
-def load(path: Path) -> Site:
-    """The site that a file describes. Raises ``SiteError``: file, key or line, and fix."""
-    return Site.parse(read(path), source=path.name)
+def load(path: Path, stack: str | None = None) -> Site:
+    """The site that a file describes. Raises ``SiteError``: file, key or line, and fix.
+
+    ``stack`` is for a file that is not called Pulumi.STACK.yaml.
+    """
+    return Site.parse(read(path), source=path.name, stack=stack)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from infra.site.values import Amount, Count, FlavorName, Model, Text
+from infra.site.values import Amount, Count, FlavorName, GpuModel, Model
 
 
 class Shared(Model):
@@ -21,7 +21,7 @@ class Flavor(Model):
     """One kind of GPU, as Kueue gives it out, with the cores and the memory that go with each."""
 
     name: FlavorName
-    gpu_model: Text = Field(examples=["NVIDIA-H100-80GB-HBM3"])
+    gpu_model: GpuModel
     cpus_per_gpu: Amount = Field(examples=[16])
     """Cores that a quota of one GPU includes."""
     memory_gib_per_gpu: Amount = Field(examples=[128])

@@ -10,7 +10,19 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import BeforeValidator, Field
 
 from infra.site.problem import Problem
-from infra.site.values import Address, Flag, MachineName, Model, Port, Positive, Range, Text, describe, refuse
+from infra.site.values import (
+    Address,
+    Flag,
+    GpuModel,
+    MachineName,
+    Model,
+    Port,
+    Positive,
+    Range,
+    Text,
+    describe,
+    refuse,
+)
 
 Role = Literal["head", "worker", "gpu"]
 
@@ -43,7 +55,7 @@ HostKey = Annotated[str, BeforeValidator(_host_key)]
 class Gpus(Model):
     """The GPUs of one machine."""
 
-    model: Text = Field(examples=["NVIDIA-H100-80GB-HBM3"])
+    model: GpuModel
     count: Positive = Field(examples=[4])
     memory_mib: Positive | None = None
     """Memory of one GPU in MiB."""

@@ -41,13 +41,14 @@ class Site(Model):
     _stack: str = PrivateAttr(default="")
 
     @classmethod
-    def parse(cls, keys: Mapping[str, Any], source: str) -> Self:
+    def parse(cls, keys: Mapping[str, Any], source: str, stack: str | None = None) -> Self:
         """The site that ``keys`` describe: what stands under ``site:`` in a stack file, namespace removed.
 
-        ``source`` is the file's name, Pulumi.STACK.yaml, and gives the stack. Raises ``SiteError`` with
-        every problem found; rules that span keys are looked at once each key is right by itself.
+        ``source`` is the file's name; Pulumi.STACK.yaml gives the stack, unless it is stated. Raises
+        ``SiteError`` with every problem found; rules that span keys are looked at once each key is right
+        by itself.
         """
-        stack = stack_of(source)
+        stack = stack_of(source) if stack is None else stack
         problems = list(_stack_problems(stack))
         try:
             site = cls.model_validate(dict(keys))

@@ -104,6 +104,15 @@ TenantName = Annotated[str, _label(TENANT_NAME_LENGTH), Field(examples=["ku-leuv
 FlavorName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["h100"])]
 RemoteName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["lumi"])]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+GpuModel = Annotated[
+    # It becomes the value of a node label, by which flavors find their nodes.
+    str,
+    Field(
+        strict=True,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$",
+        examples=["NVIDIA-H100-80GB-HBM3"],
+    ),
+]
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]

@@ -1,0 +1,143 @@
+"""The Pulumi program: reads the site, composes the components, exports. Both engines run it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+# `pulumi up` runs this file by its path, from wherever it is.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import pulumi
+from pulumi.output import UNKNOWN
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from infra import paths, quotas, resources
+from infra.components.cluster import Cluster
+from infra.components.machines import Machines
+from infra.components.network import Network
+from infra.components.queueing import Queueing
+from infra.components.tenants import Tenant
+from infra.provider import base
+from infra.site import Site, SiteError
+from infra.tools import artifacts, images, pins
+from infra.tools.failure import ToolError
+from infra.tools.progress import Progress
+from playbooks.digest import content_digest
+
+NAMESPACE = "site:"
+
+
+def declare(site: Site) -> None:
+    """Declare every resource of the site, and the stack's outputs."""
+    tools = artifacts.digest()
+    manifest = kueue_manifest(tools)
+    made_here = site.platform == "embedded"
+    known_hosts, kubeconfig = str(paths.known_hosts(site.stack)), str(paths.kubeconfig(site.stack))
+    identity = Path(site.identity_file).expanduser() if site.identity_file else paths.ssh_key(site.stack)
+
+    network = Network(site) if made_here else None
+    machines = Machines(
+        site,
+        bridge=network.bridge if network else "",
+        base=base.digest(),
+        artifacts=tools,
+        identity_file=str(identity),
+        network=[network.network] if network else [],
+    )
+    cluster = Cluster(
+        site,
+        machines=machines.machines,
+        digest=hashlib.sha256(f"{content_digest()} {tools}".encode()).hexdigest(),
+        kubernetes_version=pins.KUBERNETES_VERSION,
+        pause_image=images.PAUSE,
+        artifacts_source=str(artifacts.location(tools)),
+        identity_file=str(identity),
+        known_hosts=known_hosts,
+        kubeconfig=kubeconfig,
+    )
+    in_cluster: dict[str, Any] = {
+        "stack": site.stack,
+        "kubeconfig": kubeconfig,
+        "cluster": cluster.id,
+        # What lives in a machine of ours goes with it; on machines that stay it is deleted.
+        "deleted_with": machines.head if made_here else None,
+    }
+    cohort = quotas.cohort(site)
+    queueing = Queueing(cohort, manifest=manifest, nodes=cluster.ready, **in_cluster)
+    for tenant in site.tenants:
+        Tenant(quotas.partner(site, tenant), cohort, queueing=queueing.ready, **in_cluster)
+
+    for flavor, count in site.unassigned.items():
+        if count:
+            pulumi.log.warn(
+                f"{count} GPUs of flavor {flavor} are in no quota and nobody can use them: raise a partner's "
+                f"quota or site:cohort.flavors shared.gpus"
+            )
+    pulumi.export("platform", site.platform)
+    pulumi.export(
+        "machines",
+        {
+            m.name: {
+                "address": str(m.address),
+                "user": m.user or "root",
+                "port": m.port or 22,
+                "role": m.role,
+            }
+            for m in site.machines
+        },
+    )
+    pulumi.export("identity_file", str(identity))
+    pulumi.export("known_hosts", known_hosts)
+    pulumi.export("kubeconfig", kubeconfig)
+    pulumi.export("tenants", [tenant.name for tenant in site.tenants])
+
+
+def site_keys() -> dict[str, Any]:
+    """All ``site:`` keys of the configuration, known or not, namespace removed.
+
+    ``pulumi.Config`` answers for one key at a time; a key that nobody asks for would go unnoticed.
+    The engine hands structured values over as JSON.
+    """
+    config: dict[str, Any] = {**get_config_env(), **CONFIG.get()}
+    return {
+        key.removeprefix(NAMESPACE): json.loads(value) if value[:1] in ("{", "[") else value
+        for key, value in config.items()
+        if key.startswith(NAMESPACE)
+    }
+
+
+def kueue_manifest(tools: str) -> resources.Manifest:
+    """Kueue's manifest among the pinned tools, which an update builds first; a preview builds nothing."""
+    try:
+        if not pulumi.runtime.is_dry_run():
+            artifacts.ensure_artifacts(_show)
+        path, sha256 = artifacts.kueue_manifest(tools)
+    except ToolError as error:
+        raise pulumi.RunError(str(error)) from None
+    except FileNotFoundError:
+        return {
+            "path": str(artifacts.location(tools) / "manifests/kueue.yaml"),
+            "sha256": pulumi.Output.from_input(cast(Any, UNKNOWN)),
+        }
+    return {"path": str(path), "sha256": sha256}
+
+
+def _show(progress: Progress) -> None:
+    pulumi.log.info(str(progress), ephemeral=True)
+
+
+def main() -> None:
+    """Run the program. A wrong site ends it with its message before anything is declared."""
+    try:
+        site = Site.parse(site_keys(), source=f"Pulumi.{pulumi.get_stack()}.yaml")
+    except SiteError as error:
+        raise pulumi.RunError(str(error)) from None
+    declare(site)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Kueue, and what all partners' queues share."""
+
+from __future__ import annotations
+
+import pulumi
+
+from infra import resources
+from operators import queues
+
+
+class Queueing(pulumi.ComponentResource):
+    """Kueue by upstream's own manifest; the cohort and its flavors. ``ready`` is what queues depend on."""
+
+    def __init__(
+        self,
+        cohort: queues.Cohort,
+        *,
+        stack: str,
+        kubeconfig: str,
+        cluster: pulumi.Input[str],
+        manifest: resources.Manifest,
+        nodes: pulumi.Resource,
+        deleted_with: pulumi.Resource | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("antenna:site:Queueing", "queueing", None, opts)
+        kueue = resources.Objects(
+            "kueue",
+            stack=stack,
+            kubeconfig=kubeconfig,
+            cluster=cluster,
+            manifest=manifest,
+            wait=True,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[nodes], deleted_with=deleted_with),
+        )
+        self.ready = resources.Objects(
+            "queues",
+            stack=stack,
+            kubeconfig=kubeconfig,
+            cluster=cluster,
+            objects=queues.cohort_objects(cohort),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[kueue], deleted_with=deleted_with),
+        )
+        self.register_outputs({"cohort": cohort.name})
