@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 from infra import paths
+from infra.provider import mounts
 from infra.provider.command import run, tail
 from infra.provider.host import ensure_packages, exclusive
 from infra.provider.kind import ProviderError, Report
@@ -97,6 +98,8 @@ def ensure(report: Report) -> str:
 def _make(name: str, report: Report) -> None:
     parent = paths.cache_dir() / "base"
     root = parent / f".{name}.partial"
+    # A debootstrap that was killed leaves /proc mounted in it.
+    mounts.unmount_below(root)
     remove_tree(root)
     packages = parent / ".packages"
     packages.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def ensure_packages(report: Report) -> None:
             f"the host lacks {names} (names as in Debian), and has no apt-get to install them"
         )
     report(f"installing on this host: {names}")
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
     with exclusive(Path("/var/lock/antenna-apt")):
         run([*quiet, "update"], timeout=300)
         run([*quiet, "install", "--yes", "--no-install-recommends", *packages], timeout=600)

@@ -6,14 +6,11 @@ Everything that a stack puts on a host carries its name, so that this can be tol
 from __future__ import annotations
 
 import json
-import os
-import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra import paths
-from infra.provider import base, cgroups, container, host, interfaces, mounts
+from infra.provider import base, cgroups, container, host, interfaces, mounts, processes
 from infra.provider.command import run
 from infra.provider.kind import Report
 
@@ -48,9 +45,7 @@ def clear(stack: str, report: Report) -> None:
     for machine in _machines(stack):
         report(f"removing machine {machine}")
         container.stop(stack, machine)
-    for pid in _processes(stack):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    end_sessions(stack)
     for link in _links(stack):
         report(f"removing interface {link}")
         interfaces.delete(link)
@@ -64,25 +59,32 @@ def clear(stack: str, report: Report) -> None:
         base.remove_tree(folder)
 
 
+def end_sessions(stack: str) -> None:
+    """End connections to the stack's machines that nothing waits for."""
+    processes.kill(_sessions(stack))
+
+
 def _machines(stack: str) -> list[str]:
     places = [paths.stack_dir(stack) / "machines", *(h / cgroups.TOP / stack for h in cgroups.hierarchies())]
     return sorted({p.name for place in places if place.is_dir() for p in place.iterdir() if p.is_dir()})
 
 
 def _processes(stack: str) -> dict[int, str]:
-    """Those in the stack's cgroups, and ssh and Ansible with its folder on their command line."""
+    """Those in the stack's cgroups, and its sessions; process id -> command line."""
     inside = {pid for machine in _machines(stack) for pid in cgroups.processes(stack, machine)}
-    found = {}
+    return {pid: c for pid, c in processes.commands().items() if pid in inside} | _sessions(stack)
+
+
+def _sessions(stack: str) -> dict[int, str]:
+    """ssh (its connection masters outlive what started them) and Ansible with the stack's folder."""
     marker = f"{paths.stack_dir(stack)}/"
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            ours = marker in command and any(word in command for word in ("ssh", "ansible"))
-            if int(entry.name) in inside or ours:
-                found[int(entry.name)] = command
-    return found
+    return {pid: c for pid, c in processes.commands().items() if marker in c and _is_session(c)}
+
+
+def _is_session(command: str) -> bool:
+    # A script's name comes second, after its interpreter's.
+    programs = [Path(word).name for word in command.split()[:2]]
+    return any(name.startswith(("ssh", "ansible")) for name in programs)
 
 
 def _links(stack: str) -> list[str]:

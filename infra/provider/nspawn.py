@@ -11,9 +11,9 @@ from typing import Any
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra import paths
-from infra.provider import base, container, disk, interfaces, keys, ssh
+from infra.provider import base, container, disk, interfaces, keys, leftovers, ssh
 from infra.provider.command import run, tail
-from infra.provider.host import exclusive
+from infra.provider.host import ensure_packages, exclusive
 from infra.provider.kind import ProviderError, Report
 
 REQUIRED = ("address", "prefix_length", "gateway", "bridge", "base")
@@ -41,6 +41,7 @@ def check(inputs: dict[str, Any]) -> list[tuple[str, str]]:
 def create(inputs: dict[str, Any], report: Report) -> dict[str, Any]:
     """Make the disk, boot, wait for SSH. A machine that a killed run left running is adopted."""
     stack, name = inputs["stack"], inputs["name"]
+    ensure_packages(report)
     with _exclusive(inputs):
         if not (disk.matches(inputs) and container.is_running(stack, name)):
             container.stop(stack, name)
@@ -162,6 +163,7 @@ def _remove_stack_folders(stack: str) -> None:
         machines.rmdir()
     except OSError:
         return
+    leftovers.end_sessions(stack)
     paths.kubeconfig(stack).unlink(missing_ok=True)
     for name in ("ssh", "ansible"):
         base.remove_tree(paths.stack_dir(stack) / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,17 @@ def parents() -> dict[int, int]:
     return found
 
 
+def commands() -> dict[int, str]:
+    """Process id -> its command line, of every process but this one."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[int(entry.name)] = line.strip()
+    return found
+
+
 def descendants(ancestor: int, parent_of: dict[int, int]) -> set[int]:
     """The processes below ``ancestor``. Pure. A detached process hangs below init, so it is not one."""
     found = {ancestor}
@@ -29,6 +41,11 @@ def descendants(ancestor: int, parent_of: dict[int, int]) -> set[int]:
 
 def end_descendants(ancestor: int) -> None:
     """Kill what ``ancestor`` started and did not detach."""
-    for pid in descendants(ancestor, parents()):
+    kill(descendants(ancestor, parents()))
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kill them; one that is gone already is fine."""
+    for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

@@ -71,10 +71,8 @@ def test_a_machine_may_use_its_cgroups_devices_and_real_folders(network: dict[st
     assert ssh.run(login, "test -c /dev/net/tun && echo yes").strip() == "yes"
     for folder in ("/var/lib/containerd", "/var/lib/kubelet"):
         # A second overlay on top of them is what containerd needs.
-        ssh.run(
-            login,
-            f"cd {folder} && mkdir l u w m && mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m && umount m",
-        )
+        overlay = "mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m"
+        ssh.run(login, f"cd {folder} && mkdir l u w m && {overlay} && umount m")
 
 
 def test_a_stopped_machine_is_told_and_started_again_with_its_disk(
@@ -91,7 +89,7 @@ def test_a_stopped_machine_is_told_and_started_again_with_its_disk(
     assert read_drift(outputs) == []
 
 
-def test_an_unplugged_machine_is_told_and_plugged_in_without_a_restart(
+def test_an_unplugged_machine_is_told_and_plugged_in_while_it_runs(
     network: dict[str, Any], debian: str
 ) -> None:
     (machine,) = create_all([machine_inputs(network, debian, "head", 10)])
