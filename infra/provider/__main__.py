@@ -3,6 +3,8 @@
 Prints the port it serves on, as the protocol wants, and ends when its engine does.
 """
 
+# ruff: noqa: E402 - the path must be set, and the parent asked, before anything is imported
+
 from __future__ import annotations
 
 import os
@@ -12,6 +14,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+ENGINE_PROCESS = os.getppid()
+"""Asked first of all: an engine killed while the imports below run must be missed too."""
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -38,7 +43,7 @@ def main(arguments: list[str]) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(ENGINE_PROCESS,), daemon=True).start()
     server.wait_for_termination()
 
 
