@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 
 from infra.tools import artifacts, stock
+from infra.tools.build import binary
 from infra.tools.failure import ToolError
 from infra.tools.images import IMAGES, KUEUE, PAUSE, SAMPLE_WORK, listing
 from infra.tools.layers import Contents, write_image
 from infra.tools.manifests import pin_image
-from infra.tools.pins import KUBERNETES_VERSION, TOOLS
+from infra.tools.pins import KUBERNETES_VERSION, TOOLS, tool
 
 REFERENCE = "registry.example.org/team/greet:v1"
 
@@ -101,6 +103,15 @@ def test_the_listing_names_each_image_once_and_the_control_plane_s_for_the_head(
     assert rows[KUEUE]["file"] == "kueue.tar"
 
 
+def test_the_images_are_those_that_the_pinned_kubeadm_wants() -> None:
+    kubeadm = binary(tool("kubernetes"), "kubeadm")
+    if not kubeadm.exists():
+        pytest.skip("kubeadm is not built yet: `antenna tools` builds it")
+    argv = [kubeadm, "config", "images", "list", "--kubernetes-version", KUBERNETES_VERSION]
+    wanted = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    assert set(wanted) <= {image.reference for image in IMAGES}
+
+
 def test_the_tree_s_digest_is_known_before_anything_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +139,7 @@ def test_the_stock_lists_every_tool_and_builds_nothing(
 ) -> None:
     monkeypatch.setenv("ANTENNA_CACHE", str(tmp_path))
     rows = {row.tool: row for row in stock.status()}
-    assert {tool.name for tool in TOOLS} | {"busybox-static", "kubectl"} == set(rows)
+    assert {row.name for row in TOOLS} | {"busybox-static", "kubectl"} == set(rows)
     assert not rows["kubernetes"].built
     assert rows["kubernetes"].version == KUBERNETES_VERSION
     assert rows["kubectl"].built
