@@ -105,7 +105,7 @@ def test_a_diff_says_what_is_replaced(provider: provider_pb2_grpc.ResourceProvid
 def test_an_unknown_kind_is_one_clean_message(provider: provider_pb2_grpc.ResourceProviderStub) -> None:
     with pytest.raises(grpc.RpcError) as failed:
         provider.Check(proto.CheckRequest(urn=URN.replace("Network", "Nothing"), news=to_struct({})))
-    details = failed.value.details()
+    details = failed.value.details() or ""
     assert details.startswith("antenna:index:Nothing is not a resource kind")
     assert "Traceback" not in details
 
