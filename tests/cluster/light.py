@@ -1,0 +1,262 @@
+"""A light control plane: a real API server with Kueue beside it, on loopback, ready in seconds.
+
+kwokctl runs etcd, the API server, the controller manager and the scheduler as plain processes; kwok
+plays the nodes and their pods. Kueue runs as upstream's manifests configure it, but outside of any
+cluster: its webhooks are reached by URL.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import os
+import secrets
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from infra.tools.light import ControlPlane, ensure_control_plane
+from infra.tools.manifests import render_kueue
+from infra.tools.pins import KUBERNETES_VERSION
+from operators.k8s import connect
+
+Object = dict[str, Any]
+KUEUE_NAMESPACE = "kueue-system"
+_PORTS = (
+    "etcdPort",
+    "etcdPeerPort",
+    "kubeApiserverPort",
+    "kubeControllerManagerPort",
+    "kubeSchedulerPort",
+    "kwokControllerPort",
+)
+
+
+@dataclass(frozen=True)
+class LightCluster:
+    """One that is up. ``programs`` are the binaries that it runs."""
+
+    kubeconfig: Path
+    programs: ControlPlane
+
+    def kubectl(self, *arguments: str, given: str | None = None, check: bool = True) -> str:
+        """kubectl as the administrator, or as anybody with ``--as``; its output."""
+        done = subprocess.run(
+            [self.programs.kubectl, "--kubeconfig", self.kubeconfig, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout + ("" if check else done.stderr)
+
+
+@contextmanager
+def light_cluster(folder: Path, *, kueue: bool = True) -> Iterator[LightCluster]:
+    """Up when entered, gone when left. ``folder`` is empty and holds all that it writes."""
+    programs = ensure_control_plane(print)
+    name = f"light-{secrets.token_hex(4)}"
+    kubeconfig = folder / "kubeconfig"
+    environment = {
+        **os.environ,
+        "KWOK_WORKDIR": str(folder / "kwok"),
+        "KWOK_KUBE_VERSION": KUBERNETES_VERSION,
+    }
+    kwokctl: list[str | Path] = [programs.kwokctl, "--config", _kwokctl_configuration(folder, programs)]
+    try:
+        _run(
+            [*kwokctl, "create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "60s"],
+            environment,
+        )
+        cluster = LightCluster(kubeconfig, programs)
+        if kueue:
+            with kueue_beside(cluster, folder / "kueue"):
+                yield cluster
+        else:
+            yield cluster
+    finally:
+        _run([*kwokctl, "delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], environment)
+
+
+@contextmanager
+def kueue_beside(cluster: LightCluster, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Kueue as a process of this host, with its CRDs and webhooks in the cluster; ready when entered."""
+    certificates = folder / "etc" / "kueue" / "metrics" / "certs"
+    certificates.mkdir(parents=True)
+    authority = _self_signed(certificates)
+    webhook, health, metrics = _free_ports(3)
+    documents = [d for d in yaml.load_all(render_kueue(), Loader=yaml.CSafeLoader) if d]
+    url = f"https://127.0.0.1:{webhook}"
+    _install(cluster, documents, url=url, authority=authority)
+    configuration = folder / "configuration.yaml"
+    configuration.write_text(
+        yaml.safe_dump(
+            {
+                **_shipped_configuration(documents),
+                "health": {"healthProbeBindAddress": f"127.0.0.1:{health}"},
+                "metrics": {"bindAddress": f"127.0.0.1:{metrics}"},
+                "webhook": {"host": "127.0.0.1", "port": webhook, "certDir": str(certificates)},
+                "internalCertManagement": {"enable": False},
+                "leaderElection": {"leaderElect": False},
+            }
+        )
+    )
+    log = folder / "log"
+    with log.open("wb") as output:
+        # Kueue reads its metrics certificate from /etc/kueue and nowhere else: it is given an /etc of its
+        # own, and the host's stays as it is.
+        process = subprocess.Popen(
+            [
+                *("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",))),
+                *("sh", "-c", 'mount --bind "$0" /etc && exec "$@"', folder / "etc", cluster.programs.kueue),
+                *("--config", configuration, "--kubeconfig", cluster.kubeconfig),
+                *("--feature-gates", "VisibilityOnDemand=false"),
+            ],
+            env={**os.environ, "POD_NAMESPACE": KUEUE_NAMESPACE},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_ready(process, f"http://127.0.0.1:{health}/readyz", log)
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+
+
+def _kwokctl_configuration(folder: Path, programs: ControlPlane) -> Path:
+    """kwokctl binds to every address of the host by default, etcd without authentication."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "kwokctl.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+                "kind": "KwokctlConfiguration",
+                "options": {
+                    "runtime": "binary",
+                    "bindAddress": "127.0.0.1",
+                    "disableQPSLimits": True,
+                    # Chosen here: kwokctl counts down from one number, and two at once would meet.
+                    **dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)),
+                    "etcdBinary": str(programs.etcd),
+                    "kubeApiserverBinary": str(programs.kube_apiserver),
+                    "kubeControllerManagerBinary": str(programs.kube_controller_manager),
+                    "kubeSchedulerBinary": str(programs.kube_scheduler),
+                    "kubectlBinary": str(programs.kubectl),
+                    "kwokControllerBinary": str(programs.kwok),
+                },
+            }
+        )
+    )
+    return path
+
+
+def _install(cluster: LightCluster, documents: list[Object], *, url: str, authority: bytes) -> None:
+    """Kueue's namespace, CRDs and webhooks, these by URL in place of a Service."""
+    bundle = base64.b64encode(authority).decode()
+
+    def by_url(client: Object) -> Object:
+        return {"url": url + client["service"]["path"], "caBundle": bundle}
+
+    client = connect(cluster.kubeconfig)
+    for document in documents:
+        if document["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+            for hook in document["webhooks"]:
+                hook["clientConfig"] = by_url(hook["clientConfig"])
+        elif document["kind"] == "CustomResourceDefinition":
+            conversion = document["spec"].get("conversion", {})
+            if "webhook" in conversion:
+                conversion["webhook"]["clientConfig"] = by_url(conversion["webhook"]["clientConfig"])
+        elif document["kind"] != "Namespace":
+            continue
+        client.apply(document, manager="kueue-light")
+    client.close()
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+
+
+def _shipped_configuration(documents: list[Object]) -> Object:
+    """The configuration that upstream's manifests give to Kueue."""
+    (text,) = (
+        document["data"]["controller_manager_config.yaml"]
+        for document in documents
+        if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "kueue-manager-config"
+    )
+    configuration: Object = yaml.safe_load(text)
+    return configuration
+
+
+def _self_signed(folder: Path) -> bytes:
+    """tls.crt and tls.key for 127.0.0.1, valid for a day; the certificate, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "light kueue")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (folder / "tls.crt").write_bytes(pem)
+    (folder / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return pem
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses now, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    @retry(
+        retry=retry_if_exception_type(OSError), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True
+    )
+    def ready() -> None:
+        if process.poll() is not None:
+            raise AssertionError(f"kueue ended:\n{log.read_text()[-3000:]}")
+        urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 (loopback, http)
+
+    ready()
+
+
+def _run(command: list[str | Path], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")

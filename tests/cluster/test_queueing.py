@@ -1,0 +1,225 @@
+"""Kueue itself decides over the queue objects that partners get: quota, borrowing, reclaim."""
+
+from __future__ import annotations
+
+import pytest
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from operators.queues import (
+    GPU,
+    LOCAL_QUEUE,
+    QUEUE_LABEL,
+    Cohort,
+    Flavor,
+    cohort_objects,
+    tenant_objects,
+    undivided,
+)
+from operators.tenancy import Quota, Tenant, namespace_name
+from tests.cluster.conftest import Bundle
+
+CAPACITY = {"local-gpu": {GPU: 8, "cpu": 64, "memory": "256Gi"}}
+GPUS = 8
+FAIR = {"cpu": Quota(2), "memory": Quota("8Gi")}
+
+
+def partner(name, gpus):
+    return Tenant(
+        name=name,
+        title=name.upper(),
+        ecosystem="flanders",
+        sectors=("science-research",),
+        groups=(f"{name}-people",),
+        quotas={"local-gpu": {GPU: Quota(gpus), **FAIR}},
+    )
+
+
+# As in domain.md there are fifteen; most have no GPU of their own. One GPU is nobody's.
+OWNERS = [partner("q-owner-a", 4), partner("q-owner-b", 2), partner("q-owner-c", 1)]
+OTHERS = [partner(f"q-other-{number}", 0) for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def site(light):
+    """Fifteen partners over eight GPUs."""
+    tenants = [*OWNERS, *OTHERS]
+    cohort = Cohort("antenna", (Flavor("local-gpu"),), undivided(CAPACITY, tenants))
+    made = []
+    bundles = [("q-queues", cohort_objects(cohort))]
+    bundles += [(tenant.name, tenant_objects(tenant, cohort)) for tenant in tenants]
+    for name, objects in bundles:
+        inputs = {"stack": "test", "name": name, "kubeconfig": str(light.kubeconfig)}
+        made.append(Bundle(inputs).up(*objects))
+    yield cohort, made
+    for one in reversed(made):
+        one.down()
+
+
+@pytest.fixture
+def submit(site, cluster):
+    """Submits GPU Jobs that run until they are deleted; all are deleted after the test."""
+    namespaces = []
+
+    def jobs(tenant, *, gpus, count=1, labels=None):
+        namespaces.append(namespace_name(tenant.name))
+        restricted = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        asked = {"cpu": "1", "memory": "1Gi", GPU: str(gpus)}
+        container = {
+            "name": "train",
+            "image": "example/train",
+            "securityContext": restricted,
+            "resources": {"requests": asked, "limits": {GPU: str(gpus)}},
+        }
+        made = []
+        for _ in range(count):
+            job = {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "metadata": {
+                    "generateName": "train-",
+                    "namespace": namespaces[-1],
+                    "labels": {QUEUE_LABEL: LOCAL_QUEUE} if labels is None else labels,
+                },
+                "spec": {
+                    "backoffLimit": 0,
+                    "template": {"spec": {"containers": [container], "restartPolicy": "Never"}},
+                },
+            }
+            made.append(cluster.create(job))
+        return made
+
+    yield jobs
+    for namespace in set(namespaces):
+        path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        cluster.request("DELETE", path, query={"propagationPolicy": "Background"})
+    eventually(lambda: sum(reserved(cluster).values()) == 0)
+
+
+def reserved(cluster):
+    """GPUs that each ClusterQueue holds now, as Kueue counts them."""
+    held = {}
+    for queue in cluster.list_objects("kueue.x-k8s.io/v1beta2", "ClusterQueue"):
+        for flavor in queue.get("status", {}).get("flavorsReservation", ()):
+            for resource in flavor["resources"]:
+                if resource["name"] == GPU:
+                    held[queue["metadata"]["name"]] = int(resource["total"])
+    return held
+
+
+def eventually(condition, seconds=30):
+    @retry(
+        retry=retry_if_exception_type(AssertionError),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    def holds():
+        assert condition()
+
+    holds()
+
+
+def test_kueue_takes_the_queues_of_fifteen_partners(site, cluster):
+    def active():
+        queues = cluster.list_objects("kueue.x-k8s.io/v1beta2", "ClusterQueue", labels="antenna.be/tenant")
+        ready = [q for q in queues if q["metadata"]["name"].startswith("q-") and is_active(q)]
+        return len(ready) == 15
+
+    eventually(active)
+
+
+def is_active(queue):
+    conditions = queue.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Active" and c["status"] == "True" for c in conditions)
+
+
+def test_no_queue_drifts_once_kueue_has_had_it(site):
+    _, bundles = site
+    assert [line for bundle in bundles for line in bundle.drift()] == []
+
+
+def test_a_sixteenth_partner_is_one_more_bundle(site, cluster, bundle):
+    cohort, bundles = site
+    newcomer = partner("q-newcomer", 0)
+    one = bundle().up(*tenant_objects(newcomer, cohort))
+    eventually(lambda: is_active(cluster.get("kueue.x-k8s.io/v1beta2", "ClusterQueue", "q-newcomer")))
+    assert [line for other in bundles for line in other.drift()] == []
+    one.down()
+    assert cluster.find("v1", "Namespace", "tenant-q-newcomer") is None
+    assert cluster.find("kueue.x-k8s.io/v1beta2", "ClusterQueue", "q-newcomer") is None
+
+
+def test_a_changed_quota_is_drift_by_its_path(site, cluster):
+    _, bundles = site
+    one = next(b for b in bundles if b.inputs["name"] == "q-owner-a")
+    queue = cluster.get("kueue.x-k8s.io/v1beta2", "ClusterQueue", "q-owner-a")
+    queue["spec"]["resourceGroups"][0]["flavors"][0]["resources"][2]["nominalQuota"] = "7"
+    spec = {"spec": {"resourceGroups": queue["spec"]["resourceGroups"]}}
+    cluster.patch("kueue.x-k8s.io/v1beta2", "ClusterQueue", "q-owner-a", None, spec)
+    assert one.drift() == [
+        "ClusterQueue q-owner-a: "
+        "spec.resourceGroups[0].flavors[local-gpu].resources[nvidia.com/gpu].nominalQuota is 7, declared 4"
+    ]
+    one.up(*one.inputs["objects"])
+    assert one.drift() == []
+
+
+def test_a_partner_without_gpus_takes_all_that_are_idle_and_never_more(site, cluster, submit):
+    submit(OTHERS[0], gpus=1, count=12)
+    eventually(lambda: reserved(cluster).get("q-other-0") == GPUS)
+    assert sum(reserved(cluster).values()) == GPUS
+
+
+def test_several_partners_together_never_hold_more_than_there_is(site, cluster, submit):
+    for tenant in (*OTHERS[:3], OWNERS[0], OWNERS[1]):
+        submit(tenant, gpus=2, count=4)
+    most = 0
+
+    def settled():
+        nonlocal most
+        most = max(most, sum(reserved(cluster).values()))
+        return reserved(cluster).get("q-owner-a") == 4 and reserved(cluster).get("q-owner-b") == 2
+
+    eventually(settled)
+    assert most <= GPUS
+
+
+def test_an_owner_takes_its_own_back_from_who_borrowed_it(site, cluster, submit):
+    submit(OTHERS[1], gpus=1, count=8)
+    eventually(lambda: reserved(cluster).get("q-other-1") == GPUS)
+    submit(OWNERS[0], gpus=4)
+    eventually(lambda: reserved(cluster).get("q-owner-a") == 4)
+    eventually(lambda: reserved(cluster).get("q-other-1") == 4)
+
+
+def test_a_job_that_names_no_queue_is_queued_all_the_same(site, cluster, submit):
+    (job,) = submit(OTHERS[2], gpus=1, labels={})
+    assert job["metadata"]["labels"][QUEUE_LABEL] == LOCAL_QUEUE
+    assert job["spec"]["suspend"] is True
+    eventually(lambda: reserved(cluster).get("q-other-2") == 1)
+
+
+def test_a_job_cannot_use_a_queue_of_another_namespace(site, cluster, submit):
+    (job,) = submit(OTHERS[3], gpus=1, labels={QUEUE_LABEL: "q-owner-a"})
+    submit(OTHERS[4], gpus=1)
+    eventually(lambda: reserved(cluster).get("q-other-4") == 1)
+    assert reserved(cluster).get("q-other-3", 0) == 0
+    stays = cluster.get("batch/v1", "Job", job["metadata"]["name"], job["metadata"]["namespace"])
+    assert stays["spec"]["suspend"] is True
+
+
+def test_a_partner_leaves_with_its_work_still_running(site, cluster, bundle, submit):
+    cohort, _ = site
+    leaver = partner("q-leaver", 0)
+    one = bundle().up(*tenant_objects(leaver, cohort))
+    submit_into = submit(leaver, gpus=1, count=2)
+    assert submit_into
+    eventually(lambda: reserved(cluster).get("q-leaver") == 2)
+    one.down()
+    assert cluster.find("v1", "Namespace", "tenant-q-leaver") is None
+    assert cluster.find("kueue.x-k8s.io/v1beta2", "ClusterQueue", "q-leaver") is None

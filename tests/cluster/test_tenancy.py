@@ -1,0 +1,151 @@
+"""What a partner's people may do: asked of the API server as one of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from operators.queues import Cohort, Flavor, cohort_objects, tenant_objects
+from operators.tenancy import Tenant, namespace_name
+
+FLAVOR = "isolation-local"
+COHORT = Cohort("isolation", (Flavor(FLAVOR),))
+ULB = Tenant(name="iso-ulb", title="ULB", ecosystem="brussels", groups=("ulb-people",))
+VUB = Tenant(name="iso-vub", title="VUB", ecosystem="brussels", groups=("vub-people",))
+
+OWN = namespace_name(ULB.name)
+OTHERS = namespace_name(VUB.name)
+
+
+@pytest.fixture(scope="module")
+def partners(light):
+    from tests.cluster.conftest import Bundle  # noqa: PLC0415
+
+    made = []
+    for name, objects in (
+        ("iso-queues", cohort_objects(COHORT)),
+        ("iso-ulb", tenant_objects(ULB, COHORT)),
+        ("iso-vub", tenant_objects(VUB, COHORT)),
+    ):
+        inputs = {"stack": "test", "name": name, "kubeconfig": str(light.kubeconfig)}
+        made.append(Bundle(inputs).up(*objects))
+    yield light
+    for one in reversed(made):
+        one.down()
+
+
+def may(light, verb, resource, namespace, *, user="alice", group="ulb-people"):
+    """Whether somebody may, by the API server's own word (SelfSubjectAccessReview, impersonated)."""
+    where = ("-n", namespace) if namespace else ("-A",)
+    answer = light.kubectl(
+        "auth", "can-i", verb, resource, *where, "--as", user, "--as-group", group, check=False
+    )
+    return answer.splitlines()[-1].startswith("yes")
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [
+        ("create", "jobs.batch"),
+        ("delete", "jobs.batch"),
+        ("list", "pods"),
+        ("get", "pods/log"),
+        ("watch", "events"),
+        ("create", "configmaps"),
+        ("get", "localqueues.kueue.x-k8s.io"),
+        ("list", "workloads.kueue.x-k8s.io"),
+        ("get", "localqueues.visibility.kueue.x-k8s.io/pendingworkloads"),
+    ],
+)
+def test_a_partners_people_work_in_their_namespace_and_in_no_other(partners, verb, resource):
+    assert may(partners, verb, resource, OWN)
+    assert not may(partners, verb, resource, OTHERS)
+    assert not may(partners, verb, resource, "default")
+    assert not may(partners, verb, resource, None)
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"),
+    [
+        ("create", "pods"),
+        ("create", "pods/exec"),
+        ("update", "jobs.batch"),
+        ("patch", "jobs.batch"),
+        ("create", "deployments.apps"),
+        ("create", "rolebindings.rbac.authorization.k8s.io"),
+        ("update", "localqueues.kueue.x-k8s.io"),
+        ("create", "localqueues.kueue.x-k8s.io"),
+        ("patch", "workloads.kueue.x-k8s.io"),
+        ("update", "resourcequotas"),
+        ("update", "namespaces"),
+        ("create", "serviceaccounts/token"),
+    ],
+)
+def test_nothing_lets_them_round_the_queue_or_the_quota(partners, verb, resource):
+    assert not may(partners, verb, resource, OWN)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "namespaces",
+        "nodes",
+        "clusterqueues.kueue.x-k8s.io",
+        "cohorts.kueue.x-k8s.io",
+        "resourceflavors.kueue.x-k8s.io",
+    ],
+)
+def test_they_read_nothing_of_the_cluster(partners, resource):
+    assert not may(partners, "list", resource, None)
+    assert not may(partners, "get", resource, None)
+
+
+def test_a_stranger_may_nothing(partners):
+    assert not may(partners, "list", "pods", OWN, group="somebody-else")
+
+
+def test_one_partner_does_not_see_the_others_work(partners):
+    people = ("--as", "bob", "--as-group", "vub-people")
+    refused = partners.kubectl("-n", OWN, "get", "jobs", *people, check=False)
+    assert "forbidden" in refused
+    assert partners.kubectl("-n", OTHERS, "get", "jobs", *people, check=False).startswith("No resources")
+
+
+def test_a_privileged_pod_is_refused_in_a_partners_namespace(partners, cluster):
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "root", "namespace": OWN},
+        "spec": {"containers": [{"name": "root", "image": "x", "securityContext": {"privileged": True}}]},
+    }
+    refused = partners.kubectl("apply", "-f", "-", given=json.dumps(pod), check=False)
+    assert "violates PodSecurity" in refused
+    assert cluster.find("v1", "Pod", "root", OWN) is None
+
+
+def test_a_pod_that_asks_for_nothing_is_counted_with_the_default_request(partners, cluster):
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    template = {
+        "restartPolicy": "Never",
+        "containers": [{"name": "work", "image": "x", "securityContext": restricted}],
+    }
+    made = cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "small", "namespace": OWN},
+            "spec": template,
+        }
+    )
+    assert made["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
+
+
+def test_load_balancers_are_beyond_a_partners_quota(partners):
+    refused = partners.kubectl("-n", OWN, "create", "service", "loadbalancer", "lb", "--tcp=80", check=False)
+    assert "exceeded quota: object-counts" in refused
