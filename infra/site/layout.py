@@ -70,7 +70,9 @@ def addresses(site: Site) -> Iterator[Problem]:
     network = site.network
     gateway = network.gateway_address
     taken = {m.address for m in site.machines} | {gateway}
-    free = _free_address(network.cidr, taken, after=max(m.address for m in site.machines))
+    free = _free_address(
+        network.cidr, taken, after=max((a for a in taken if a in network.cidr), default=gateway)
+    )
     fix = f"choose a free address in it, such as {free}"
     seen: dict[IPv4Address, str] = {}
     for i, machine in enumerate(site.machines):
@@ -100,13 +102,11 @@ def pods(site: Site) -> Iterator[Problem]:
         key = f"machines[{i}].pods"
         pods = machine.pods or network.pods_of(machine.address)
         if pods is None:
-            if machine.address in network.cidr and network.nodes >= len(site.machines):
-                yield Problem(
-                    key,
-                    f"is missing: {machine.address} is beyond the {network.nodes} nodes' ranges of "
-                    f"{network.pods}; "
-                    f"add one, such as `pods: {next(network.pods.subnets(new_prefix=NODE_PREFIX))}`",
-                )
+            yield Problem(
+                key,
+                f"is missing: {machine.address} is beyond the {network.nodes} nodes' ranges of "
+                f"{network.pods}; add a /{NODE_PREFIX} of it that no other machine has",
+            )
             continue
         if pods.prefixlen != NODE_PREFIX:
             yield Problem(key, f"{pods} must be a /{NODE_PREFIX}; write {pods.network_address}/{NODE_PREFIX}")

@@ -128,7 +128,7 @@ def platform_problems(platform: str, machines: tuple[Machine, ...]) -> Iterator[
             if machine.gpus and machine.gpus.simulated:
                 yield Problem(
                     f"machines[{i}].gpus.simulated",
-                    "are for `platform: embedded` only; remove `simulated` and state the real GPUs",
+                    "is for `platform: embedded` only; remove it and state the real GPUs",
                 )
             continue
         for key in ("user", "port", "host_key"):

@@ -38,7 +38,11 @@ class SiteError(ValueError):
 
 def explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[Problem]:
     """What pydantic found, in the site's words."""
+    where = [error["loc"] for error in errors]
     for error in errors:
+        deep = len(error["loc"])
+        if error["type"] == "too_short" and any(w[:deep] == error["loc"] and len(w) > deep for w in where):
+            continue  # the entry is there, and wrong: that is said by itself
         key, owner, field = _locate(model, error["loc"])
         if error["type"] == "extra_forbidden" and owner is not None:
             name = str(error["loc"][-1])
@@ -136,9 +140,8 @@ def _too_small(error: ErrorDetails) -> str:
 # pydantic's error type to what is said of it; everything that the models can meet is a row.
 _MESSAGES: dict[str, Callable[[ErrorDetails], str]] = {
     "site": lambda error: error["msg"],
-    "int_type": _kind("a whole number", "it without quotes, such as 4"),
-    "int_from_float": _kind("a whole number", "one such as 4"),
-    "float_type": _kind("a number", "it without quotes, such as 0.5"),
+    "int_type": _kind("a whole number", "one such as 4, without quotes"),
+    "float_type": _kind("a number", "one such as 0.5, without quotes"),
     "bool_type": _kind("true or false", "true or false without quotes"),
     "string_type": _kind("text", "it in quotes"),
     "tuple_type": _kind("a list", "one entry a line, each after '- '"),

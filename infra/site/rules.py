@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def broken_rules(site: Site) -> list[Problem]:
-    """Every rule's problems, in the order of the file."""
-    return [problem for rule in RULES for problem in rule(site)]
+    """The problems of every chain's first broken rule: what follows from these is not told."""
+    broken = (next(filter(None, (list(rule(site)) for rule in chain)), []) for chain in CHAINS)
+    return [problem for problems in broken for problem in problems]
 
 
 def _platform(site: Site) -> Iterator[Problem]:
@@ -48,8 +49,8 @@ def _flavors(site: Site) -> Iterator[Problem]:
         if machine.gpus and machine.gpus.model not in models:
             yield Problem(
                 f"machines[{i}].gpus.model",
-                f"no flavor of site:cohort has {machine.gpus.model}; add a flavor with that gpu_model, or: "
-                f"{suggestion(machine.gpus.model, models)}",
+                f"no flavor has {machine.gpus.model}; {suggestion(machine.gpus.model, models)}; "
+                "or add a flavor with that gpu_model to site:cohort.flavors",
             )
 
 
@@ -166,16 +167,12 @@ def _funding(site: Site) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Callable[[Site], Iterator[Problem]], ...] = (
-    layout.ranges,
-    layout.names,
-    layout.addresses,
-    layout.pods,
-    _platform,
-    _flavors,
-    _tenants,
-    _quota,
-    _remote,
-    _allocations,
-    _funding,
+CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
+    (layout.ranges, layout.names, layout.addresses, layout.pods),
+    (_platform,),
+    (_flavors, _quota),
+    (_tenants,),
+    (_remote, _allocations),
+    (_funding,),
 )
+"""Each rule of a chain takes it that the ones before it hold."""

@@ -28,12 +28,14 @@ class Site(Model):
     """Everything that one Antenna is made of."""
 
     platform: Platform = Field(examples=["embedded"])
-    network: Network
+    network: Network = Field(
+        examples=[{"cidr": "10.77.0.0/24", "pods": "10.78.0.0/16", "services": "10.79.0.0/16"}]
+    )
     kubernetes: Kubernetes = Kubernetes()
     identity_file: Text | None = None
     """Platform ssh: the operator's private key; by default the stack's own, see ``infra.paths``."""
     machines: tuple[Machine, ...] = Field(min_length=1)
-    cohort: Cohort
+    cohort: Cohort = Field(examples=[{"name": "antenna", "flavors": ["..."]}])
     tenants: tuple[Tenant, ...] = Field(min_length=1)
     sites: tuple[RemoteSite, ...] = ()
     funding: Funding = Funding()

@@ -34,13 +34,11 @@ SECTORS = (
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of ``words`` that ``word`` was probably meant to be; None when nothing is near."""
-    candidates = list(words)
-    label = nearest_label(word)
-    found = difflib.get_close_matches(label, candidates, n=1, cutoff=0.6)
-    if found:
-        return found[0]
+    label, candidates = nearest_label(word), {nearest_label(candidate): candidate for candidate in words}
+    if found := difflib.get_close_matches(label, candidates, n=1, cutoff=0.6):
+        return candidates[found[0]]
     # "health" is far from "health-biotech-life-sciences" by edit distance, yet clearly meant.
-    parts = [candidate for candidate in candidates if label in candidate.split("-")]
+    parts = [candidate for known, candidate in candidates.items() if label in known.split("-")]
     return parts[0] if len(parts) == 1 else None
 
 
@@ -49,6 +47,8 @@ def suggestion(word: str, words: Iterable[str]) -> str:
     candidates = list(words)
     listed = ", ".join(candidates) or "none"
     near = nearest(word, candidates)
+    if len(candidates) == 1:
+        return f"there is only {listed}"
     return f"did you mean {near}? There are: {listed}" if near else f"choose one of: {listed}"
 
 
