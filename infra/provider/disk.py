@@ -34,11 +34,6 @@ def make(inputs: dict[str, Any]) -> None:
         f"[Match]\nName=host0\n\n[Network]\nAddress={address}/{inputs['prefix_length']}\n"
         f"Gateway={inputs['gateway']}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
     )
-    public = keys.ensure_operator_key(inputs["stack"])
-    authorized = root / "root/.ssh/authorized_keys"
-    authorized.parent.mkdir(mode=0o700, exist_ok=True)
-    authorized.write_text(f"{public}\n")
-    authorized.chmod(0o600)
     keys.make_pair(_host_key(root), f"root@{name}")
     for path in (ARTIFACTS_CACHE, "/dev/net"):
         (root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -100,6 +95,17 @@ def point_artifacts(inputs: dict[str, Any]) -> None:
         fresh.replace(link)
     else:
         link.unlink(missing_ok=True)
+
+
+def authorize(inputs: dict[str, Any]) -> None:
+    """Let the operator's key in, made anew if it was lost; works while the machine runs."""
+    public = keys.ensure_operator_key(inputs["stack"])
+    authorized = container.root(inputs["stack"], inputs["name"]) / "root/.ssh/authorized_keys"
+    authorized.parent.mkdir(mode=0o700, exist_ok=True)
+    authorized.touch(mode=0o600)
+    if public not in authorized.read_text():
+        with authorized.open("a") as lines:
+            lines.write(f"{public}\n")
 
 
 def artifacts_in_use(stack: str, machine: str) -> str:

@@ -61,18 +61,19 @@ def drift(inputs: dict[str, Any], state: dict[str, Any]) -> list[str] | None:
         return ["disk: not the declared one"]
     if not container.is_running(stack, name):
         return ["machine stopped"]
-    link = interfaces.interfaces().get(container.link_name(stack, name))
-    there = disk.artifacts_in_use(stack, name)
-    return [
-        *([] if link and link.up else [f"link {container.link_name(stack, name)}: down"]),
-        *([] if link and link.master == inputs["bridge"] else [f"link: not on bridge {inputs['bridge']}"]),
-        *(
-            []
-            if there == (inputs.get("artifacts") or "")
-            else [f"artifacts: {there or 'none'}, not the declared ones"]
-        ),
-        *([] if _answers(inputs["address"]) else [f"{inputs['address']} port 22: no answer"]),
-    ]
+    cable = container.link_name(stack, name)
+    link = interfaces.interfaces().get(cable)
+    artifacts = disk.artifacts_in_use(stack, name)
+    as_declared = {
+        f"link {cable}: down": link is not None and link.up,
+        f"link {cable}: not on bridge {inputs['bridge']}": link is not None
+        and link.master == inputs["bridge"],
+        f"artifacts: {artifacts or 'none'}, not the declared ones": artifacts
+        == (inputs.get("artifacts") or ""),
+        "operator's key: missing": paths.ssh_key(stack).exists(),
+        _no_answer(inputs): _answers(inputs["address"]),
+    }
+    return [line for line, fine in as_declared.items() if not fine]
 
 
 def update(inputs: dict[str, Any], state: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def update(inputs: dict[str, Any], state: dict[str, Any], report: Report) -> dic
     if found is None or not disk.matches(inputs):
         return create(inputs, report)
     with _exclusive(inputs):
-        if container.is_running(stack, name) and f"{inputs['address']} port 22: no answer" in found:
+        if container.is_running(stack, name) and _no_answer(inputs) in found:
             link = container.link_name(stack, name)
             if link in interfaces.interfaces():
                 _plug_in(inputs)
@@ -145,11 +146,13 @@ def _bring_up(inputs: dict[str, Any], report: Report) -> dict[str, Any]:
         report("booting")
         disk.mount(inputs)
         disk.point_artifacts(inputs)
+        disk.authorize(inputs)
         container.start(stack, name, inputs["bridge"], disk.binds(inputs))
     report("booting: waiting for SSH")
     _wait_for_ssh(inputs)
     _plug_in(inputs)
     disk.point_artifacts(inputs)
+    disk.authorize(inputs)
     report("booting: waiting for systemd")
     made = outputs(inputs)
     _wait_for_systemd(ssh.Login.of(made), report)
@@ -218,6 +221,10 @@ def _plug_in(inputs: dict[str, Any]) -> None:
             alias,
         ]
     )
+
+
+def _no_answer(inputs: dict[str, Any]) -> str:
+    return f"{inputs['address']} port 22: no answer"
 
 
 def _answers(address: str) -> bool:

@@ -102,6 +102,13 @@ def test_an_unplugged_machine_is_told_and_plugged_in_while_it_runs(
     assert read_drift(machine) == []
 
 
+def test_a_lost_operators_key_is_told_and_made_anew(network: dict[str, Any], debian: str) -> None:
+    (machine,) = create_all([machine_inputs(network, debian, "head", 10)])
+    Path(machine["identity_file"]).unlink()
+    assert read_drift(machine) == ["operator's key: missing"]
+    assert ssh.run(ssh.Login.of(mend(machine)), "hostname").strip() == "head"
+
+
 def test_other_artifacts_are_seen_without_a_restart(
     network: dict[str, Any], debian: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
