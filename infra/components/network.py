@@ -27,7 +27,11 @@ class Network(pulumi.ComponentResource):
             bridge=self.bridge,
             cidr=str(site.network.cidr),
             gateway=str(site.network.gateway_address),
-            routes=[{"to": site.pods(m), "via": str(m.address)} for m in site.machines],
+            # In the order of their addresses: that of the file means nothing.
+            routes=[
+                {"to": site.pods(m), "via": str(m.address)}
+                for m in sorted(site.machines, key=lambda machine: machine.address)
+            ],
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"bridge": self.bridge})
