@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-
-Kind = Literal["add", "delete", "update"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One property that differs. ``replaces`` says that the resource must be made anew for it."""
+    """One property that differs: ``kind`` is add, delete or update.
+
+    ``replaces`` says that the resource must be made anew for it.
+    """
 
     path: str
-    kind: Kind
+    kind: str
     old: Any = None
     new: Any = None
     replaces: bool = False
@@ -28,7 +30,6 @@ class Step:
     op: str
     urn: str
     changes: tuple[Change, ...] = ()
-    drift: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -43,15 +44,69 @@ class Step:
 
 @dataclass(frozen=True)
 class Note:
-    """A line about a resource (or about the run, when ``urn`` is empty)."""
+    """A line about a resource (or about the run, when ``urn`` is empty).
+
+    ``severity`` is debug, info, warning or error.
+    """
 
     urn: str
-    severity: Literal["debug", "info", "warning", "error"]
+    severity: str
     text: str
     ephemeral: bool = False
 
 
 Event = Step | Note
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an operation of an engine ended. ``changes`` counts resources by op, unchanged ones included."""
+
+    ok: bool
+    changes: Mapping[str, int]
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, Any]
+    errors: tuple[str, ...]
+    cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource as the state has it."""
+
+    urn: str
+    id: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The resource's own name."""
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def kind(self) -> str:
+        """The last part of its type: Machine of antenna:index:Machine."""
+        return resource_type(self.urn).rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How one resource differs from what was made, a line each."""
+
+    kind: str
+    name: str
+    lines: tuple[str, ...]
+
+
+def drift(before: Iterable[Resource], after: Iterable[Resource]) -> list[Drift]:
+    """What a refresh found: what is gone, and what differs."""
+    now = list(after)
+    there = {r.urn for r in now}
+    gone = [Drift(r.kind, r.name, ("gone",)) for r in before if is_ours(r.urn) and r.urn not in there]
+    differs = [(r, tuple(r.outputs.get("drift") or ())) for r in now if is_ours(r.urn)]
+    return gone + [Drift(r.kind, r.name, lines) for r, lines in differs if lines]
+
 
 PAST = {
     "create": "created",
@@ -68,11 +123,11 @@ PAST = {
     "same": "unchanged",
 }
 
+# What takes time. `replace` does not: it stands for a creation and a deletion, which are told.
 PRESENT = {
     "create": "creating",
     "update": "updating",
     "delete": "deleting",
-    "replace": "replacing",
     "create-replacement": "creating anew",
     "delete-replaced": "deleting old",
     "read": "reading",
@@ -105,6 +160,14 @@ def summary(counts: Mapping[str, int], *, planned: bool = False) -> str:
     return ", ".join(words)
 
 
+def tally(steps: Iterable[Step]) -> dict[str, int]:
+    """How many things of the site ended with each op; the halves of a replacement count as one."""
+    ended = {
+        s.urn: s.op for s in steps if s.stage == "done" and is_ours(s.urn) and s.op in (*COUNTED, "same")
+    }
+    return dict(Counter(ended.values()))
+
+
 def changed(counts: Mapping[str, int]) -> int:
     """How many resources change."""
     return sum(counts.get(op, 0) for op in COUNTED)
@@ -124,7 +187,7 @@ def difference(old: Any, new: Any, path: str = "") -> list[Change]:
             a, b = (side[i] if i < len(side) else None for side in (old, new))
             found += difference(a, b, f"{path}[{i}]")
         return found
-    kind: Kind = "add" if old is None else "delete" if new is None else "update"
+    kind = "add" if old is None else "delete" if new is None else "update"
     return [Change(path, kind, old, new)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -36,12 +36,15 @@ class _Working:
 class Screen:
     """Shows phases, steps and messages; writes all of them to the log too. Threads may share it."""
 
-    def __init__(self, log: RunLog, *, stderr: bool = False) -> None:
+    def __init__(self, log: RunLog, *, stderr: bool = False, silent: bool = False) -> None:
         """``stderr`` leaves stdout to the one document that --json prints."""
         self.console = Console(
             stderr=stderr,
+            quiet=silent,
             highlight=False,
             soft_wrap=True,
+            # A log has no width to fit into.
+            width=None if _terminal(stderr) else 160,
             force_terminal=None if _terminal(stderr) else False,
         )
         self.log = log
@@ -77,6 +80,15 @@ class Screen:
             self.durations[title] = time.monotonic() - began
             with self._lock:
                 self._working.clear()
+
+    @contextmanager
+    def board(self) -> Iterator[Callable[[RenderableType], None]]:
+        """A picture that is shown anew each time it is given; it stays at the end. Only on a terminal."""
+        if not self.live:
+            yield lambda _: None
+            return
+        with Live(console=self.console, auto_refresh=False) as live:
+            yield lambda picture: live.update(picture, refresh=True)
 
     def begin(self, key: str, title: str) -> None:
         """Something is under way from now on."""
@@ -119,8 +131,6 @@ class Screen:
             if failed or event.op not in ("refresh", "read"):
                 text = f"  {word:<12} {event.kind:<9} {event.name:<24} {took:5.1f}s"
                 self.say(text, "bold red" if failed else _STYLE.get(event.op, ""))
-            for line in event.drift if event.op in ("refresh", "read") else ():
-                self.say(f"  drift        {event.kind:<9} {event.name}: {line}", "yellow")
 
     def _note(self, note: Note) -> None:
         if note.ephemeral:

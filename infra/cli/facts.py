@@ -1,0 +1,89 @@
+"""What `antenna doctor` knows before it judges: plain facts of the host, the site and the stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Host:
+    """This host. Sizes in bytes; ``missing_capabilities`` are those that machines need and we lack."""
+
+    system: str
+    root: bool
+    cpus: int
+    memory: int
+    memory_available: int
+    disk_home: int
+    disk_cache: int
+    missing_capabilities: tuple[str, ...]
+    missing_packages: tuple[str, ...]
+    package_installer: bool
+    cgroups: str
+    cgroups_writable: bool
+    overlayfs: bool
+    tun: bool
+    go: str
+    clock_behind: float
+    container: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The site file. ``problem`` is the message of the first thing wrong with it, empty when sound."""
+
+    platform: str = ""
+    machines: int = 0
+    gpus: int = 0
+    tenants: int = 0
+    clashes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that the state knows. ``ssh`` is "" when it answers, else why not."""
+
+    name: str
+    running: bool
+    ssh: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What this host holds of the stack."""
+
+    recorded: bool = False
+    lock: str = ""
+    lock_stale: bool = False
+    leftovers: tuple[str, ...] = ()
+    tools_missing: tuple[str, ...] = ()
+    base: bool = True
+    machines: tuple[Machine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster as its API tells. ``problem`` says why it does not answer."""
+
+    problem: str = ""
+    nodes_not_ready: tuple[str, ...] = ()
+    nodes: int = 0
+    gpus: int = 0
+    kueue_ready: bool = False
+    inactive_queues: tuple[str, ...] = ()
+    queues: int = 0
+    certificate_days: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it. ``cluster`` is None where the stack is not up."""
+
+    stack_name: str
+    host: Host
+    site: Site = field(default_factory=Site)
+    stack: Stack = field(default_factory=Stack)
+    cluster: Cluster | None = None

@@ -1,0 +1,246 @@
+"""Gathers the facts that checks judge, from the host, the state and the cluster."""
+
+from __future__ import annotations
+
+import base64
+import os
+import platform
+import shutil
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+from cryptography import x509
+
+from infra import paths
+from infra.cli import facts, overview
+from infra.cli.engine import open_quietly
+from infra.cli.events import Resource
+from infra.cli.kube import is_true
+from infra.cli.session import Session
+from infra.components.network import BRIDGE
+from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
+from infra.provider import host as programs
+from infra.provider.kind import ProviderError
+from infra.site import Site, SiteError
+from infra.tools import artifacts, stock, toolchain
+from infra.tools.failure import ToolError
+from infra.tools.pins import TOOLS
+from operators import k8s, queues
+from operators.k8s_errors import KubernetesError
+
+# What systemd-nspawn and the machines need: bit numbers of linux/capability.h.
+CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_KILL": 5,
+    "CAP_SETUID": 7,
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_CHROOT": 18,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+}
+
+# Tests' own, not part of what a site needs.
+_NOT_IN_A_SITE = {"kwok"}
+
+
+def before_up(site: Site) -> facts.Facts:
+    """What `up` must know before it touches anything. Takes well under a second."""
+    known = [facts.Machine(name, container.is_running(site.stack, name)) for name in _disks(site.stack)]
+    stack = facts.Stack(tools_missing=tools_missing(), base=_base_there(), machines=tuple(known))
+    return facts.Facts(site.stack, host(), site_facts(site), stack)
+
+
+def everything(session: Session) -> facts.Facts:
+    """What `doctor` judges. Never raises for what is wrong with the site: that is a finding."""
+    try:
+        described = site_facts(session.site())
+    except SiteError as error:
+        described = facts.Site(problem="; ".join(str(error).splitlines()))
+    engine = open_quietly(session)
+    resources = engine.resources()
+    machines = [r for r in resources if r.kind == "Machine"]
+    with ThreadPoolExecutor() as pool:
+        states = tuple(pool.map(_machine, machines))
+    held, stale = engine.holder()
+    stack = facts.Stack(
+        recorded=bool(machines),
+        lock=held,
+        lock_stale=stale,
+        leftovers=tuple(f"{t.kind} {t.what}" for t in _traces(session.stack) if t.kind != "folder"),
+        tools_missing=tools_missing(),
+        base=described.platform != "embedded" or _base_there(),
+        machines=states,
+    )
+    is_up = any(r.kind == "Playbook" for r in resources)
+    found = cluster(paths.kubeconfig(session.stack)) if is_up else None
+    return facts.Facts(session.stack, host(), described, stack, found)
+
+
+def host() -> facts.Host:
+    """This host, whatever it runs."""
+    linux = platform.system() == "Linux"
+    memory, available = _memory() if linux else (0, 0)
+    controllers = cgroups.hierarchies() if linux and cgroups.ROOT.is_dir() else []
+    return facts.Host(
+        system=platform.system(),
+        root=os.geteuid() == 0,
+        cpus=os.cpu_count() or 1,
+        memory=memory,
+        memory_available=available,
+        disk_home=_free(paths.home_dir()),
+        disk_cache=_free(paths.cache_dir()),
+        missing_capabilities=_missing_capabilities() if linux else (),
+        missing_packages=tuple(programs.missing_packages()),
+        package_installer=bool(programs.find_program("apt-get")),
+        cgroups=("cgroup v2" if controllers == [cgroups.ROOT] else "cgroup v1") if controllers else "",
+        cgroups_writable=bool(controllers) and all(os.access(c, os.W_OK) for c in controllers),
+        overlayfs=linux and "overlay" in Path("/proc/filesystems").read_text().split(),
+        tun=Path("/dev/net/tun").exists(),
+        go=_go(),
+        clock_behind=Path(paths.__file__).stat().st_mtime - time.time(),
+        container=_container(),
+    )
+
+
+def site_facts(site: Site) -> facts.Site:
+    """What the site asks of the host."""
+    clashes: list[str] = []
+    if site.platform == "embedded" and programs.find_program("ip"):
+        ranges = [*map(site.pods, site.machines), str(site.network.services)]
+        wanted = {
+            "bridge": BRIDGE.format(stack=site.stack),
+            "cidr": str(site.network.cidr),
+            "routes": [{"to": to} for to in ranges],
+        }
+        clashes = network.overlaps(wanted, interfaces.interfaces(), interfaces.routes())
+    return facts.Site(
+        platform=site.platform,
+        machines=len(site.machines),
+        gpus=sum(site.gpus.values()),
+        tenants=len(site.tenants),
+        clashes=tuple(clashes),
+    )
+
+
+def cluster(kubeconfig: Path) -> facts.Cluster:
+    """What the cluster's API tells."""
+    try:
+        api = k8s.connect(kubeconfig)
+        nodes = overview.nodes(api.list_objects("v1", "Node"), [])
+        kueue = api.find("apps/v1", "Deployment", "kueue-controller-manager", "kueue-system")
+        found = overview.queues(
+            api.list_objects(queues.API_VERSION, "ClusterQueue"), [], [], datetime.now(UTC)
+        )
+    except KubernetesError as error:
+        return facts.Cluster(problem=str(error))
+    return facts.Cluster(
+        nodes=len(nodes),
+        nodes_not_ready=tuple(f"{n.name} ({n.reason})" for n in nodes if not n.ready),
+        gpus=sum(n.gpus for n in nodes),
+        kueue_ready=kueue is not None and is_true(kueue, "Available"),
+        queues=len(found),
+        inactive_queues=tuple(f"{q.name} ({q.reason})" for q in found if not q.active),
+        certificate_days=_certificate_days(kubeconfig, api.server),
+    )
+
+
+def tools_missing() -> tuple[str, ...]:
+    """The pinned tools that a site needs and that are not built."""
+    try:
+        if artifacts.location(artifacts.digest()).is_dir():
+            return ()
+        rows = stock.status()
+    except ToolError:
+        return tuple(tool.name for tool in TOOLS if tool.name not in _NOT_IN_A_SITE)
+    missing = [row.tool for row in rows if not row.built and row.tool not in _NOT_IN_A_SITE]
+    return tuple(missing or ["images"])
+
+
+def _machine(resource: Resource) -> facts.Machine:
+    inputs = {**resource.inputs, **resource.outputs}
+    if inputs.get("driver") == "nspawn" and not container.is_running(inputs["stack"], inputs["name"]):
+        return facts.Machine(resource.name, running=False)
+    try:
+        ssh.run(ssh.Login.of(inputs), "true", timeout=10)
+    except (ProviderError, KeyError) as error:
+        return facts.Machine(resource.name, running=True, ssh=str(error))
+    return facts.Machine(resource.name, running=True)
+
+
+def _disks(stack: str) -> Iterable[str]:
+    folder = paths.stack_dir(stack) / "machines"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def _traces(stack: str) -> list[leftovers.Trace]:
+    return leftovers.list_traces(stack) if platform.system() == "Linux" else []
+
+
+def _base_there() -> bool:
+    return base.directory(base.digest()).is_dir()
+
+
+def _memory() -> tuple[int, int]:
+    """(all, available) in bytes, the limit of a surrounding container included."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    sizes = {parts[0].rstrip(":"): int(parts[1]) * 1024 for parts in lines}
+    total, available = sizes["MemTotal"], sizes["MemAvailable"]
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        path = cgroups.ROOT / limit
+        if path.exists() and (text := path.read_text().strip()) != "max":
+            total = min(total, int(text))
+    return total, min(available, total)
+
+
+def _free(folder: Path) -> int:
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    return shutil.disk_usage(there).free
+
+
+def _missing_capabilities() -> tuple[str, ...]:
+    status = Path("/proc/self/status").read_text()
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff")), 16)
+    # A user who is not root has none of them; that is said once, by the check of root.
+    return (
+        tuple(n for n, bit in CAPABILITIES.items() if not effective >> bit & 1) if os.geteuid() == 0 else ()
+    )
+
+
+def _container() -> str:
+    marks = {"docker": Path("/.dockerenv"), "podman": Path("/run/.containerenv")}
+    named = Path("/run/systemd/container")
+    if named.exists():
+        return named.read_text().strip()
+    return next((name for name, mark in marks.items() if mark.exists()), "")
+
+
+def _go() -> str:
+    try:
+        return toolchain.choose("tools", TOOLS[0].source / "go.mod").banner
+    except ToolError as error:
+        return str(error)
+
+
+def _certificate_days(kubeconfig: Path, server: str) -> float | None:
+    """Days until the first of the operator's and the API server's certificates ends."""
+    address = urlsplit(server)
+    document = yaml.safe_load(kubeconfig.read_text())
+    pems = [
+        base64.b64decode(user["user"]["client-certificate-data"]).decode()
+        for user in document.get("users") or []
+        if "client-certificate-data" in user.get("user", {})
+    ]
+    try:
+        pems.append(ssl.get_server_certificate((address.hostname or "", address.port or 443), timeout=5))
+    except (OSError, socket.gaierror):
+        return None
+    ends = [x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc for pem in pems]
+    return (min(ends) - datetime.now(UTC)).total_seconds() / 86400

@@ -1,0 +1,181 @@
+"""One command's run: its options, its screen, its log, and how any error reaches a person."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from infra import paths, sitefile
+from infra.cli.choice import Asked
+from infra.cli.failure import EXIT_CODES, Failure, WrongInput
+from infra.cli.runlog import RunLog
+from infra.cli.screen import Screen
+from infra.provider.kind import ProviderError
+from infra.site import Site, SiteError
+from infra.tools.failure import ToolError
+from operators.k8s_errors import KubernetesError
+
+F = TypeVar("F", bound=Callable[..., Any])
+Option = Literal["stack", "config-file", "engine", "json", "yes"]
+
+
+def _checked_stack(name: str) -> str:
+    if not paths.STACK_NAME.match(name):
+        raise click.BadParameter(
+            f"{name!r} is no stack's name: 1 to 12 characters of a-z, 0-9 and '-', a letter first"
+        )
+    return name
+
+
+def _stack_from_environment() -> str:
+    """$ANTENNA_STACK, else embedded. Raises click.BadParameter for what is no stack's name."""
+    return _checked_stack(os.environ.get("ANTENNA_STACK") or "embedded")
+
+
+@dataclass
+class Session:
+    """What every command has. Options given before or after the command's name are the same."""
+
+    stack: str = field(default_factory=_stack_from_environment)
+    engine: Asked = "auto"
+    json: bool = False
+    yes: bool = False
+    config_file: Path | None = None
+    _screen: Screen | None = field(default=None, repr=False)
+
+    def begin(self, verb: str) -> Screen:
+        """The screen, with a log behind it that is not on the disk yet."""
+        self._screen = Screen(RunLog(paths.logs(self.stack), verb), stderr=self.json)
+        return self._screen
+
+    @property
+    def site_file(self) -> Path:
+        """The file that describes the site."""
+        return self.config_file or sitefile.path_of(self.stack)
+
+    def site(self) -> Site:
+        """The site, every rule of it checked. Raises SiteError."""
+        site = sitefile.load(self.site_file)
+        if site.stack != self.stack:
+            raise WrongInput(
+                f"{self.site_file} describes the stack {site.stack}, not {self.stack}",
+                f"add --stack {site.stack}, or name the file Pulumi.{self.stack}.yaml",
+            )
+        return site
+
+    def save_log(self) -> Path | None:
+        """Put the log on the disk after an error; not into a stack's folder that nobody has made."""
+        if self._screen is None:
+            return None
+        log = self._screen.log
+        if not log.opened and not paths.stack_dir(self.stack).exists():
+            log.path = Path(tempfile.mkdtemp(prefix="antenna-")) / log.path.name
+        log.open()
+        return log.path
+
+    def command(self, verb: str) -> str:
+        """A command line for this stack, to tell the user."""
+        return f"antenna {verb}" + ("" if self.stack == "embedded" else f" --stack {self.stack}")
+
+
+class Verb(click.Command):
+    """A command whose every error is one message: the cause, the next step, where the full trace is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it, and turn what it raises into a Failure."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except SiteError as error:
+            raise WrongInput(str(error)) from error
+        except (ToolError, ProviderError, KubernetesError) as error:
+            raise Failure(str(error), _where(ctx)) from error
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            raise Failure(f"this should not have happened: {text}", _where(ctx)) from error
+
+
+def _where(ctx: click.Context) -> str:
+    """Save the trace; say where it is."""
+    session = ctx.find_object(Session)
+    path = session.save_log() if session else None
+    if session is None or path is None or session._screen is None:
+        return ""
+    session._screen.log.write(traceback.format_exc())
+    return f"the full log is {path}"
+
+
+def options(*names: Option) -> Callable[[F], F]:
+    """The options that commands share, on the group and on the commands that use them."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(names):
+            function = _OPTIONS[name](function)
+        return function
+
+    return decorate
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None and parameter.name:
+        setattr(ctx.ensure_object(Session), parameter.name, value)
+
+
+def _keep_stack(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    _keep(ctx, parameter, None if value is None else _checked_stack(value))
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "stack": click.option(
+        "--stack",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep_stack,
+        help="The site: Pulumi.NAME.yaml. Default: $ANTENNA_STACK, else embedded.",
+    ),
+    "config-file": click.option(
+        "--config-file",
+        type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
+        expose_value=False,
+        callback=_keep,
+        help="The site's file, where it is not Pulumi.NAME.yaml of this folder.",
+    ),
+    "engine": click.option(
+        "--engine",
+        type=click.Choice(["auto", "pulumi", "embedded"]),
+        expose_value=False,
+        callback=_keep,
+        help="auto: the pulumi CLI where it can be had, else the embedded engine.",
+    ),
+    "json": click.option(
+        "--json",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_keep,
+        help="One JSON document on stdout; messages go to stderr.",
+    ),
+    "yes": click.option(
+        "--yes",
+        "-y",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_keep,
+        help="Ask nothing.",
+    ),
+}
+
+
+def epilog(*examples: str) -> str:
+    """A command's examples and the exit codes, for the end of its help."""
+    shown = "\n".join(f"  {example}" for example in examples)
+    return f"\b\nExamples:\n{shown}\n\n{EXIT_CODES}"

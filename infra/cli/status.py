@@ -1,0 +1,146 @@
+"""`antenna status`: machines, nodes and queues on one screen."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from infra import paths
+from infra.cli import overview
+from infra.cli.engine import open_quietly
+from infra.cli.events import Resource
+from infra.cli.overview import Machine, Overview
+from infra.cli.screen import Screen
+from infra.cli.session import Session, Verb, epilog, options
+from infra.provider import container
+from operators import k8s, queues
+from operators.k8s_errors import KubernetesError
+
+CONNECT_SECONDS = 2.0
+WATCH_SECONDS = 2.0
+
+
+@click.command(
+    cls=Verb,
+    epilog=epilog(
+        "antenna status", "antenna status --watch", "antenna status --json | jq '.queues[].pending'"
+    ),
+)
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@options("stack", "config-file", "engine", "json")
+@click.pass_obj
+def status(session: Session, watch: bool) -> None:
+    """Show machines, nodes and queues on one screen: what runs, who waits, for how long.
+
+    Exits with 1 when something is not as it should be.
+    """
+    screen = session.begin("status")
+    if watch and screen.live and not session.json:
+        _watch(session, screen)
+        return
+    shown = look(session)
+    if session.json:
+        click.echo(json.dumps(shown.document(), indent=2))
+    else:
+        screen.console.print(render(shown, session))
+    if not shown.healthy:
+        raise click.exceptions.Exit(1)
+
+
+def look(session: Session) -> Overview:
+    """What is there now. Never raises for a site that is down: the overview says so."""
+    resources = [r for r in open_quietly(session).resources() if r.kind == "Machine"]
+    if not resources:
+        return Overview(session.stack, [], [], [], f"not up; `{session.command('up')}` raises it")
+    with ThreadPoolExecutor() as pool:
+        machines = sorted(pool.map(machine, resources), key=lambda m: m.name)
+    try:
+        api = k8s.connect(paths.kubeconfig(session.stack))
+        pods = api.list_objects("v1", "Pod", fields="status.phase!=Succeeded,status.phase!=Failed")
+        nodes = overview.nodes(api.list_objects("v1", "Node"), pods)
+        lists = [
+            api.list_objects(queues.API_VERSION, kind) for kind in ("ClusterQueue", "LocalQueue", "Workload")
+        ]
+    except KubernetesError as error:
+        return Overview(session.stack, machines, [], [], str(error))
+    found = overview.queues(lists[0], lists[1], lists[2], datetime.now(UTC))
+    return Overview(session.stack, machines, nodes, found, "")
+
+
+def machine(resource: Resource) -> Machine:
+    """Whether a machine of the state runs: its container is up and its SSH port is open."""
+    inputs = {**resource.inputs, **resource.outputs}
+    name, driver, address = resource.name, str(inputs.get("driver")), str(inputs.get("address"))
+    if driver == "nspawn" and not container.is_running(inputs["stack"], name):
+        return Machine(name, driver, address, False, "stopped")
+    try:
+        socket.create_connection((address, int(inputs.get("port") or 22)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        return Machine(name, driver, address, False, f"SSH: {error.strerror or error}")
+    return Machine(name, driver, address, True, "")
+
+
+def render(shown: Overview, session: Session) -> RenderableType:
+    """The screen. Queues that are idle and have nothing of their own are still named: they are partners."""
+    machines = _table("MACHINE", "STATE", "ADDRESS", "DRIVER")
+    for m in shown.machines:
+        machines.add_row(m.name, _state(m.running, "running", m.reason), m.address, m.driver)
+    nodes = _table("NODE", "STATE", "GPUS", "IN USE", numbers=("GPUS", "IN USE"))
+    for n in shown.nodes:
+        state = _state(n.ready, n.reason or "Ready", n.reason)
+        nodes.add_row(n.name, state, str(n.gpus), str(n.gpus_used))
+    counts = ("QUOTA", "USED", "BORROWED", "RUNNING", "WAITING", "OLDEST WAIT")
+    lines = _table("QUEUE", *counts, "", numbers=counts)
+    for q in shown.queues:
+        numbers = (q.quota, q.used, q.borrowed, q.admitted, q.pending)
+        note = Text("" if q.active else q.reason, style="red")
+        lines.add_row(
+            q.name, *(str(n) if n else "·" for n in numbers), overview.age(q.oldest_wait) or "·", note,
+            style="" if q.used or q.pending or not q.active else "dim",
+        )  # fmt: skip
+    total, used = sum(n.gpus for n in shown.nodes), sum(n.gpus_used for n in shown.nodes)
+    waiting = sum(q.pending for q in shown.queues)
+    summary = f"stack {shown.stack}: {used} of {total} GPUs in use, {waiting} jobs waiting"
+    parts: list[RenderableType] = []
+    for table in (machines, nodes, lines):
+        parts += [table, Text()] if table.row_count else []
+    if shown.problem:
+        return Group(*parts, Text(f"stack {shown.stack}: {shown.problem}", style="red"))
+    parts.append(Text(summary, "bold"))
+    if not shown.healthy:
+        advice = f"something is wrong: `{session.command('doctor')}` says what, and how to mend it"
+        parts.append(Text(advice, "red"))
+    return Group(*parts)
+
+
+def _watch(session: Session, screen: Screen) -> None:
+    with Live(
+        render(look(session), session), console=screen.console, screen=True, auto_refresh=False
+    ) as live:
+        try:
+            while True:
+                time.sleep(WATCH_SECONDS)
+                live.update(render(look(session), session), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _table(*columns: str, numbers: Iterable[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=bool(column))
+    return table
+
+
+def _state(good: bool, word: str, reason: str) -> Text:
+    return Text(word, style="green") if good else Text(reason or "not ready", style="red")

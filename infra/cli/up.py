@@ -1,0 +1,126 @@
+"""`antenna up`: raise the site, or bring it to what its file says now."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from infra import paths
+from infra.cli import gather, preview
+from infra.cli.checks import refusals
+from infra.cli.engine import Engine, open_engine
+from infra.cli.events import Outcome, drift, is_ours, summary
+from infra.cli.failure import Failure, RefusedHost
+from infra.cli.screen import Screen
+from infra.cli.session import Session, Verb, epilog, options
+from infra.provider import base
+from infra.site import Site
+from infra.tools import artifacts
+
+# Read anew before each `up`: after a reboot of the host the state says that they are there. The rest
+# follows from them, or is the business of `refresh`.
+LOOKED_AT = ("Network", "Machine")
+
+
+@click.command(
+    cls=Verb,
+    epilog=epilog(
+        "antenna up", "antenna up --dry-run", "antenna up --refresh   also mend what was changed by hand"
+    ),
+)
+@click.option("--refresh", is_flag=True, help="Read everything anew first, not only network and machines.")
+@click.option("--dry-run", is_flag=True, help="Show what would change and touch nothing, as `preview`.")
+@options("stack", "config-file", "engine", "json", "yes")
+@click.pass_obj
+def up(session: Session, refresh: bool, dry_run: bool) -> None:
+    """Raise the site, or bring it to what its file says now.
+
+    The first run builds the pinned tools, which takes about 15 minutes; later ones reuse them. A run
+    that was cut is continued by the next. Where all is in place already it says 0 changes.
+    """
+    screen = session.begin("up")
+    site = session.site()
+    if dry_run:
+        preview.show_preview(session, screen)
+        return
+    refuse_unfit_host(site)
+    screen.log.open()
+    engine = open_engine(session, screen, touch=True)
+    make_artifacts(site, screen)
+    look(engine, screen, everything=refresh)
+    with screen.phase("site"):
+        outcome = engine.up(screen.event)
+    raise_unless_ok(outcome, session, screen)
+    if session.json:
+        document = {**preview.document(session.stack, outcome), "seconds": screen.durations}
+        click.echo(json.dumps(document, indent=2, default=str))
+    times = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in screen.durations.items())
+    screen.say(
+        f"up: {summary(outcome.changes)} in {sum(screen.durations.values()):.0f} s ({times})", "bold green"
+    )
+    screen.say("next:")
+    screen.say(f"  export KUBECONFIG={paths.kubeconfig(session.stack)}")
+    screen.say(f"  {session.command('status')}")
+    screen.say(f"  {session.command('demo')}")
+
+
+def refuse_unfit_host(site: Site) -> None:
+    """Raise RefusedHost, with every reason, before anything is touched."""
+    found = refusals(gather.before_up(site))
+    if found:
+        causes = "; ".join(f.verdict.cause for f in found)
+        fixes = list(dict.fromkeys(f.verdict.fix for f in found if f.verdict.fix))
+        raise RefusedHost(f"this host cannot raise the site: {causes}", "; ".join(fixes))
+
+
+def make_artifacts(site: Site, screen: Screen) -> None:
+    """Have what machines are made from: the pinned tools, and for machines made here their base.
+
+    Side by side: the one computes, the other mostly waits for downloads.
+    """
+    with screen.phase("tools"), ThreadPoolExecutor() as pool:
+        jobs: list[Future[Any]] = [
+            pool.submit(artifacts.ensure_artifacts, lambda p: screen.status("tools", str(p)))
+        ]
+        if site.platform == "embedded":
+            screen.begin("base", "base")
+            jobs.append(pool.submit(base.ensure, lambda text: screen.status("base", text)))
+        for job in jobs:
+            job.result()
+
+
+def look(engine: Engine, screen: Screen, *, everything: bool) -> None:
+    """Read what is there into the state, and say what differs from it."""
+    known = [r for r in engine.resources() if is_ours(r.urn)]
+    targets = [r.urn for r in known if everything or r.kind in LOOKED_AT]
+    if not targets:
+        return
+    with screen.phase("look"):
+        outcome = engine.refresh(screen.event, targets=() if everything else targets)
+    if not outcome.ok:
+        raise Failure(
+            f"what is there could not be read: {'; '.join(outcome.errors)}", f"log: {screen.log.path}"
+        )
+    for found in drift(known, engine.resources()):
+        for line in found.lines:
+            screen.say(f"  drift        {found.kind} {found.name}: {line}", "yellow")
+
+
+def raise_unless_ok(outcome: Outcome, session: Session, screen: Screen) -> None:
+    """End the command with one message when an operation of the engine did not succeed."""
+    if outcome.ok:
+        return
+    done = summary(outcome.changes)
+    failed = [f"{s.kind} {s.name}" for s in outcome.steps if s.stage == "failed" and is_ours(s.urn)]
+    first = outcome.errors[0] if outcome.errors else "the engine gave no reason"
+    cause = f"{', '.join(failed)}: {first}" if failed else first
+    if outcome.cancelled:
+        cause = "stopped as asked"
+    again = session.command(click.get_current_context().command.name or "up")
+    raise Failure(
+        f"{cause}\n       ({done} before that)",
+        f"mend the cause and run `{again}` again, it continues from here; log: {screen.log.path}",
+    )
