@@ -11,6 +11,8 @@ from infra.site.values import Address, Model, Range
 NODE_PREFIX = 24
 """Prefix length of one node's pods: 254 addresses for the 110 pods that a kubelet runs at most."""
 
+NODE_ADDRESSES = 256
+
 DNS_OFFSET = 10
 """The cluster's DNS service is the tenth address of the services' range, as kubeadm has it."""
 
@@ -41,9 +43,7 @@ class Network(Model):
     @property
     def nodes(self) -> int:
         """How many nodes the pods' range has room for."""
-        return (
-            int(2 ** max(0, NODE_PREFIX - self.pods.prefixlen)) if self.pods.prefixlen <= NODE_PREFIX else 0
-        )
+        return 2 ** (32 - self.pods.prefixlen) // 2 ** (32 - NODE_PREFIX)
 
     def pods_of(self, address: IPv4Address) -> IPv4Network | None:
         """The pods' range that belongs to a machine's address, or None when there is none.
@@ -54,5 +54,5 @@ class Network(Model):
         place = int(address) - int(self.cidr.network_address)
         if not 0 <= place < self.nodes:
             return None
-        first = int(self.pods.network_address) + place * 2 ** (32 - NODE_PREFIX)
+        first = int(self.pods.network_address) + place * NODE_ADDRESSES
         return IPv4Network((first, NODE_PREFIX))

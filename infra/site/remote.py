@@ -121,8 +121,9 @@ class Access(Model):
 class Accounting(Model):
     """Where the site's own figures come from, and how its budgets run."""
 
-    tool: Literal["lumi-allocations", "jutil"]
-    refreshed: Literal["irregularly", "daily"]
+    tool: Literal["lumi-allocations", "jutil", "sacct"]
+    """``sacct`` is the scheduler's own: there where Slurm keeps accounts, whatever else a site offers."""
+    refreshed: Literal["at-once", "daily", "irregularly"]
     period: Literal["project", "month"]
     carry_over_months: Count = 0
     """How many months an unused rest stays usable."""
