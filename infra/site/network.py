@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pydantic import Field
 
-from infra.site.values import Address, Model, Range
+from infra.site.values import Address, Model, Range, Text
 
 NODE_PREFIX = 24
 """Prefix length of one node's pods: 254 addresses for the 110 pods that a kubelet runs at most."""
@@ -28,7 +28,7 @@ class Network(Model):
     the first of the range."""
     resolvers: tuple[Address, ...] = ()
     """DNS servers that pods ask for names outside the cluster. Embedded: the host, by default."""
-    time_servers: tuple[str, ...] = ()
+    time_servers: tuple[Text, ...] = ()
 
     @property
     def gateway_address(self) -> IPv4Address:
@@ -43,7 +43,7 @@ class Network(Model):
     @property
     def nodes(self) -> int:
         """How many nodes the pods' range has room for."""
-        return 2 ** (32 - self.pods.prefixlen) // 2 ** (32 - NODE_PREFIX)
+        return self.pods.num_addresses // NODE_ADDRESSES
 
     def pods_of(self, address: IPv4Address) -> IPv4Network | None:
         """The pods' range that belongs to a machine's address, or None when there is none.
