@@ -219,7 +219,7 @@ def _line(now: _Look, total: int) -> str:
 def _sum_up(result: burst.Result, screen: Screen) -> None:
     screen.say(
         f"demo: {result.succeeded} of {result.jobs} jobs succeeded in {result.seconds:.0f} s; "
-        f"at most {result.peak_gpus} of {result.gpus} GPUs admitted at once, {result.peak_borrowed} borrowed; "
+        f"at most {result.peak_gpus} of {result.gpus} GPUs at once, {result.peak_borrowed} borrowed; "
         f"wait {result.wait_seconds_mean:.0f} s on average, {result.wait_seconds_max:.0f} s at most",
         "bold red" if result.problems else "bold green",
     )

@@ -75,11 +75,16 @@ def _adopts(session: Session) -> list[str]:
     return [m.name for m in site.machines] if site.platform == "ssh" else []
 
 
+def can_ask() -> bool:
+    """Whether a person sits at the other end."""
+    return sys.stdin.isatty()
+
+
 def _confirm(session: Session, what: str, adopted: list[str]) -> None:
     """Ask, unless told not to; for real machines the stack's name must be typed."""
     if session.yes:
         return
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise WrongInput("nobody is there to be asked", f"{session.command('down')} --yes")
     if not adopted:
         click.confirm(f"Take down the stack {session.stack}: {what}?", abort=True, err=True)

@@ -71,7 +71,7 @@ class Embedded:
         errors = [d.message for d in result.diagnostics if d.severity == "error"]
         errors += [step.message for step in result.steps if isinstance(step, events.StepFailed)]
         unique = tuple(dict.fromkeys(errors))
-        return Outcome(result.ok, tally(told), tuple(told), result.outputs, unique, result.cancelled)
+        return Outcome(result.ok, tally(told), tuple(told), unique, result.cancelled)
 
 
 def translate(event: events.Event) -> Event | None:

@@ -65,7 +65,6 @@ class Outcome:
     ok: bool
     changes: Mapping[str, int]
     steps: tuple[Step, ...]
-    outputs: Mapping[str, Any]
     errors: tuple[str, ...]
     cancelled: bool = False
 

@@ -62,10 +62,7 @@ class Official:
     def up(self, listen: Listener, *, refresh: bool = False) -> Outcome:
         """`pulumi up`."""
         stack = self._stack(create=True)
-        outcome = _follow(
-            lambda hear: stack.up(on_event=hear, refresh=refresh, config_file=self._file), listen
-        )
-        return outcome if not outcome.ok else _with_outputs(outcome, stack)
+        return _follow(lambda hear: stack.up(on_event=hear, refresh=refresh, config_file=self._file), listen)
 
     def refresh(self, listen: Listener, *, targets: Sequence[str] = ()) -> Outcome:
         """`pulumi refresh`. What it finds is in the state afterwards."""
@@ -81,7 +78,7 @@ class Official:
         try:
             stack = self._stack()
         except StackNotFoundError:
-            return Outcome(True, {}, (), {}, ())
+            return Outcome(True, {}, (), ())
         return _follow(lambda hear: stack.destroy(on_event=hear, config_file=self._file), listen)
 
     def resources(self) -> list[Resource]:
@@ -112,11 +109,6 @@ class Official:
             raise Failure(f"pulumi cannot open the stack {self._target.stack}: {_reason(error)}") from error
 
 
-def _with_outputs(outcome: Outcome, stack: Stack) -> Outcome:
-    outputs = {k: "[secret]" if v.secret else v.value for k, v in stack.outputs().items()}
-    return Outcome(True, outcome.changes, outcome.steps, outputs, ())
-
-
 def _follow(run: Callable[[automation.OnEvent], Any], listen: Listener, *, op: str = "") -> Outcome:
     """Run an operation and tell its events; ``op`` is what each step is called, when not its own op."""
     steps: list[Step] = []
@@ -135,8 +127,8 @@ def _follow(run: Callable[[automation.OnEvent], Any], listen: Listener, *, op: s
     except ConcurrentUpdateError as error:
         raise Locked(_reason(error), "wait for that run to end; if it is dead: pulumi cancel") from error
     except CommandError as error:
-        return Outcome(False, tally(steps), tuple(steps), {}, tuple(errors) or (_reason(error),))
-    return Outcome(True, tally(steps), tuple(steps), {}, ())
+        return Outcome(False, tally(steps), tuple(steps), tuple(errors) or (_reason(error),))
+    return Outcome(True, tally(steps), tuple(steps), ())
 
 
 def translate(event: EngineEvent, *, op: str = "") -> list[Event]:

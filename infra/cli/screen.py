@@ -138,8 +138,9 @@ class Screen:
             return
         who = f"{note.urn.rpartition('::')[2]}: " if note.urn else ""
         text = f"{who}{note.text.strip()}"
-        if note.severity in ("error", "warning"):
-            self.say(f"{note.severity}: {text}", "red" if note.severity == "error" else "yellow")
+        # Errors are told together at the end, when the command gives up on them.
+        if note.severity == "warning":
+            self.warn(text)
         elif note.severity == "info" and note.text.strip():
             self.say(f"  {text}", "dim")
         else:

@@ -113,14 +113,13 @@ def raise_unless_ok(outcome: Outcome, session: Session, screen: Screen) -> None:
     """End the command with one message when an operation of the engine did not succeed."""
     if outcome.ok:
         return
-    done = summary(outcome.changes)
     failed = [f"{s.kind} {s.name}" for s in outcome.steps if s.stage == "failed" and is_ours(s.urn)]
-    first = outcome.errors[0] if outcome.errors else "the engine gave no reason"
-    cause = f"{', '.join(failed)}: {first}" if failed else first
+    causes = [*(f"{', '.join(dict.fromkeys(failed))} failed" for _ in failed[:1]), *outcome.errors]
     if outcome.cancelled:
-        cause = "stopped as asked"
-    again = session.command(click.get_current_context().command.name or "up")
+        causes.append("stopped as asked")
+    again = session.command(click.get_current_context().info_name or "up")
     raise Failure(
-        f"{cause}\n       ({done} before that)",
+        "\n       ".join(causes or ["the engine gave no reason"])
+        + f"\n       before that: {summary(outcome.changes)}",
         f"mend the cause and run `{again}` again, it continues from here; log: {screen.log.path}",
     )
