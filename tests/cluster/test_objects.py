@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from infra.provider import objects_apply
+from infra.provider import objects_apply, objects_wait
 from infra.provider.kind import ProviderError
 from infra.provider.objects import FORGET_UNREACHABLE, Objects
 from operators.k8s_errors import NotFound
@@ -297,12 +297,12 @@ def test_a_webhook_that_is_not_up_yet_is_waited_for(bundle, cluster, namespace):
 
 
 def test_deployments_are_waited_for_and_the_reason_is_shown(bundle, cluster, namespace, light, monkeypatch):
-    monkeypatch.setattr(objects_apply, "AVAILABLE", 3)
+    monkeypatch.setattr(objects_wait, "AVAILABLE", 3)
     one = bundle()
     with pytest.raises(ProviderError, match=r"web 0/1 available: pod web-.*after 3 s"):
         one.up(deployment(namespace), wait=True)
     assert any("web 0/1 available" in line for line in one.reported)
-    monkeypatch.setattr(objects_apply, "AVAILABLE", 30)
+    monkeypatch.setattr(objects_wait, "AVAILABLE", 30)
     cluster.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": namespace}})
     try:
         one.up(deployment(namespace), wait=True)
@@ -314,10 +314,22 @@ def test_what_holds_a_deletion_is_named_after_a_bound(bundle, cluster, namespace
     held = config_map(namespace)
     held["metadata"]["finalizers"] = ["example.org/held"]
     one = bundle().up(held)
-    monkeypatch.setattr(objects_apply, "GONE", 1)
+    monkeypatch.setattr(objects_wait, "GONE", 1)
     with pytest.raises(ProviderError, match=r"ConfigMap .*: finalizers example.org/held"):
         one.down()
     cluster.patch("v1", "ConfigMap", "settings", namespace, {"metadata": {"finalizers": None}})
+
+
+def test_what_is_being_deleted_is_applied_again_once_it_is_gone(bundle, cluster, namespace):
+    held = config_map(namespace, level="1")
+    held["metadata"]["finalizers"] = ["example.org/held"]
+    cluster.create(held)
+    cluster.delete("v1", "ConfigMap", "settings", namespace)
+    let_go = {"metadata": {"finalizers": None}}
+    threading.Timer(1, lambda: cluster.patch("v1", "ConfigMap", "settings", namespace, let_go)).start()
+    one = bundle().up(config_map(namespace, level="2"))
+    assert cluster.get("v1", "ConfigMap", "settings", namespace)["data"] == {"level": "2"}
+    assert f"waiting: ConfigMap {namespace}/settings: finalizers example.org/held" in one.reported
 
 
 # A cluster that does not answer

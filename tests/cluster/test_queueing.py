@@ -50,9 +50,7 @@ def site(light):
     for name, objects in bundles:
         inputs = {"stack": "test", "name": name, "kubeconfig": str(light.kubeconfig)}
         made.append(Bundle(inputs).up(*objects))
-    yield cohort, made
-    for one in reversed(made):
-        one.down()
+    return cohort, made
 
 
 @pytest.fixture
@@ -217,8 +215,7 @@ def test_a_partner_leaves_with_its_work_still_running(site, cluster, bundle, sub
     cohort, _ = site
     leaver = partner("q-leaver", 0)
     one = bundle().up(*tenant_objects(leaver, cohort))
-    submit_into = submit(leaver, gpus=1, count=2)
-    assert submit_into
+    submit(leaver, gpus=1, count=2)
     eventually(lambda: reserved(cluster).get("q-leaver") == 2)
     one.down()
     assert cluster.find("v1", "Namespace", "tenant-q-leaver") is None
