@@ -1,0 +1,154 @@
+#!/usr/bin/python
+"""A set of systemd units of one machine, running what their files say."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: node_units
+short_description: A set of systemd units, restarted when a file of theirs is newer than they are
+description:
+  - Starts, stops and enables units. A unit is restarted when one of its files was written after it started;
+    a handler would forget the restart when a run is killed between the file and the handler.
+options:
+  units:
+    description: The units.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: Unit name with its suffix., type: str, required: true}
+      state:
+        description: Whether it runs, now and after a boot. A stopped unit may be missing.
+        type: str
+        choices: [started, stopped]
+        default: started
+      files: {description: Files that it reads when it starts., type: list, elements: path, default: []}
+"""
+
+EXAMPLES = r"""
+- name: Run containerd
+  node_units:
+    units:
+      - {name: containerd.service, files: [/etc/containerd/config.toml]}
+"""
+
+RETURN = r"""
+changes:
+  description: One line a difference.
+  type: list
+  elements: str
+  returned: always
+restarts:
+  description: Units that run and had (or, in check mode, would have) to be restarted.
+  type: list
+  elements: str
+  returned: always
+"""
+
+SUBOPTIONS = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+    "files": {"type": "list", "elements": "path", "default": []},
+}
+
+PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,InactiveExitTimestampMonotonic"
+RUNNING = ("active", "activating", "reloading")
+# What systemd itself starts a unit for at boot; static and generated units need no enabling.
+ENABLED = ("enabled", "enabled-runtime", "static", "generated", "indirect", "alias")
+
+
+def show(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
+    """Properties of each unit, one call for all."""
+    _, out, _ = module.run_command(["systemctl", "show", "--property", PROPERTIES, *names], check_rc=True)
+    blocks = [block for block in out.strip().split("\n\n") if block]
+    rows = [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks]
+    return dict(zip(names, rows, strict=True))
+
+
+def started_at(row: dict[str, str]) -> float:
+    """When the unit left the inactive state, in seconds of the wall clock."""
+    age = time.monotonic() - int(row["InactiveExitTimestampMonotonic"] or 0) / 1e6
+    return time.time() - age
+
+
+def newer_files(unit: dict[str, Any], row: dict[str, str]) -> list[str]:
+    """Files of the unit written after it started."""
+    since = started_at(row)
+    return [path for path in unit["files"] if os.path.exists(path) and os.stat(path).st_mtime > since]
+
+
+def control(module: AnsibleModule, verb: str, name: str) -> None:
+    """One systemctl call; a failure carries the unit's last lines of journal."""
+    code, out, err = module.run_command(["systemctl", verb, name])
+    if code:
+        _, journal, _ = module.run_command(["journalctl", "-u", name, "-n", "12", "--no-pager", "-o", "cat"])
+        module.fail_json(msg=f"systemctl {verb} {name}: {(err or out).strip()}\n{journal.strip()}")
+
+
+def mend(
+    module: AnsibleModule, unit: dict[str, Any], row: dict[str, str]
+) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """Differences, units to restart, and the (verb, unit) calls that mend them."""
+    name, state = unit["name"], row["ActiveState"]
+    if unit["state"] == "stopped":
+        verbs = []
+        if state in RUNNING:
+            verbs.append(("stop", name))
+        if row["UnitFileState"] in ("enabled", "enabled-runtime"):
+            verbs.append(("disable", name))
+        return [f"{name}: {state}, declared stopped"] if verbs else [], [], verbs
+    if row["LoadState"] != "loaded" and not module.check_mode:
+        module.fail_json(msg=f"{name}: systemd cannot load it ({row['LoadState']})")
+    changes, restarts, verbs = [], [], []
+    if row["UnitFileState"] not in ENABLED:
+        changes.append(f"{name}: {row['UnitFileState'] or 'missing'}, declared enabled")
+        verbs.append(("enable", name))
+    # A unit that systemd keeps restarting is not running, whatever it is called for a moment.
+    if state not in RUNNING or row["SubState"] == "auto-restart":
+        changes.append(f"{name}: {state}, declared started")
+        verbs.append(("restart", name))
+    elif newer := newer_files(unit, row):
+        changes.append(f"{name}: older than {', '.join(newer)}")
+        restarts.append(name)
+        verbs.append(("restart", name))
+    return changes, restarts, verbs
+
+
+def main() -> None:
+    """Module entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {"type": "list", "elements": "dict", "required": True, "options": SUBOPTIONS}
+        },
+        supports_check_mode=True,
+    )
+    units = {unit["name"]: unit for unit in module.params["units"]}
+    rows = show(module, list(units))
+    # A unit file that has just appeared is unknown to systemd until it is told to look again.
+    stale = any(
+        row["NeedDaemonReload"] == "yes"
+        or (row["LoadState"] == "not-found" and units[name]["state"] == "started")
+        for name, row in rows.items()
+    )
+    if stale and not module.check_mode:
+        module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+        rows = show(module, list(units))
+    changes: list[str] = []
+    restarts: list[str] = []
+    for name, unit in units.items():
+        found, again, verbs = mend(module, unit, rows[name])
+        changes += found
+        restarts += again
+        for verb, target in [] if module.check_mode else verbs:
+            control(module, verb, target)
+    module.exit_json(changed=bool(changes), changes=changes, restarts=restarts)
+
+
+if __name__ == "__main__":
+    main()
