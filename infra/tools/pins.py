@@ -16,8 +16,8 @@ class Tool:
     """What to build of one Go module.
 
     ``binaries`` maps a package's import path to the name of its binary, ``symbols`` a variable's
-    import path to the text that the linker puts there. ``seconds`` is what a build takes on two free
-    cores with nothing cached, in the table's order, from measured times; it only feeds the progress line.
+    import path to the text that the linker puts there. ``seconds`` is about what a build takes on two free
+    cores with nothing cached, reckoned from builds on busy ones; it only feeds the progress line.
     """
 
     source: Path
