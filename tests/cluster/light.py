@@ -100,14 +100,14 @@ def kueue_beside(cluster: LightCluster, folder: Path) -> Iterator[subprocess.Pop
     certificates.mkdir(parents=True)
     authority = _self_signed(certificates)
     webhook, health, metrics = _free_ports(3)
-    documents = [d for d in yaml.load_all(render_kueue(), Loader=yaml.CSafeLoader) if d]
+    documents = kueue_manifests()
     url = f"https://127.0.0.1:{webhook}"
     _install(cluster, documents, url=url, authority=authority)
     configuration = folder / "configuration.yaml"
     configuration.write_text(
         yaml.safe_dump(
             {
-                **_shipped_configuration(documents),
+                **shipped_configuration(documents),
                 "health": {"healthProbeBindAddress": f"127.0.0.1:{health}"},
                 "metrics": {"bindAddress": f"127.0.0.1:{metrics}"},
                 "webhook": {"host": "127.0.0.1", "port": webhook, "certDir": str(certificates)},
@@ -140,6 +140,22 @@ def kueue_beside(cluster: LightCluster, folder: Path) -> Iterator[subprocess.Pop
             process.wait(10)
         process.kill()
         process.wait()
+
+
+def kueue_manifests() -> list[Object]:
+    """What a site installs, as documents."""
+    return [d for d in yaml.load_all(render_kueue(), Loader=yaml.CSafeLoader) if d]
+
+
+def shipped_configuration(documents: list[Object]) -> Object:
+    """The configuration that these manifests give to Kueue."""
+    (text,) = (
+        document["data"]["controller_manager_config.yaml"]
+        for document in documents
+        if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "kueue-manager-config"
+    )
+    configuration: Object = yaml.safe_load(text)
+    return configuration
 
 
 def _kwokctl_configuration(folder: Path, programs: ControlPlane) -> Path:
@@ -191,17 +207,6 @@ def _install(cluster: LightCluster, documents: list[Object], *, url: str, author
         client.apply(document, manager="kueue-light")
     client.close()
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-
-
-def _shipped_configuration(documents: list[Object]) -> Object:
-    """The configuration that upstream's manifests give to Kueue."""
-    (text,) = (
-        document["data"]["controller_manager_config.yaml"]
-        for document in documents
-        if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "kueue-manager-config"
-    )
-    configuration: Object = yaml.safe_load(text)
-    return configuration
 
 
 def _self_signed(folder: Path) -> bytes:

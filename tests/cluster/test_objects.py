@@ -381,12 +381,13 @@ def test_lists_are_read_page_by_page(cluster, namespace):
 
 
 def test_a_watch_tells_what_happens(cluster, namespace):
-    version = cluster.request("GET", f"/api/v1/namespaces/{namespace}/configmaps")["metadata"][
-        "resourceVersion"
-    ]
-    cluster.create(config_map(namespace, "a"))
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    version = cluster.request("GET", path)["metadata"]["resourceVersion"]
+    cluster.create({**config_map(namespace, "a"), "metadata": labelled(namespace, "a", watched="yes")})
     cluster.delete("v1", "ConfigMap", "a", namespace)
-    events = cluster.watch("v1", "ConfigMap", namespace, resource_version=version, seconds=5)
+    events = cluster.watch(
+        "v1", "ConfigMap", namespace, resource_version=version, labels="watched=yes", seconds=5
+    )
     seen = [(e.type, e.object["metadata"]["name"]) for _, e in zip(range(2), events, strict=False)]
     events.close()
     assert seen == [("ADDED", "a"), ("DELETED", "a")]
