@@ -182,14 +182,14 @@ def _compared(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object_changes(old: Any, new: Any) -> dict[str, str]:
-    """Which objects change, for display: "objects[ClusterQueue vib]" -> add, delete or update."""
+    """Which objects change, as property paths: `objects["ClusterQueue vib"]` -> add, delete or update."""
     if not isinstance(old, list) or not isinstance(new, list):
         return {}
     before, after = ({title(ref(obj)): obj for obj in objects if _nameable(obj)} for objects in (old, new))
-    changes = {f"objects[{name}]": "add" for name in after.keys() - before.keys()}
-    changes |= {f"objects[{name}]": "delete" for name in before.keys() - after.keys()}
+    changes = {f'objects["{name}"]': "add" for name in after.keys() - before.keys()}
+    changes |= {f'objects["{name}"]': "delete" for name in before.keys() - after.keys()}
     changes |= {
-        f"objects[{name}]": "update" for name in after.keys() & before.keys() if after[name] != before[name]
+        f'objects["{name}"]': "update" for name in after.keys() & before.keys() if after[name] != before[name]
     }
     return changes
 

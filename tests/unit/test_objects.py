@@ -67,8 +67,8 @@ def test_the_same_inputs_are_no_change():
 def test_a_changed_object_is_an_update_that_names_it():
     diff = Objects().diff(inputs(config_map(k="1")), {}, inputs(config_map(k="2"), config_map("b")))
     assert (diff.changes, diff.replaces) == (["objects"], [])
-    assert diff.detailed["objects[ConfigMap n/a]"] == "update"
-    assert diff.detailed["objects[ConfigMap n/b]"] == "add"
+    assert diff.detailed['objects["ConfigMap n/a"]'] == "update"
+    assert diff.detailed['objects["ConfigMap n/b"]'] == "add"
 
 
 def test_another_name_is_another_bundle():
