@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -218,14 +219,15 @@ class Cluster:
         path = self.path(api_version, kind, namespace)
         response = self._send("GET", path, query, None, JSON, read_timeout=seconds + READ_TIMEOUT)
         try:
-            rest = b""
-            for chunk in response.stream(65536):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in filter(None, lines):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise api_error(event["object"])
-                    yield Event(event["type"], event["object"])
+            with self._answering():
+                rest = b""
+                for chunk in response.stream(65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in filter(None, lines):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise api_error(event["object"])
+                        yield Event(event["type"], event["object"])
         finally:
             response.close()
 
@@ -250,7 +252,8 @@ class Cluster:
     ) -> Any:
         """One request; the answer decoded. Raises Unreachable or an ApiError."""
         response = self._send(method, path, query or {}, body, content_type, read_timeout=READ_TIMEOUT)
-        data = response.data
+        with self._answering():
+            data = response.data
         return json.loads(data) if data.startswith((b"{", b"[")) else data.decode()
 
     def _send(
@@ -263,15 +266,12 @@ class Cluster:
         *,
         read_timeout: float,
     ) -> Any:
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 (loaded by now)
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
         discovery = path in ("/api", "/apis")
         headers = {"Accept": _DISCOVERY if discovery else JSON, "Content-Type": content_type}
         self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         given = {key: value for key, value in query.items() if value}
         url = self.server + path + (f"?{urlencode(given)}" if given else "")
-        try:
+        with self._answering():
             # The client encodes JSON bodies itself, and wants any other body as bytes.
             response = self.client.rest_client.request(
                 method,
@@ -280,11 +280,20 @@ class Cluster:
                 body=json.dumps(body).encode() if content_type == APPLY else body,
                 _request_timeout=(CONNECT_TIMEOUT, read_timeout),
             ).response
+            if response.status >= 400:
+                raise api_error(status_of(response.status, response.data))
+        return response
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Whatever breaks between here and the server is Unreachable: connection, TLS, a cut answer."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 (loaded by now)
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            yield
         except (HTTPError, ApiException, OSError) as error:
             raise Unreachable(f"the API server {self.server} does not answer: {why(error)}") from error
-        if response.status >= 400:
-            raise api_error(status_of(response.status, response.data))
-        return response
 
 
 def _resources(discovery: Object) -> Iterator[Resource]:

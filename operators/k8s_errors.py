@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-# What an API server answers while a webhook's pod, Service or certificate is only just there.
-_WEBHOOK_NOT_READY: Final = ("failed calling webhook", "conversion webhook for")
+# What an API server answers while a webhook's pod, Service or certificate is only just there, and
+# while etcd elects a leader or waits for its disk.
+_PASSING: Final = ("failed calling webhook", "conversion webhook for", "etcdserver:")
 
 
 class KubernetesError(Exception):
@@ -56,10 +57,13 @@ class NotReady(ApiError):
     """The server, or a webhook that it must ask, is not ready yet. Trying again helps."""
 
 
-def patiently(seconds: float, waiting: Callable[[KubernetesError], None]) -> Retrying:
+def patiently(
+    seconds: float, waiting: Callable[[KubernetesError], None], *also: type[KubernetesError]
+) -> Retrying:
     """Calls again while the server, or a webhook that it must ask, is only just coming up.
 
-    ``waiting`` is told why before each pause. After ``seconds`` the last error is raised.
+    ``waiting`` is told why before each pause; after ``seconds`` the last error is raised. ``also``
+    names further errors after which the call is worth another try.
     """
 
     def tell(state: RetryCallState) -> None:
@@ -67,7 +71,7 @@ def patiently(seconds: float, waiting: Callable[[KubernetesError], None]) -> Ret
             waiting(error)
 
     return Retrying(
-        retry=retry_if_exception_type((NotReady, Unreachable)),
+        retry=retry_if_exception_type((NotReady, Unreachable, *also)),
         stop=stop_after_delay(seconds),
         wait=wait_exponential(multiplier=0.1, max=2),
         before_sleep=tell,
@@ -93,9 +97,9 @@ def api_error(status: dict[str, Any]) -> ApiError:
         f"{cause.get('field', '')}: {cause.get('message', '')}".removeprefix(": ")
         for cause in (status.get("details") or {}).get("causes") or ()
     )
-    webhook = code >= 500 and any(words in message for words in _WEBHOOK_NOT_READY)
+    passing = code >= 500 and any(words in message for words in _PASSING)
     terminating = "because it is being terminated" in message
-    kind = NotReady if webhook or terminating else _ERRORS.get(code, ApiError)
+    kind = NotReady if passing or terminating else _ERRORS.get(code, ApiError)
     return kind(code, reason, message, causes)
 
 
@@ -107,6 +111,7 @@ _ERRORS: Final[Mapping[int, type[ApiError]]] = {
     422: Invalid,
     429: NotReady,
     503: NotReady,
+    504: NotReady,
 }
 
 

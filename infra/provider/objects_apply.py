@@ -25,7 +25,7 @@ from infra.provider.objects_bundle import (
 from infra.provider.objects_drift import differences
 from infra.provider.objects_wait import until_gone, until_served
 from operators.k8s import Cluster, connect
-from operators.k8s_errors import Invalid, KubernetesError, NotFound, Unreachable, patiently
+from operators.k8s_errors import Conflict, Invalid, KubernetesError, NotFound, Unreachable, patiently
 
 READY: Final = 90  # seconds that an API server or a webhook may take to come up
 COMPARED_AT_ONCE: Final = 4
@@ -114,7 +114,8 @@ def delete_all(cluster: Cluster, refs: Iterable[Ref], report: Report) -> None:
 def _applied(cluster: Cluster, obj: Object, report: Report) -> Object:
     name = title(ref(obj))
     try:
-        for attempt in patiently(READY, lambda error: report(f"{name}: waiting: {error}")):
+        # A Conflict is a lost race: with force, no other manager's field can be one.
+        for attempt in patiently(READY, lambda error: report(f"{name}: waiting: {error}"), Conflict):
             with attempt:
                 kind = cluster.resource(obj["apiVersion"], obj["kind"])
                 if kind.namespaced and not obj["metadata"].get("namespace"):
