@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 from infra.engine import aliases, deletion, property_path, replacement
 from infra.engine import urn as urns
+from infra.engine.difference import resource_diff
 from infra.engine.errors import UnsupportedError
 from infra.engine.goal import Goal, default_provider, inherit
 from infra.engine.plugin import Diff, Plugin
 from infra.engine.properties import Properties, contains, equal, is_unknown
 from infra.engine.run import RefusedError, Run
 from infra.engine.state import Resource
-from infra.engine.steps import HaltedError, resource_diff
+from infra.engine.steps import HaltedError
 
 
 @dataclass(frozen=True)

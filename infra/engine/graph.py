@@ -31,9 +31,10 @@ def with_dependents(targets: Iterable[Resource], resources: Sequence[Resource]) 
 def deletion_waves(condemned: Sequence[Resource], resources: Sequence[Resource]) -> list[list[Resource]]:
     """Return the order of removal: each wave can go at once, after those before it."""
     left = list(condemned)
+    dependencies = {id(resource): _dependencies(resource, resources) for resource in left}
     waves: list[list[Resource]] = []
     while left:
-        needed = {id(item) for resource in left for item in _dependencies(resource, resources)}
+        needed = {id(item) for resource in left for item in dependencies[id(resource)]}
         wave = [resource for resource in left if id(resource) not in needed] or left
         waves.append(wave)
         gone = {id(resource) for resource in wave}

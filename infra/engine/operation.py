@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pulumi.runtime.proto import resource_pb2
 
-from infra.engine import deletion, plugin, process, program
+from infra.engine import deletion, launch, process, program
 from infra.engine import refresh as refreshing
 from infra.engine.config import ConfigValue, Project
 from infra.engine.deployment import Deployment
-from infra.engine.errors import PluginError
 from infra.engine.events import Diagnostic
 from infra.engine.journal import Journal
 from infra.engine.monitor import Monitor, Server
@@ -150,18 +149,10 @@ class Operation:
         self._deployment.finish(succeeded=succeeded)
 
     def _launch(self, package: str) -> Plugin:
-        if package not in self._project.providers:
-            raise PluginError(
-                f"no provider {package!r}: Pulumi.yaml names none under plugins.providers, "
-                "and this engine downloads none"
-            )
-
         def log(line: str) -> None:
             self._record.emit(Diagnostic("info", f"{package}: {line}"))
 
-        return plugin.start(
-            package, self._project.providers[package], self._project, self._server.address, log
-        )
+        return launch.start(package, self._project, self._server.address, environ=self._environ, log=log)
 
     def _provider_config(self, package: str) -> Properties:
         prefix = f"{package}:"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
 import yaml
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2, status_pb2
 
-from infra.engine import config, process
+from infra.engine import process
 from infra.engine import urn as urns
-from infra.engine.errors import PluginError
 from infra.engine.properties import (
     Properties,
     contains,
@@ -28,12 +25,6 @@ from infra.engine.properties import (
     to_struct,
 )
 from infra.engine.state import Resource
-
-_MESSAGE_SIZE = 400 * 1024 * 1024
-_CHANNEL = [
-    ("grpc.max_receive_message_length", _MESSAGE_SIZE),
-    ("grpc.max_send_message_length", _MESSAGE_SIZE),
-]
 
 
 class ProviderFailedError(Exception):
@@ -267,58 +258,15 @@ class Plugin:
             )
         detail = _init_failure(error)
         if detail is None:
-            return ProviderFailedError(_message(error))
+            return ProviderFailedError(message_of(error))
         live = Live(
             detail.id,
             self._properties(detail.properties, inputs),
             self._properties(detail.inputs, inputs) if detail.HasField("inputs") else None,
         )
-        return ProviderFailedError("\n".join(detail.reasons) or _message(error), live, tuple(detail.reasons))
-
-
-def start(
-    package: str, folder: Path, project: config.Project, engine_address: str, log: Callable[[str], None]
-) -> Plugin:
-    """Start the provider in a folder and shake hands. Raises PluginError."""
-    description = folder / "PulumiPlugin.yaml"
-    try:
-        runtime = yaml.safe_load(description.read_text())["runtime"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise PluginError(f"provider {package}: {description} cannot be read: {error}") from error
-    options = runtime.get("options", {}) if isinstance(runtime, dict) else {}
-    if (runtime.get("name") if isinstance(runtime, dict) else runtime) != "python":
-        raise PluginError(f"provider {package}: {description}: runtime must be python")
-    named = options.get("virtualenv")
-    python = config.interpreter(folder, named) if named else project.python
-    child = process.start(
-        [str(python), "-u", str(folder), engine_address], project.directory, os.environ, log
-    )
-    port = child.stdout.readline().strip() if child.stdout else ""
-    if not port.isdigit():
-        process.stop(child)
-        raise PluginError(f"provider {package} did not start (exit status {child.poll()}); it said: {port!r}")
-    process.forward(child.stdout, log)
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=_CHANNEL)
-    stub: Any = provider_pb2_grpc.ResourceProviderStub(channel)
-    plugin = Plugin(stub, child, package)
-    try:
-        grpc.channel_ready_future(channel).result(timeout=30)
-        stub.Handshake(
-            provider_pb2.ProviderHandshakeRequest(
-                engine_address=engine_address,
-                root_directory=str(folder),
-                program_directory=str(folder),
-                configure_with_urn=True,
-            )
+        return ProviderFailedError(
+            "\n".join(detail.reasons) or message_of(error), live, tuple(detail.reasons)
         )
-    except grpc.FutureTimeoutError as error:
-        plugin.close()
-        raise PluginError(f"provider {package} does not answer on port {port}") from error
-    except grpc.RpcError as error:
-        if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-            plugin.close()
-            raise PluginError(f"provider {package}: {_message(error)}") from error
-    return plugin
 
 
 def _diff(response: provider_pb2.DiffResponse) -> Diff:
@@ -352,7 +300,7 @@ def _init_failure(error: grpc.RpcError) -> provider_pb2.ErrorResourceInitFailed 
     return None
 
 
-def _message(error: grpc.RpcError) -> str:
+def message_of(error: grpc.RpcError) -> str:
     """Return the provider's own words: the SDK's server adds the exception's class and a traceback."""
     text = str(error.details() or error.code().name)
     text = re.sub(r"^Unexpected <class '[^']*'>: ", "", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from infra.engine import urn as urns
 from infra.engine.errors import EngineError, UnsupportedError
@@ -19,6 +20,9 @@ class Providers:
 
     def __init__(self, launch: Callable[[str], Plugin]) -> None:
         self._launch = launch
+        # Linux ends a child with the thread that started it (PR_SET_PDEATHSIG), not with the process: all
+        # start from one thread that lives as long as they do.
+        self._starter = ThreadPoolExecutor(1)
         self._configured: dict[str, Plugin] = {}
         self._checked: dict[str, Plugin] = {}
         self._started: list[Plugin] = []
@@ -80,8 +84,9 @@ class Providers:
         """End every provider's process."""
         for started in self._started:
             started.close()
+        self._starter.shutdown()
 
     def _start(self, package: str) -> Plugin:
-        started = self._launch(package)
+        started = self._starter.submit(self._launch, package).result()
         self._started.append(started)
         return started

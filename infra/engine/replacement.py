@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace as with_changes
 
 from infra.engine import graph, property_path
+from infra.engine.difference import resource_diff
 from infra.engine.goal import Goal
 from infra.engine.plugin import Diff
 from infra.engine.properties import UNKNOWN
 from infra.engine.run import RefusedError, Run
 from infra.engine.state import Resource
-from infra.engine.steps import Deletion, resource_diff
+from infra.engine.steps import Deletion
 
 # In replaceOnChanges: replace a resource that exists but never became well.
 _INIT_ERROR = "#initerror"

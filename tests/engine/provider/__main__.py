@@ -49,8 +49,9 @@ class Toy(provider.Provider):
         if request.preview:
             return provider.CreateResponse("", inputs)
         label = plain(inputs["label"])
-        await change("create", inputs)
+        # What is made is there from the start, so that a create that fails or is killed leaves something.
         store(label, inputs)
+        await change("create", inputs)
         return provider.CreateResponse(label, outputs(inputs))
 
     async def read(self, request: provider.ReadRequest) -> provider.ReadResponse:
@@ -127,4 +128,6 @@ def wrap(value: Any) -> PropertyValue:
 
 
 if __name__ == "__main__":
+    with (CLOUD / "providers").open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
     server.main(sys.argv[1:], "1.0.0", Toy())
