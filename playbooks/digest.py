@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-CONTENT = ("*.yml", "library/*.py", "roles/*/*/*", "roles/*/*/*/*")
+CONTENT = ("*.yml", "library/*.py", "module_utils/*.py", "roles/*/*/*", "roles/*/*/*/*")
 """Playbooks, modules and roles. How a run is started and watched changes nothing on a machine."""
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """A set of systemd units of one machine, running what their files say."""
 
 from __future__ import annotations
@@ -9,49 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-DOCUMENTATION = r"""
-module: node_units
-short_description: A set of systemd units, restarted when a file of theirs is newer than they are
-description:
-  - Starts, stops and enables units. A unit is restarted when one of its files was written after it started;
-    a handler would forget the restart when a run is killed between the file and the handler.
-options:
-  units:
-    description: The units.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name: {description: Unit name with its suffix., type: str, required: true}
-      state:
-        description: Whether it runs, now and after a boot. A stopped unit may be missing.
-        type: str
-        choices: [started, stopped]
-        default: started
-      files: {description: Files that it reads when it starts., type: list, elements: path, default: []}
-"""
-
-EXAMPLES = r"""
-- name: Run containerd
-  node_units:
-    units:
-      - {name: containerd.service, files: [/etc/containerd/config.toml]}
-"""
-
-RETURN = r"""
-changes:
-  description: One line a difference.
-  type: list
-  elements: str
-  returned: always
-restarts:
-  description: Units that run and had (or, in check mode, would have) to be restarted.
-  type: list
-  elements: str
-  returned: always
-"""
-
-SUBOPTIONS = {
+OPTIONS = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
     "files": {"type": "list", "elements": "path", "default": []},
@@ -91,44 +48,32 @@ def control(module: AnsibleModule, verb: str, name: str) -> None:
         module.fail_json(msg=f"systemctl {verb} {name}: {(err or out).strip()}\n{journal.strip()}")
 
 
-def mend(
-    module: AnsibleModule, unit: dict[str, Any], row: dict[str, str]
-) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    """Differences, units to restart, and the (verb, unit) calls that mend them."""
+def compare(module: AnsibleModule, unit: dict[str, Any], row: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Differences of one unit, and the systemctl verbs that mend them."""
     name, state = unit["name"], row["ActiveState"]
     if unit["state"] == "stopped":
-        verbs = []
-        if state in RUNNING:
-            verbs.append(("stop", name))
-        if row["UnitFileState"] in ("enabled", "enabled-runtime"):
-            verbs.append(("disable", name))
-        return [f"{name}: {state}, declared stopped"] if verbs else [], [], verbs
+        verbs = ["stop"] if state in RUNNING else []
+        verbs += ["disable"] if row["UnitFileState"] in ("enabled", "enabled-runtime") else []
+        return [f"{name}: {state}, declared stopped"] if verbs else [], verbs
     if row["LoadState"] != "loaded" and not module.check_mode:
         module.fail_json(msg=f"{name}: systemd cannot load it ({row['LoadState']})")
-    changes, restarts, verbs = [], [], []
+    changes, verbs = [], []
     if row["UnitFileState"] not in ENABLED:
         changes.append(f"{name}: {row['UnitFileState'] or 'missing'}, declared enabled")
-        verbs.append(("enable", name))
+        verbs.append("enable")
     # A unit that systemd keeps restarting is not running, whatever it is called for a moment.
     if state not in RUNNING or row["SubState"] == "auto-restart":
         changes.append(f"{name}: {state}, declared started")
-        verbs.append(("restart", name))
+        verbs.append("restart")
     elif newer := newer_files(unit, row):
         changes.append(f"{name}: older than {', '.join(newer)}")
-        restarts.append(name)
-        verbs.append(("restart", name))
-    return changes, restarts, verbs
+        verbs.append("restart")
+    return changes, verbs
 
 
-def main() -> None:
-    """Module entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "units": {"type": "list", "elements": "dict", "required": True, "options": SUBOPTIONS}
-        },
-        supports_check_mode=True,
-    )
-    units = {unit["name"]: unit for unit in module.params["units"]}
+def mend_units(module: AnsibleModule, declared: list[dict[str, Any]]) -> list[str]:
+    """Bring every unit to its state; a line for each difference found."""
+    units = {unit["name"]: unit for unit in declared}
     rows = show(module, list(units))
     # A unit file that has just appeared is unknown to systemd until it is told to look again.
     stale = any(
@@ -140,15 +85,9 @@ def main() -> None:
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         rows = show(module, list(units))
     changes: list[str] = []
-    restarts: list[str] = []
     for name, unit in units.items():
-        found, again, verbs = mend(module, unit, rows[name])
+        found, verbs = compare(module, unit, rows[name])
         changes += found
-        restarts += again
-        for verb, target in [] if module.check_mode else verbs:
-            control(module, verb, target)
-    module.exit_json(changed=bool(changes), changes=changes, restarts=restarts)
-
-
-if __name__ == "__main__":
-    main()
+        for verb in [] if module.check_mode else verbs:
+            control(module, verb, name)
+    return changes

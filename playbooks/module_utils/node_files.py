@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """A set of files, folders and links of one machine, compared and written in one go."""
 
 from __future__ import annotations
@@ -12,49 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-DOCUMENTATION = r"""
-module: node_files
-short_description: A set of files, folders and links
-description:
-  - Brings every listed path to the declared content, mode and owner. One connection for the whole set,
-    where ansible.builtin.template would take two a file.
-  - The result names each difference, so that a check-mode run reads as a list of what has drifted.
-options:
-  files:
-    description: The paths, each with one of content, block, link, directory or absent.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      path: {description: Absolute path., type: path, required: true}
-      content: {description: The whole content of the file., type: str}
-      block: {description: Content of a marked block in a file that others write too., type: str}
-      link: {description: Target of a symbolic link., type: str}
-      directory: {description: The path is a folder., type: bool, default: false}
-      absent: {description: The path must not exist (files and links only)., type: bool, default: false}
-      mode: {description: 'Octal mode; 0644 for files and 0755 for folders.', type: str}
-      owner: {description: Name of the owner., type: str, default: root}
-      group: {description: Name of the group; the owner's by default., type: str}
-      validate: {description: Command that must accept the new content; %s is its path., type: str}
-"""
-
-EXAMPLES = r"""
-- name: Write the files of containerd
-  node_files:
-    files:
-      - path: /etc/containerd/config.toml
-        content: "{{ lookup('ansible.builtin.template', 'config.toml.j2') }}"
-"""
-
-RETURN = r"""
-changes:
-  description: One line a difference.
-  type: list
-  elements: str
-  returned: always
-"""
-
-SUBOPTIONS = {
+OPTIONS = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str"},
     "block": {"type": "str"},
@@ -126,8 +83,13 @@ def mend_attributes(entry: dict[str, Any], check: bool) -> list[str]:
     return changes
 
 
-def mend(module: AnsibleModule, entry: dict[str, Any]) -> list[str]:
-    """Bring one path to what is declared; the differences found."""
+def mend_files(module: AnsibleModule, files: list[dict[str, Any]]) -> list[str]:
+    """Bring every path to what is declared; a line for each difference found."""
+    return [change for entry in files for change in mend_entry(module, entry)]
+
+
+def mend_entry(module: AnsibleModule, entry: dict[str, Any]) -> list[str]:
+    """Bring one path to what is declared."""
     path, check = entry["path"], module.check_mode
     if entry["absent"]:
         return mend_absent(path, check)
@@ -179,19 +141,3 @@ def mend_content(module: AnsibleModule, entry: dict[str, Any]) -> list[str]:
     if not module.check_mode:
         write_text(module, entry, wanted)
     return [f"{path}: {'missing' if before is None else 'content differs'}"]
-
-
-def main() -> None:
-    """Module entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "files": {"type": "list", "elements": "dict", "required": True, "options": SUBOPTIONS}
-        },
-        supports_check_mode=True,
-    )
-    changes = [change for entry in module.params["files"] for change in mend(module, entry)]
-    module.exit_json(changed=bool(changes), changes=changes)
-
-
-if __name__ == "__main__":
-    main()
