@@ -17,17 +17,19 @@ _REPLACEMENTS = (
     ("image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main", f"image: {KUEUE}"),
     # Nodes on a closed network already hold the image.
     ("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent"),
+    # Borrowed GPUs are shared by the queues' weights, not first come, first kept; upstream leaves it off.
+    ("    #fairSharing:\n    #  preemptionStrategies:", "    fairSharing:\n      preemptionStrategies:"),
 )
 
 
 def render_kueue() -> str:
     """Kueue's installation as YAML documents: the release's, but for the lines replaced above."""
     folder = module_directory(tool("kueue")) / "config" / "default"
-    return pin_image(_kustomize(folder))
+    return adapt(_kustomize(folder))
 
 
-def pin_image(rendered: str) -> str:
-    """Pure. Raises ToolError when upstream's lines are not there once each, as after an upgrade."""
+def adapt(rendered: str) -> str:
+    """The release's manifests with the lines above replaced. Pure. Raises ToolError when upstream's lines are not there once each, as after an upgrade."""
     for upstream, ours in _REPLACEMENTS:
         if (found := rendered.count(upstream)) != 1:
             raise ToolError(f"kueue's manifests hold {upstream!r} {found} times, expected once")

@@ -18,7 +18,7 @@ from infra.tools.build import binary
 from infra.tools.failure import ToolError
 from infra.tools.images import IMAGES, KUEUE, PAUSE, SAMPLE_WORK, listing
 from infra.tools.layers import Contents, write_image
-from infra.tools.manifests import pin_image
+from infra.tools.manifests import adapt
 from infra.tools.pins import KUBERNETES_VERSION, TOOLS, tool
 
 REFERENCE = "registry.example.org/team/greet:v1"
@@ -122,16 +122,20 @@ def test_the_tree_s_digest_is_known_before_anything_is_built(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kueue_s_manifest_gets_the_pinned_image() -> None:
+def test_kueue_s_manifest_gets_the_pinned_image_and_fair_sharing() -> None:
     upstream = (
         "image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main\nimagePullPolicy: Always\n"
+        "    #fairSharing:\n    #  preemptionStrategies: [LessThanInitialShare]\n"
     )
-    assert pin_image(upstream) == f"image: {KUEUE}\nimagePullPolicy: IfNotPresent\n"
+    assert adapt(upstream) == (
+        f"image: {KUEUE}\nimagePullPolicy: IfNotPresent\n"
+        "    fairSharing:\n      preemptionStrategies: [LessThanInitialShare]\n"
+    )
 
 
 def test_a_manifest_without_upstream_s_lines_is_refused() -> None:
     with pytest.raises(ToolError, match="0 times, expected once"):
-        pin_image("image: something:else\nimagePullPolicy: Always\n")
+        adapt("image: something:else\nimagePullPolicy: Always\n")
 
 
 def test_the_stock_lists_every_tool_and_builds_nothing(
