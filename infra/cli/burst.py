@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from infra.cli.kube import Object, condition, gpu_quotas, gpus, instant, is_true, nominal, reservation
+from infra.cli.kube import Object, condition, gpu_quotas, gpus, instant, is_true, nominal
 from operators.queues import GPU, QUEUE_LABEL
 from operators.tenancy import TENANT_LABEL
 
@@ -230,10 +230,11 @@ def table(
     works: Sequence[Work],
     jobs: Iterable[Object],
     workloads: Iterable[Object],
-    cluster_queues: Iterable[Object],
 ) -> list[Row]:
-    """A row a partner, by name; what is borrowed is as Kueue says."""
-    borrowed = {q["metadata"]["name"]: reservation(q)[1] for q in cluster_queues}
+    """A row a partner, by name. What is held beyond the quota is borrowed.
+
+    Kueue's own count of that is in each ClusterQueue's status, which comes a moment later.
+    """
     state = {(j["metadata"]["namespace"], j["metadata"]["name"]): outcome(j) for j in jobs}
     holds: dict[str, int] = {}
     for workload in workloads:
@@ -250,7 +251,7 @@ def table(
                 done=states.count("done"),
                 failed=states.count("failed"),
                 gpus=holds.get(queue.namespace, 0),
-                borrowed=borrowed.get(queue.cluster_queue, 0),
+                borrowed=max(0, holds.get(queue.namespace, 0) - queue.nominal),
             )
         )
     return rows

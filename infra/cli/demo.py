@@ -18,7 +18,7 @@ from infra import paths
 from infra.cli import burst, overview
 from infra.cli.burst import Row, Work
 from infra.cli.failure import Failure, WrongInput
-from infra.cli.kube import Object, reservation
+from infra.cli.kube import Object
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from operators import k8s, queues
@@ -26,6 +26,8 @@ from operators.k8s import Cluster
 from operators.k8s_errors import NotFound, patiently
 
 POLL_SECONDS = 0.5
+# In a log, the burst is told this often.
+LOG_SECONDS = 3.0
 # Kueue's webhooks may still be coming up when a demo follows an `up` at once.
 PATIENCE_SECONDS = 60.0
 
@@ -114,12 +116,12 @@ def _look(api: Cluster, works: Sequence[Work], run: str) -> _Look:
     jobs: list[Object] = [*api.list_objects("batch/v1", "Job", labels=f"{burst.RUN_LABEL}={run}")]
     # All Workloads, not only the burst's: what others hold counts against the site's GPUs too.
     workloads: list[Object] = [*api.list_objects(queues.API_VERSION, "Workload")]
-    lists = api.list_objects(queues.API_VERSION, "ClusterQueue")
     states = [burst.outcome(job) for job in jobs]
+    rows = burst.table(works, jobs, workloads)
     return _Look(
-        rows=burst.table(works, jobs, workloads, lists),
+        rows=rows,
         admitted=sum(burst.reserved(w) for w in workloads),
-        borrowed=sum(reservation(q)[1] for q in lists),
+        borrowed=sum(row.borrowed for row in rows),
         ended=len(jobs) == len(works) and all(s in ("done", "failed") for s in states),
         jobs=jobs,
         workloads=workloads,
@@ -131,7 +133,7 @@ def _watch(
 ) -> burst.Result:
     began = time.monotonic()
     admitted = borrowed = 0
-    told = ""
+    told = -LOG_SECONDS
     with screen.board() as board:
         while True:
             for attempt in patiently(
@@ -142,10 +144,11 @@ def _watch(
             admitted, borrowed = max(admitted, now.admitted), max(borrowed, now.borrowed)
             seconds = time.monotonic() - began
             board(_render(now, total, seconds))
-            if not screen.live and (line := _line(now, total)) != told:
-                screen.say(line)
-                told = line
-            if now.ended or seconds > timeout:
+            over = now.ended or seconds > timeout
+            if not screen.live and (over or seconds - told >= LOG_SECONDS):
+                screen.say(_line(now, total, seconds))
+                told = seconds
+            if over:
                 break
             time.sleep(POLL_SECONDS)
     ours = {job["metadata"]["uid"] for job in now.jobs}
@@ -202,10 +205,10 @@ def _render(now: _Look, total: int, seconds: float) -> Table:
     return table
 
 
-def _line(now: _Look, total: int) -> str:
+def _line(now: _Look, total: int, seconds: float) -> str:
     queued, running = sum(r.queued for r in now.rows), sum(r.running for r in now.rows)
     done, failed = sum(r.done for r in now.rows), sum(r.failed for r in now.rows)
-    counts = f"  queued {queued:>3}  running {running:>2}  done {done:>3}" + (
+    counts = f"  {seconds:>3.0f}s  queued {queued:>3}  running {running:>2}  done {done:>3}" + (
         f"  failed {failed}" if failed else ""
     )
     holders = ", ".join(

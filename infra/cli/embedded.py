@@ -99,7 +99,7 @@ def _speaking(call: Callable[[], T]) -> T:
     try:
         return call()
     except engine.LockedError as error:
-        raise Locked(str(error), "wait for that run to end") from error
+        raise Locked(str(error)) from error
     except engine.ProjectError as error:
         raise WrongInput(str(error)) from error
     except engine.EngineError as error:

@@ -24,7 +24,6 @@ from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
 from infra.cli.session import Session
-from infra.components.network import BRIDGE
 from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
 from infra.provider import host as programs
 from infra.provider.kind import ProviderError
@@ -114,9 +113,11 @@ def site_facts(site: Site) -> facts.Site:
     """What the site asks of the host."""
     clashes: list[str] = []
     if site.platform == "embedded" and programs.find_program("ip"):
+        from infra.components.network import bridge  # noqa: PLC0415 - brings all of pulumi with it
+
         ranges = [*map(site.pods, site.machines), str(site.network.services)]
         wanted = {
-            "bridge": BRIDGE.format(stack=site.stack),
+            "bridge": bridge(site),
             "cidr": str(site.network.cidr),
             "routes": [{"to": to} for to in ranges],
         }

@@ -49,6 +49,7 @@ class Screen:
         )
         self.log = log
         self.durations: dict[str, float] = {}
+        self._spans: dict[str, tuple[float, float]] = {}
         self._live: Live | None = None
         self._working: dict[str, _Working] = {}
         self._lock = threading.RLock()
@@ -129,8 +130,19 @@ class Screen:
             failed = event.stage == "failed"
             word = "FAILED" if failed else PAST[event.op]
             if failed or event.op not in ("refresh", "read"):
+                self._spend(event.kind, took)
                 text = f"  {word:<12} {event.kind:<9} {event.name:<24} {took:5.1f}s"
                 self.say(text, "bold red" if failed else _STYLE.get(event.op, ""))
+
+    @property
+    def spans(self) -> dict[str, float]:
+        """Seconds from the first begin to the last end of what changed, by kind of resource."""
+        return {kind: last - first for kind, (first, last) in self._spans.items()}
+
+    def _spend(self, kind: str, took: float) -> None:
+        now = time.monotonic()
+        first, _ = self._spans.get(kind, (now, now))
+        self._spans[kind] = (min(first, now - took), now)
 
     def _note(self, note: Note) -> None:
         if note.ephemeral:

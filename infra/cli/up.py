@@ -24,6 +24,8 @@ from infra.tools import artifacts
 # follows from them, or is the business of `refresh`.
 LOOKED_AT = ("Network", "Machine")
 
+_PHASE = {"Network": "network", "Machine": "machines", "Playbook": "nodes", "Objects": "cluster objects"}
+
 
 @click.command(
     cls=Verb,
@@ -58,9 +60,10 @@ def up(session: Session, refresh: bool, dry_run: bool) -> None:
         document = {**preview.document(session.stack, outcome), "seconds": screen.durations}
         click.echo(json.dumps(document, indent=2, default=str))
     times = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in screen.durations.items())
-    screen.say(
-        f"up: {summary(outcome.changes)} in {sum(screen.durations.values()):.0f} s ({times})", "bold green"
-    )
+    if screen.spans:
+        times += ": " + ", ".join(f"{_PHASE[kind]} {seconds:.0f} s" for kind, seconds in screen.spans.items())
+    total = sum(screen.durations.values())
+    screen.say(f"up: {summary(outcome.changes)} in {total:.0f} s ({times})", "bold green")
     screen.say("next:")
     screen.say(f"  export KUBECONFIG={paths.kubeconfig(session.stack)}")
     screen.say(f"  {session.command('status')}")

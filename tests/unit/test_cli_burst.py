@@ -142,12 +142,8 @@ def test_the_table_has_a_row_a_partner() -> None:
         {"metadata": {"namespace": "tenant-a", "name": "j2"}, **done},
         {"metadata": {"namespace": "tenant-b", "name": "j3"}, **failed},
     ]
-    usage = {
-        "flavorsReservation": [{"resources": [{"name": "nvidia.com/gpu", "total": "2", "borrowed": "1"}]}]
-    }
-    lists = [{"metadata": {"name": "a"}, "status": usage}]
-    rows = burst.table(works, jobs, [workload(2, at(1))], lists)
-    assert rows == [burst.Row("a", 1, 1, 1, 0, 2, 1), burst.Row("b", 0, 0, 0, 1, 0, 0)]
+    rows = burst.table(works, jobs, [workload(6, at(1))])
+    assert rows == [burst.Row("a", 1, 1, 1, 0, 6, 2), burst.Row("b", 0, 0, 0, 1, 0, 0)]
 
 
 RESULT = burst.Result(

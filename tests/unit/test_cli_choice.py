@@ -48,8 +48,12 @@ def test_a_probe_of_what_answers_succeeds(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_probe_that_nobody_answers_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object, **__: object) -> None:
+        time.sleep(2)
+        raise OSError("at last")
+
     monkeypatch.setattr("urllib.request.getproxies", dict)
-    monkeypatch.setattr("socket.create_connection", lambda *_, **__: time.sleep(5))
+    monkeypatch.setattr("socket.create_connection", hang)
     began = time.monotonic()
     assert not choice.reachable(seconds=0.1)
     assert time.monotonic() - began < 1.0
