@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from infra.provider import servicer
 from infra.provider.__main__ import main
 
-servicer.KINDS = {token: ("tests.engine.site_provider.kinds", name) for token, (_, name) in servicer.KINDS.items()}
+RECORDED = "tests.engine.site_provider.kinds"
+servicer.KINDS = {token: (RECORDED, name) for token, (_, name) in servicer.KINDS.items()}
 
 main(sys.argv[1:])
