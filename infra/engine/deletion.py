@@ -67,9 +67,9 @@ def delete(run: Run, deletions: Sequence[Deletion]) -> None:
             if resource.custom and not resource.is_provider:
                 run.ensure_provider(resource.provider)
             run.steps.delete(by_identity[id(resource)], run.deleted)
-        except EngineError as error:
+        except (ProviderFailedError, EngineError) as error:
             run.steps.fail(resource.urn, by_identity[id(resource)].op, str(error))
-        except (ProviderFailedError, HaltedError):
+        except HaltedError:
             return  # told already
 
     with ThreadPoolExecutor(run.parallel) as pool:

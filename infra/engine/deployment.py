@@ -41,7 +41,7 @@ class Deployment:
     def register(self, goal: Goal) -> Registered:
         """Bring one resource about.
 
-        Raises RefusedError, UnsupportedError, ProviderFailedError, or HaltedError after another one failed.
+        Raises RefusedError, UnsupportedError, ProviderFailedError, or HaltedError for what was told already.
         """
         run = self._run
         if run.steps.halted.is_set():

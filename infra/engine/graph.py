@@ -42,6 +42,26 @@ def deletion_waves(condemned: Sequence[Resource], resources: Sequence[Resource])
     return waves
 
 
+def in_order(resources: Sequence[Resource]) -> list[Resource]:
+    """Return the resources with each after those that it refers to, otherwise in the order given."""
+    by_urn: dict[str, Resource] = {}
+    for resource in resources:
+        if resource.urn not in by_urn or by_urn[resource.urn].delete:
+            by_urn[resource.urn] = resource
+    placed: dict[int, Resource] = {}
+
+    def place(resource: Resource) -> None:
+        if id(resource) not in placed:
+            for urn in sorted(resource.references() | {resource.parent}):
+                if urn in by_urn and by_urn[urn] is not resource:
+                    place(by_urn[urn])
+            placed.setdefault(id(resource), resource)
+
+    for resource in resources:
+        place(resource)
+    return list(placed.values())
+
+
 def _dependencies(resource: Resource, resources: Sequence[Resource]) -> list[Resource]:
     """Return what must outlive a resource: its parent and what it refers to, with components' children."""
     urns = resource.references()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from infra.engine.state import Operation, Resource, Snapshot
+from infra.engine import graph
+from infra.engine.state import Operation, Resource, Snapshot, normalise_aliases
 
 _SETTLED_BY_RESOURCE = "creating"
 
@@ -97,7 +98,9 @@ class Journal:
         """Return the state as it is now."""
         with self._lock:
             resources = [r for r in (*self._new, *self._base) if id(r) not in self._done]
-            return Snapshot(tuple(resources), (*self._operations, *self._unsettled))
+            # A resource that no target named may stand on one that has left the program and is kept for that.
+            ordered = graph.in_order(normalise_aliases(resources))
+            return Snapshot(tuple(ordered), (*self._operations, *self._unsettled))
 
     def _save(self) -> None:
         self._dirty = False

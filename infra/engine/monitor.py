@@ -21,7 +21,7 @@ from infra.engine import goal as goals
 from infra.engine import urn as urns
 from infra.engine.config import ConfigValue
 from infra.engine.deployment import Deployment
-from infra.engine.errors import EngineError, UnsupportedError
+from infra.engine.errors import EngineError
 from infra.engine.events import Diagnostic, Event, StepProgress
 from infra.engine.plugin import ProviderFailedError
 from infra.engine.properties import contains, from_struct, is_unknown, lower_outputs, to_struct
@@ -111,9 +111,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         try:
             goal = goals.from_request(request, self._root)
             registered = self._deployment.register(goal)
-        except (HaltedError, ProviderFailedError):
+        except HaltedError:
             _shut_down(context)
-        except (RefusedError, UnsupportedError, EngineError) as error:
+        except (RefusedError, ProviderFailedError, EngineError) as error:
             self._refuse(request, str(error), context)
         except Exception as error:  # a mistake of the engine must not leave the program waiting
             self._refuse(request, f"internal error: {type(error).__name__}: {error}", context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -45,6 +46,7 @@ class Operation:
         self._record = record
         self._environ = environ
         self._cancels = 0
+        self._program: subprocess.Popen[str] | None = None
         for left in snapshot.pending:
             message = f"an earlier run was cut off while {left.type} it; it is taken up again"
             record.emit(Diagnostic("info", message, left.resource.urn))
@@ -79,6 +81,8 @@ class Operation:
     def update(self) -> None:
         """Run the program and do what it asks."""
         self._server.start(self._monitor())
+        for package in self._project.providers:
+            self._providers.warm_up(package)
         self._run_program()
 
     def refresh_and_update(self) -> None:
@@ -108,6 +112,8 @@ class Operation:
             )
         else:
             self._record.emit(Diagnostic("warning", "interrupting what runs"))
+            if self._program is not None:
+                self._program.terminate()
             threading.Thread(target=self._providers.cancel, daemon=True).start()
 
     def close(self) -> None:
@@ -139,6 +145,7 @@ class Operation:
             environ=self._environ,
             output=lambda line: self._record.emit(Diagnostic("info", line)),
         )
+        self._program = child
         try:
             status = child.wait()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-import yaml
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
@@ -105,7 +105,7 @@ class Plugin:
             self._known = False
             return
         variables = {
-            f"{self._package}:config:{key}": value if isinstance(value, str) else yaml.safe_dump(value)
+            f"{self._package}:config:{key}": value if isinstance(value, str) else json.dumps(value)
             for key, value in reveal(inputs).items()
             if key != "version"
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from infra.engine import urn as urns
 from infra.engine.errors import EngineError, UnsupportedError
@@ -23,6 +23,7 @@ class Providers:
         # Linux ends a child with the thread that started it (PR_SET_PDEATHSIG), not with the process: all
         # start from one thread that lives as long as they do.
         self._starter = ThreadPoolExecutor(1)
+        self._warm: dict[str, Future[Plugin]] = {}
         self._configured: dict[str, Plugin] = {}
         self._checked: dict[str, Plugin] = {}
         self._started: list[Plugin] = []
@@ -84,9 +85,18 @@ class Providers:
         """End every provider's process."""
         for started in self._started:
             started.close()
+        for unused in self._warm.values():
+            if unused.exception() is None:
+                unused.result().close()
         self._starter.shutdown()
 
+    def warm_up(self, package: str) -> None:
+        """Start a provider that will be needed, while the program starts too."""
+        with self._lock:
+            self._warm[package] = self._starter.submit(self._launch, package)
+
     def _start(self, package: str) -> Plugin:
-        started = self._starter.submit(self._launch, package).result()
+        coming = self._warm.pop(package, None) or self._starter.submit(self._launch, package)
+        started = coming.result()
         self._started.append(started)
         return started

@@ -23,9 +23,9 @@ def refresh(run: Run) -> None:
             if resource.custom and not resource.is_provider:
                 run.ensure_provider(resource.provider)
             found[id(resource)] = run.steps.refresh(resource)
-        except EngineError as error:
+        except (ProviderFailedError, EngineError) as error:
             run.steps.fail(resource.urn, "refresh", str(error))
-        except (ProviderFailedError, HaltedError):
+        except HaltedError:
             return  # told already
 
     with ThreadPoolExecutor(run.parallel) as pool:

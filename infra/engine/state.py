@@ -181,9 +181,8 @@ def dump(stack: str, snapshot: Snapshot, cipher: Cipher) -> bytes:
     }
     if snapshot.secrets_provider:
         latest["secrets_providers"] = dict(snapshot.secrets_provider)
-    resources = normalise_aliases(snapshot.resources)
-    if resources:
-        latest["resources"] = [_dump_resource(resource, cipher) for resource in resources]
+    if snapshot.resources:
+        latest["resources"] = [_dump_resource(resource, cipher) for resource in snapshot.resources]
     if snapshot.pending:
         latest["pending_operations"] = [
             {"resource": _dump_resource(operation.resource, cipher), "type": operation.type}

@@ -20,7 +20,7 @@ LOGICAL = {"same", "create", "update", "replace", "delete", "refresh", "import"}
 
 
 class HaltedError(Exception):
-    """No step may start any more: another one failed, or the operation was cancelled."""
+    """A step failed (which was told), or may not start because another did or the run was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Deletion:
 class Steps:
     """Runs steps, at most `parallel` at a time. Safe to use from several threads.
 
-    A step that fails raises ProviderFailedError after it was told to `emit`, and halts what has not started.
+    A step that fails is told to `emit`, halts what has not started and raises HaltedError.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Steps:
                 if error.state is None:
                     # Nobody knows what the provider left: the create stays on record until that is settled.
                     self._fail(new, op, started, str(error))
-                    raise
+                    raise HaltedError from error
                 new.id, new.outputs = error.state.id, error.state.outputs
                 new.init_errors = list(error.reasons)
             except EngineError as error:
                 self._journal.end(operation)
                 self._fail(new, op, started, str(error))
-                raise
+                raise HaltedError from error
             new.created = new.modified = now()
             new.outputs = self._marked(new, new.outputs)
             if keep_old and replaced is not None:
@@ -112,7 +112,7 @@ class Steps:
             self._journal.end(operation, old=finished, new=new)
             if failure is not None:
                 self._fail(new, op, started, str(failure))
-                raise failure
+                raise HaltedError from failure
             self._finish(new, op, started, changes)
 
     def update(self, old: Resource, new: Resource, diff: Diff) -> None:
@@ -135,17 +135,17 @@ class Steps:
                 if error.state is None:
                     self._journal.end(operation)
                     self._fail(new, "update", started, str(error))
-                    raise
+                    raise HaltedError from error
                 new.outputs, new.init_errors, new.modified = error.state.outputs, list(error.reasons), now()
             except EngineError as error:
                 self._journal.end(operation)
                 self._fail(new, "update", started, str(error))
-                raise
+                raise HaltedError from error
             new.outputs = self._marked(new, new.outputs)
             self._journal.end(operation, old=old, new=new)
             if failure is not None:
                 self._fail(new, "update", started, str(failure))
-                raise failure
+                raise HaltedError from failure
             self._finish(new, "update", started, changes)
 
     def replace(self, old: Resource, new: Resource, diff: Diff) -> None:
@@ -164,7 +164,7 @@ class Steps:
                     "remove the `protect` option from it in the program and run up first"
                 )
                 self._fail(old, op, started, message)
-                raise ProviderFailedError(message)
+                raise HaltedError
             operation = self._journal.begin(old, "deleting")
             untouched = (
                 old.external or old.retain_on_delete or (old.deleted_with and old.deleted_with in gone)
@@ -177,7 +177,7 @@ class Steps:
             except (ProviderFailedError, EngineError) as error:
                 self._journal.end(operation)
                 self._fail(old, op, started, str(error))
-                raise
+                raise HaltedError from error
             if deletion.before_replacement:
                 old.pending_replacement = True
             self._journal.end(operation, old=None if old.pending_replacement else old)
@@ -202,7 +202,7 @@ class Steps:
             except (ProviderFailedError, EngineError) as error:
                 self._journal.end(operation)
                 self._fail(new, op, started, str(error))
-                raise
+                raise HaltedError from error
             new.id, new.inputs, new.outputs = live.id, live.inputs, self._marked(new, live.outputs)
             new.created = new.modified = now()
             if replaced is not None:
@@ -228,7 +228,7 @@ class Steps:
                 diff = resource_diff(self._plugin(old), new, old.inputs)
             except (ProviderFailedError, EngineError) as error:
                 self._fail(old, "refresh", started, str(error))
-                raise
+                raise HaltedError from error
             if not (equal(inputs, old.inputs) and equal(new.outputs, old.outputs)):
                 new.modified = now()
             changes = drift(old, new)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +18,12 @@ from .cases import Step
 from .observation import PASSPHRASE, observe
 
 _HERE = Path(__file__).parent
-_VENV = Path(os.environ.get("VIRTUAL_ENV") or Path(__import__("sys").prefix))
 STACK = "dev"
+_PLUGIN = f"runtime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}\n"
 _PROJECT = f"""
 name: toys
-runtime: {{name: python, options: {{virtualenv: {_VENV}}}}}
-plugins: {{providers: [{{name: toy, path: {_HERE / "provider"}}}]}}
+runtime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}
+plugins: {{providers: [{{name: toy, path: ../provider}}]}}
 """
 
 
@@ -38,12 +39,15 @@ class Workshop:
             path.mkdir(parents=True)
         (self.project / "Pulumi.yaml").write_text(_PROJECT)
         shutil.copy(_HERE / "toys.py", self.project)
+        shutil.copytree(_HERE / "provider", folder / "provider")
+        (folder / "provider" / "PulumiPlugin.yaml").write_text(_PLUGIN)
         self.environ = {
             **os.environ,
             "TOY_CLOUD": str(self.cloud),
             "PULUMI_BACKEND_URL": f"file://{self.backend}",
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_DEBUG_COMMANDS": "true",
         }
 
