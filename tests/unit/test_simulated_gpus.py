@@ -1,0 +1,132 @@
+"""The simulated GPUs speak the kubelet's device plugin API: a kubelet that is played here says so."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import grpc
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "playbooks/roles/gpu_simulated/files/simulated_gpus.py"
+DEADLINE_SECONDS = 20
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("simulated_gpus", SOURCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+gpus = load()
+
+
+class Kubelet:
+    """The registration service of a kubelet, on a socket in a folder of its own."""
+
+    def __init__(self, sockets: Path) -> None:
+        self.sockets = sockets
+        self.registered: list[Any] = []
+        self.seen = threading.Semaphore(0)
+        self.start()
+
+    def start(self) -> None:
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.register,
+            request_deserializer=gpus.PB["RegisterRequest"].FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
+        self.server = grpc.server(futures.ThreadPoolExecutor(2))
+        self.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("v1beta1.Registration", {"Register": handler}),)
+        )
+        self.server.add_insecure_port(f"unix://{self.sockets}/kubelet.sock")
+        self.server.start()
+
+    def register(self, request: Any, context: Any) -> Any:
+        self.registered.append(request)
+        self.seen.release()
+        return gpus.PB["Empty"]()
+
+    def stop(self) -> None:
+        self.server.stop(None).wait()
+
+
+@pytest.fixture
+def kubelet(tmp_path: Path) -> Iterator[Kubelet]:
+    (tmp_path / "faults").mkdir()
+    played = Kubelet(tmp_path)
+    stopped = threading.Event()
+    plugin = gpus.Plugin(gpus.device_ids("gpu-1", 4), tmp_path / "faults", stopped)
+    thread = threading.Thread(target=gpus.serve, args=(plugin, tmp_path, "nvidia.com/gpu"))
+    thread.start()
+    assert played.seen.acquire(timeout=DEADLINE_SECONDS)
+    yield played
+    stopped.set()
+    thread.join(DEADLINE_SECONDS)
+    played.stop()
+    assert not thread.is_alive()
+
+
+def call(kubelet: Kubelet, channel: grpc.Channel, method: str, request: Any, answer: str) -> Any:
+    kind = channel.unary_stream if answer == "ListAndWatchResponse" else channel.unary_unary
+    return kind(
+        f"/v1beta1.DevicePlugin/{method}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=gpus.PB[answer].FromString,
+    )(request, timeout=DEADLINE_SECONDS)
+
+
+def dial(kubelet: Kubelet) -> grpc.Channel:
+    return grpc.insecure_channel(f"unix://{kubelet.sockets}/{kubelet.registered[-1].endpoint}")
+
+
+def test_it_registers_the_resource_under_the_version_that_the_kubelet_speaks(kubelet: Kubelet) -> None:
+    request = kubelet.registered[0]
+    assert (request.version, request.resource_name) == ("v1beta1", "nvidia.com/gpu")
+
+
+def test_all_devices_are_healthy_until_one_is_marked(kubelet: Kubelet) -> None:
+    with dial(kubelet) as channel:
+        stream = call(kubelet, channel, "ListAndWatch", gpus.PB["Empty"](), "ListAndWatchResponse")
+        devices = {device.ID: device.health for device in next(stream).devices}
+        assert list(devices.values()) == ["Healthy"] * 4
+        (kubelet.sockets / "faults/1").touch()
+        after = {device.ID: device.health for device in next(stream).devices}
+        assert [after[device] for device in devices] == ["Healthy", "Unhealthy", "Healthy", "Healthy"]
+        stream.cancel()
+
+
+def test_a_container_learns_which_devices_are_its_own(kubelet: Kubelet) -> None:
+    ids = gpus.device_ids("gpu-1", 2)
+    container = gpus.PB["ContainerAllocateRequest"](devices_ids=ids)
+    with dial(kubelet) as channel:
+        request = gpus.PB["AllocateRequest"](container_requests=[container])
+        answer = call(kubelet, channel, "Allocate", request, "AllocateResponse")
+    assert answer.container_responses[0].envs["NVIDIA_VISIBLE_DEVICES"] == ",".join(ids)
+
+
+def test_it_registers_again_with_a_kubelet_that_started_anew(kubelet: Kubelet) -> None:
+    kubelet.stop()
+    for socket in kubelet.sockets.glob("*.sock"):
+        socket.unlink()
+    kubelet.start()
+    assert kubelet.seen.acquire(timeout=DEADLINE_SECONDS)
+    assert len(kubelet.registered) == 2
+
+
+def test_ids_look_real_and_stay_the_same() -> None:
+    ids = gpus.device_ids("gpu-1", 4)
+    assert ids == gpus.device_ids("gpu-1", 4)
+    assert len(set(ids)) == 4
+    assert set(ids).isdisjoint(gpus.device_ids("gpu-2", 4))
+    assert all(device.startswith("GPU-") and len(device) == 40 for device in ids)
