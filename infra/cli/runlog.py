@@ -30,7 +30,7 @@ class RunLog:
             if self._file is not None:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            for old in sorted(self.path.parent.glob("*-*.log"))[: -KEPT + 1]:
+            for old in sorted(self.path.parent.glob("[0-9]*-*.log"))[: -KEPT + 1]:
                 old.unlink(missing_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
             self._file.writelines(self._held)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -29,8 +29,8 @@ class _Working:
 
     title: str
     since: float
+    told: float
     status: str = ""
-    told: float = field(default_factory=time.monotonic)
 
 
 class Screen:
@@ -93,8 +93,9 @@ class Screen:
 
     def begin(self, key: str, title: str) -> None:
         """Something is under way from now on."""
+        now = time.monotonic()
         with self._lock:
-            self._working[key] = _Working(title, time.monotonic())
+            self._working[key] = _Working(title, now, now)
 
     def status(self, key: str, text: str) -> None:
         """What that something is doing now. In a log this is told now and then, not each time."""

@@ -70,14 +70,13 @@ class Session:
             )
         return site
 
-    def save_log(self) -> Path | None:
-        """Put the log on the disk after an error; not into a stack's folder that nobody has made."""
-        if self._screen is None:
-            return None
-        log = self._screen.log
+    def save_trace(self, trace: str) -> Path:
+        """Put the log on the disk with a trace at its end; not into a stack's folder that nobody has made."""
+        log = (self._screen or self.begin("antenna")).log
         if not log.opened and not paths.stack_dir(self.stack).exists():
             log.path = Path(tempfile.mkdtemp(prefix="antenna-")) / log.path.name
         log.open()
+        log.write(trace)
         return log.path
 
     def command(self, verb: str) -> str:
@@ -97,20 +96,12 @@ class Verb(click.Command):
         except SiteError as error:
             raise WrongInput(str(error)) from error
         except (ToolError, ProviderError, KubernetesError) as error:
-            raise Failure(str(error), _where(ctx)) from error
+            doctor = ctx.ensure_object(Session).command("doctor")
+            raise Failure(str(error), f"`{doctor}` says what is wrong with the host and the site") from error
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
-            raise Failure(f"this should not have happened: {text}", _where(ctx)) from error
-
-
-def _where(ctx: click.Context) -> str:
-    """Save the trace; say where it is."""
-    session = ctx.find_object(Session)
-    path = session.save_log() if session else None
-    if session is None or path is None or session._screen is None:
-        return ""
-    session._screen.log.write(traceback.format_exc())
-    return f"the full log is {path}"
+            log = ctx.ensure_object(Session).save_trace(traceback.format_exc())
+            raise Failure(f"this should not have happened: {text}", f"the full log is {log}") from error
 
 
 def options(*names: Option) -> Callable[[F], F]:

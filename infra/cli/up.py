@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future
+from threading import Thread
 
 import click
 
@@ -84,15 +84,25 @@ def make_artifacts(site: Site, screen: Screen) -> None:
 
     Side by side: the one computes, the other mostly waits for downloads.
     """
-    with screen.phase("tools"), ThreadPoolExecutor() as pool:
-        jobs: list[Future[Any]] = [
-            pool.submit(artifacts.ensure_artifacts, lambda p: screen.status("tools", str(p)))
-        ]
+    with screen.phase("tools"):
+        made: Future[str] = Future()
         if site.platform == "embedded":
             screen.begin("base", "base")
-            jobs.append(pool.submit(base.ensure, lambda text: screen.status("base", text)))
-        for job in jobs:
-            job.result()
+            Thread(target=_make_base, args=(made, screen), daemon=True).start()
+        else:
+            made.set_result("")
+        # In this thread, so that Ctrl-C ends a build at once.
+        artifacts.ensure_artifacts(lambda progress: screen.status("tools", str(progress)))
+        made.result()
+
+
+def _make_base(made: Future[str], screen: Screen) -> None:
+    try:
+        made.set_result(base.ensure(lambda text: screen.status("base", text)))
+    except BaseException as error:  # whatever it is, the thread that waits must hear of it
+        made.set_exception(error)
+    finally:
+        screen.end("base")
 
 
 def look(engine: Engine, screen: Screen, *, everything: bool) -> None:
