@@ -32,7 +32,7 @@ def down(session: Session) -> None:
     known = [r for r in engine.resources() if is_ours(r.urn)]
     machines = [r for r in known if r.kind == "Machine"]
     adopted = [m.name for m in machines if m.inputs.get("driver") == "ssh"] or _adopts(session)
-    traces = [] if adopted else leftovers.list_traces(session.stack)
+    traces = [] if adopted or sys.platform != "linux" else leftovers.list_traces(session.stack)
     if not known and not traces:
         screen.say(f"down: there is nothing of the stack {session.stack} on this host", "bold green")
         return

@@ -81,7 +81,8 @@ class Session:
 
     def command(self, verb: str) -> str:
         """A command line for this stack, to tell the user."""
-        return f"antenna {verb}" + ("" if self.stack == "embedded" else f" --stack {self.stack}")
+        stack = "" if self.stack == "embedded" else f" --stack {self.stack}"
+        return f"antenna {verb}{stack}" + (f" --config-file {self.config_file}" if self.config_file else "")
 
 
 class Verb(click.Command):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ from infra import paths
 from infra.cli import overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
-from infra.cli.overview import Machine, Overview
+from infra.cli.overview import Machine, Overview, Queue
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from infra.provider import container
@@ -91,7 +91,7 @@ def machine(resource: Resource) -> Machine:
 
 
 def render(shown: Overview, session: Session) -> RenderableType:
-    """The screen. Queues that are idle and have nothing of their own are still named: they are partners."""
+    """The screen."""
     machines = _table("MACHINE", "STATE", "ADDRESS", "DRIVER")
     for m in shown.machines:
         machines.add_row(m.name, _state(m.running, "running", m.reason), m.address, m.driver)
@@ -99,21 +99,14 @@ def render(shown: Overview, session: Session) -> RenderableType:
     for n in shown.nodes:
         state = _state(n.ready, n.reason or "Ready", n.reason)
         nodes.add_row(n.name, state, str(n.gpus), str(n.gpus_used))
-    counts = ("QUOTA", "USED", "BORROWED", "RUNNING", "WAITING", "OLDEST WAIT")
-    lines = _table("QUEUE", *counts, "", numbers=counts)
-    for q in shown.queues:
-        numbers = (q.quota, q.used, q.borrowed, q.admitted, q.pending)
-        note = Text("" if q.active else q.reason, style="red")
-        lines.add_row(
-            q.name, *(str(n) if n else "·" for n in numbers), overview.age(q.oldest_wait) or "·", note,
-            style="" if q.used or q.pending or not q.active else "dim",
-        )  # fmt: skip
     total, used = sum(n.gpus for n in shown.nodes), sum(n.gpus_used for n in shown.nodes)
     waiting = sum(q.pending for q in shown.queues)
     summary = f"stack {shown.stack}: {used} of {total} GPUs in use, {waiting} jobs waiting"
-    parts: list[RenderableType] = []
-    for table in (machines, nodes, lines):
-        parts += [table, Text()] if table.row_count else []
+    # Side by side, so that fifteen partners still fit below them on 24 lines.
+    above = Table.grid(padding=(0, 4, 0, 0))
+    above.add_row(machines, nodes)
+    parts: list[RenderableType] = [above, Text()] if shown.machines else []
+    parts += [_queues(shown.queues), Text()] if shown.queues else []
     if shown.problem:
         return Group(*parts, Text(f"stack {shown.stack}: {shown.problem}", style="red"))
     parts.append(Text(summary, "bold"))
@@ -121,6 +114,19 @@ def render(shown: Overview, session: Session) -> RenderableType:
         advice = f"something is wrong: `{session.command('doctor')}` says what, and how to mend it"
         parts.append(Text(advice, "red"))
     return Group(*parts)
+
+
+def _queues(found: Sequence[Queue]) -> Table:
+    """A row a partner, idle ones too; why a queue is not active, where one is not."""
+    counts = ("QUOTA", "USED", "BORROWED", "RUNNING", "WAITING", "OLDEST WAIT")
+    broken = any(not q.active for q in found)
+    table = _table("QUEUE", *counts, *(["PROBLEM"] if broken else []), numbers=counts)
+    for q in found:
+        numbers = (q.quota, q.used, q.borrowed, q.admitted, q.pending)
+        cells = [q.name, *(str(n) if n else "·" for n in numbers), overview.age(q.oldest_wait) or "·"]
+        why = [Text(q.reason, "red")] if broken else []
+        table.add_row(*cells, *why, style="" if q.used or q.pending or not q.active else "dim")
+    return table
 
 
 def _watch(session: Session, screen: Screen) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,28 @@ def test_status_is_one_screen_of_plain_lines(shows: pytest.MonkeyPatch) -> None:
     assert shown.exit_code == 0
     assert "\x1b" not in shown.output
     lines = [" ".join(line.split()) for line in shown.output.splitlines()]
-    assert "head running 10.77.0.10 nspawn" in lines
+    assert "head running 10.77.0.10 nspawn gpu-1 Ready 4 3" in lines
     assert "gpu-2 drained 4 2" in lines
     assert "imec 2 5 3 2 4 3m" in lines
     assert "vub 1 · · · · ·" in lines
     assert "stack embedded: 5 of 8 GPUs in use, 4 jobs waiting" in lines
+
+
+def test_status_of_fifteen_partners_fits_a_small_terminal(shows: pytest.MonkeyPatch) -> None:
+    queues = [replace(QUEUES[0], name=f"partner-{n:02d}") for n in range(15)]
+    machines = [replace(SOUND.machines[0], name=f"gpu-{n}") for n in range(3)]
+    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, machines=machines, queues=queues))
+    lines = antenna("status").output.splitlines()
+    assert len(lines) <= 24
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_a_queue_that_is_not_active_says_why(shows: pytest.MonkeyPatch) -> None:
+    broken = replace(QUEUES[0], active=False, reason="flavor h100 is missing")
+    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, queues=[broken, QUEUES[1]]))
+    shown = antenna("status")
+    assert shown.exit_code == 1
+    assert "flavor h100 is missing" in shown.output
 
 
 def test_status_as_json_is_the_document(shows: pytest.MonkeyPatch) -> None:
