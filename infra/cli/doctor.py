@@ -37,7 +37,7 @@ def doctor(session: Session) -> None:
         rows = [f.document() for f in findings]
         click.echo(json.dumps({"stack": session.stack, "ok": not failed, "checks": rows}, indent=2))
     else:
-        screen.console.print(render(findings))
+        screen.show(render(findings))
         warned = sum(f.verdict.level == "warn" for f in findings)
         style = "bold red" if failed else "bold green"
         screen.say(f"doctor: {len(failed)} failed, {warned} warnings, {len(findings)} checks", style)

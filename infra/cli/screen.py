@@ -65,6 +65,16 @@ class Screen:
             self.log.write(text)
             self.console.print(Text(text, style=style))
 
+    def show(self, picture: RenderableType) -> None:
+        """Something larger than a line, a table; in a log without the blanks that fill a terminal's lines."""
+        if self.live:
+            self.console.print(picture)
+            return
+        with self.console.capture() as captured:
+            self.console.print(picture)
+        for line in captured.get().splitlines():
+            self.console.print(Text(line.rstrip()))
+
     def warn(self, text: str) -> None:
         """One line that stays, and stands out."""
         self.say(f"warning: {text}", "yellow")

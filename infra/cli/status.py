@@ -52,7 +52,7 @@ def status(session: Session, watch: bool) -> None:
     if session.json:
         click.echo(json.dumps(shown.document(), indent=2))
     else:
-        screen.console.print(render(shown, session))
+        screen.show(render(shown, session))
     if not shown.healthy:
         raise click.exceptions.Exit(1)
 

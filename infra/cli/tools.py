@@ -50,7 +50,7 @@ def list_tools(session: Session) -> None:
     for row in rows:
         built = Text("yes", "green") if row.built else Text("no", "yellow")
         table.add_row(row.tool, row.version, built, size(row.size) if row.size else "")
-    screen.console.print(table)
+    screen.show(table)
 
 
 @tools.command(cls=Verb)
