@@ -83,8 +83,9 @@ def message_classes() -> dict[str, Any]:
     pool.Add(file)
     found = {name: pool.FindMessageTypeByName(f"{API_VERSION}.{name}") for name in MESSAGES}
     # protobuf 4.22 renamed it; Debian 12 has 3.21.
-    make = getattr(message_factory, "GetMessageClass", None)
-    make = make or message_factory.MessageFactory(pool).GetPrototype
+    factory: Any = message_factory
+    new = getattr(factory, "GetMessageClass", None)
+    make = new or factory.MessageFactory(pool).GetPrototype
     return {name: make(descriptor) for name, descriptor in found.items()}
 
 

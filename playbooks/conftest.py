@@ -1,0 +1,73 @@
+"""What the roles' tests are given: the live machines of a stack, reached as Ansible reaches them.
+
+pytest playbooks/roles --stack embedded
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+
+from infra import paths
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The stack whose machines are looked at."""
+    parser.addoption("--stack", default="embedded", help="stack whose live machines are tested")
+
+
+def state_dir(config: pytest.Config) -> Path:
+    """Where the stack's last run left its inventory and its ssh_config."""
+    return paths.stack_dir(config.getoption("--stack")) / "ansible"
+
+
+def read_inventory(config: pytest.Config) -> dict[str, Any]:
+    """The inventory of the stack's last run; empty when the stack is not up."""
+    listing = state_dir(config) / "inventory.json"
+    return json.loads(listing.read_text())["all"] if listing.exists() else {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for ``machine`` runs once on each machine that its role was applied to."""
+    if "machine" not in metafunc.fixturenames:
+        return
+    inventory = read_inventory(metafunc.config)
+    group = getattr(metafunc.module, "GROUP", "all")
+    groups = inventory.get("children", {}) | {"all": {"hosts": inventory.get("hosts", {})}}
+    hosts = groups.get(group, {"hosts": {}})["hosts"]
+    metafunc.parametrize("machine", sorted(hosts), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One live machine, as a testinfra host."""
+    config = state_dir(request.config) / "ssh_config"
+    sockets = tmp_path_factory.getbasetemp() / "%C"
+    return testinfra.get_host(
+        f"ssh://{request.param}",
+        ssh_config=str(config),
+        ssh_extra_args=f"-o ControlPath={sockets}",
+        controlpersist=5,
+    )
+
+
+@pytest.fixture(scope="session")
+def variables(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the site told every host."""
+    inventory = read_inventory(request.config)
+    if not inventory:
+        pytest.skip("the stack is not up")
+    found: dict[str, Any] = inventory["vars"]
+    return found
+
+
+@pytest.fixture
+def node(machine: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    """The machine as the inventory knows it: name, address, pod_cidr, labels, taints."""
+    name = machine.backend.get_pytest_id().rpartition("/")[2]
+    found: dict[str, Any] = next(row for row in variables["antenna_nodes"] if row["name"] == name)
+    return found
