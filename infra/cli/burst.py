@@ -16,6 +16,7 @@ from operators.queues import GPU, QUEUE_LABEL
 from operators.tenancy import TENANT_LABEL
 
 RUN_LABEL = "antenna.be/demo"
+TTL_SECONDS = 600
 IMAGE = "antenna.be/sample-work:1"
 
 # Mixed sizes, mostly small, as fine-tuning and tests are. Seven, so that each partner gets
@@ -126,12 +127,15 @@ def plan(found: Sequence[Queue], run: str, *, largest: int, jobs: int = 24, part
     for i in range(jobs if chosen else 0):
         queue = chosen[i % len(chosen)]
         gpus = max(1, min(_SIZES[i % len(_SIZES)], largest, queue.most))
-        works.append(Work(f"demo-{run}-{i:02d}", queue, gpus, 5 + (i * 7) % 8))
+        works.append(Work(f"demo-{run}-{i:02d}", queue, gpus, 5 + (i * 3) % 5))
     return works
 
 
-def job(work: Work, run: str) -> dict[str, Any]:
-    """The Job: an ordinary one with a queue label, allowed under Pod Security `restricted`."""
+def job(work: Work, run: str, *, keep: bool = False) -> dict[str, Any]:
+    """The Job: an ordinary one with a queue label, allowed under Pod Security `restricted`.
+
+    Unless it is to be kept it goes by itself once it has ended, for a demo that is killed.
+    """
     labels = {QUEUE_LABEL: work.queue.local_queue, RUN_LABEL: run}
     resources = {"cpu": "10m", "memory": "16Mi"}
     return {
@@ -143,6 +147,7 @@ def job(work: Work, run: str) -> dict[str, Any]:
             "completions": 1,
             "parallelism": 1,
             "suspend": True,
+            **({} if keep else {"ttlSecondsAfterFinished": TTL_SECONDS}),
             "template": {
                 "metadata": {"labels": {RUN_LABEL: run}},
                 "spec": {

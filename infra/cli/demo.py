@@ -87,7 +87,7 @@ def _jobs(api: Cluster, works: Sequence[Work], run: str, screen: Screen, *, keep
     def submit(work: Work) -> None:
         for attempt in patiently(PATIENCE_SECONDS, lambda error: screen.status("demo", f"waiting: {error}")):
             with attempt:
-                api.create(burst.job(work, run))
+                api.create(burst.job(work, run, keep=keep))
 
     try:
         with screen.phase("submitting"), ThreadPoolExecutor(8) as pool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 
 from infra.cli.events import PAST, PRESENT, Event, Note, describe, is_ours
@@ -19,6 +18,8 @@ from infra.cli.runlog import RunLog
 
 # In a log, a resource that works for long says what it is doing this often, in seconds.
 PLAIN_INTERVAL = 10.0
+
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 _STYLE = {"create": "green", "update": "yellow", "delete": "red", "replace": "magenta", "import": "green"}
 
@@ -187,8 +188,9 @@ class Screen:
         with self._lock:
             now = time.monotonic()
             # Ten at most, oldest first: the region must fit under what scrolls.
+            frame = FRAMES[int(now * 10) % len(FRAMES)]
             lines = [
-                Spinner("dots", Text(_line(w, now), overflow="ellipsis", no_wrap=True))
+                Text(f"{frame} {_line(w, now)}", overflow="ellipsis", no_wrap=True)
                 for w in list(self._working.values())[:10]
             ]
             return Group(*lines)

@@ -52,7 +52,7 @@ def up(session: Session, refresh: bool, dry_run: bool) -> None:
     screen.log.open()
     engine = open_engine(session, screen, touch=True)
     make_artifacts(site, screen)
-    look(engine, screen, everything=refresh)
+    look(engine, session, screen, everything=refresh)
     with screen.phase("site"):
         outcome = engine.up(screen.event)
     raise_unless_ok(outcome, session, screen)
@@ -105,7 +105,7 @@ def _make_base(made: Future[str], screen: Screen) -> None:
         screen.end("base")
 
 
-def look(engine: Engine, screen: Screen, *, everything: bool) -> None:
+def look(engine: Engine, session: Session, screen: Screen, *, everything: bool) -> None:
     """Read what is there into the state, and say what differs from it."""
     known = [r for r in engine.resources() if is_ours(r.urn)]
     targets = [r.urn for r in known if everything or r.kind in LOOKED_AT]
@@ -113,10 +113,7 @@ def look(engine: Engine, screen: Screen, *, everything: bool) -> None:
         return
     with screen.phase("look"):
         outcome = engine.refresh(screen.event, targets=() if everything else targets)
-    if not outcome.ok:
-        raise Failure(
-            f"what is there could not be read: {'; '.join(outcome.errors)}", f"log: {screen.log.path}"
-        )
+    raise_unless_ok(outcome, session, screen)
     for found in drift(known, engine.resources()):
         for line in found.lines:
             screen.say(f"  drift        {found.kind} {found.name}: {line}", "yellow")
@@ -126,13 +123,16 @@ def raise_unless_ok(outcome: Outcome, session: Session, screen: Screen) -> None:
     """End the command with one message when an operation of the engine did not succeed."""
     if outcome.ok:
         return
-    failed = [f"{s.kind} {s.name}" for s in outcome.steps if s.stage == "failed" and is_ours(s.urn)]
-    causes = [*(f"{', '.join(dict.fromkeys(failed))} failed" for _ in failed[:1]), *outcome.errors]
-    if outcome.cancelled:
-        causes.append("stopped as asked")
     again = session.command(click.get_current_context().info_name or "up")
+    before = f"before that: {summary(outcome.changes)}"
+    if outcome.cancelled:
+        raise Failure(f"stopped as asked; {before}", f"`{again}` goes on from here; log: {screen.log.path}")
+    failed = dict.fromkeys(
+        f"{s.kind} {s.name}" for s in outcome.steps if s.stage == "failed" and is_ours(s.urn)
+    )
+    lines = [f"{', '.join(failed)} failed"] if failed else []
+    lines += outcome.errors or ["the engine gave no reason"]
     raise Failure(
-        "\n       ".join(causes or ["the engine gave no reason"])
-        + f"\n       before that: {summary(outcome.changes)}",
-        f"mend the cause and run `{again}` again, it continues from here; log: {screen.log.path}",
+        "\n       ".join([*lines, before]),
+        f"mend the cause and run `{again}` again, it goes on from here; log: {screen.log.path}",
     )

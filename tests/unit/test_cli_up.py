@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from infra import paths
 from infra.cli import main
-from infra.cli.events import Change
+from infra.cli.events import Change, Outcome
 from infra.cli.failure import Failure, Locked
 from infra.provider.leftovers import Trace
 from tests.unit.cli_fakes import MACHINE, NETWORK, OBJECTS, FakeEngine, note, steps, urn
@@ -104,6 +104,15 @@ def test_a_locked_stack_exits_with_4(use: Use) -> None:
     shown = antenna("up")
     assert shown.exit_code == 4
     assert "pid 7" in shown.output
+
+
+def test_an_up_that_was_stopped_says_how_to_go_on(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = use(FakeEngine())
+    monkeypatch.setattr(engine, "up", lambda _: Outcome(False, {"create": 2}, (), (), cancelled=True))
+    shown = antenna("up")
+    assert shown.exit_code == 1
+    assert "stopped as asked; before that: 2 created" in shown.output
+    assert "`antenna up` goes on from here" in shown.output
 
 
 def test_a_log_of_the_command_is_kept(use: Use) -> None:
