@@ -18,9 +18,12 @@ def unregistered(run: Run) -> list[Deletion]:
     """Return what the state has and the program did not ask for, and what replacements left to delete."""
     found = []
     for old in run.resources:
-        if id(old) in run.deleted_early or not run.is_target(old.urn):
+        if id(old) in run.deleted_early:
             continue
-        if old.delete:
+        if not run.is_target(old.urn):
+            if not (old.delete or _is_wanted(run, old)):
+                run.steps.tell_same(old)
+        elif old.delete:
             found.append(Deletion(old, replacing=True))
         elif not _is_wanted(run, old):
             if old.pending_replacement:
@@ -45,6 +48,9 @@ def destroy(run: Run) -> None:
     if run.targets:
         condemned = graph.with_dependents(chosen, run.resources)
         chosen = [r for r in run.resources if r.urn in condemned]
+        for kept in run.resources:
+            if kept.urn not in condemned and not kept.delete:
+                run.steps.tell_same(kept)
     delete(run, [Deletion(r, replacing=r.delete) for r in chosen])
     if not run.targets:
         settle_interrupted(run)

@@ -82,7 +82,7 @@ class Deployment:
         if self._stack_outputs is None or self._stack_outputs[0] not in run.news:
             return
         urn, outputs = self._stack_outputs
-        if run.steps.halted.is_set() and urn in run.olds:
+        if urn in run.olds and (not succeeded or run.steps.halted.is_set()):
             # After a failure a missing output says nothing: the earlier ones stay.
             outputs = {**run.olds[urn].outputs, **outputs}
         self._set_outputs(run.news[urn], outputs)
@@ -191,6 +191,7 @@ class Deployment:
         if old is None:
             with self._run.lock:
                 self._run.skipped.add(new.urn)
+            self._run.steps.tell_same(new)
             return Registered(new, unknown=True)
         kept = old.copy(urn=new.urn, aliases=new.aliases)
         self._run.steps.same(old, kept)

@@ -68,6 +68,10 @@ class Steps:
         self._journal.end(None, old=old, new=new, write=_differs(old, new))
         self._finish(new, "same", started)
 
+    def tell_same(self, resource: Resource) -> None:
+        """Count a resource that no target names as the same: it stays, or does not come to be."""
+        self._finish(resource, "same", self._start(resource, "same"))
+
     def create(
         self,
         new: Resource,

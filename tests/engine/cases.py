@@ -153,11 +153,11 @@ CASES = [
         ),
         (
             "refuses to delete what is protected",
-            up('Thing("a", Options(protect=True))\nThing("b")'),
-            up('Thing("b")'),
-            up('Thing("a", Options(protect=True), label="other")\nThing("b")'),
-            up('Thing("a")\nThing("b")'),
-            up('Thing("b")'),
+            up('b = Thing("b")\nThing("a", Options(protect=True, depends_on=[b]))'),
+            up('b = Thing("b")'),
+            up('b = Thing("b")\nThing("a", Options(protect=True, depends_on=[b]), label="other")'),
+            up('b = Thing("b")\nThing("a", Options(depends_on=[b]))'),
+            up('b = Thing("b")'),
         ),
         (
             "hands protection down to children",
@@ -296,10 +296,6 @@ CASES = [
             up('Thing("z")\nThing("a", Options(import_="a"), value="x")'),
             up('Thing("z")\nThing("a", Options(import_="a"), value="x")'),
             up('Thing("z")\nThing("a", value="y")'),
-        ),
-        (
-            "fails to import what is not there",
-            up('Thing("a", Options(import_="nothing"))'),
         ),
         (
             "does not delete what goes with something else",
