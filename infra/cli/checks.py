@@ -201,10 +201,8 @@ def _leftovers(facts: Facts) -> Verdict:
         return Verdict("ok", "none")
     if facts.stack.recorded:
         return Verdict("ok", "what is there belongs to the stack")
-    shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-    return Verdict(
-        "warn", f"there is no state, yet there are {shown}", f"antenna down --stack {facts.stack_name}"
-    )
+    cause = f"there is no state, yet this host has things of the stack ({', '.join(found)})"
+    return Verdict("warn", cause, f"antenna down --stack {facts.stack_name}")
 
 
 def _tools(facts: Facts) -> Verdict:

@@ -42,16 +42,15 @@ def down(session: Session) -> None:
     began = time.monotonic()
     screen.log.open()
     outcome = _destroy(engine, session, screen, clear=not adopted)
-    took = time.monotonic() - began
-    screen.say(
-        f"down: {summary(outcome.changes)} in {took:.0f} s; nothing of the stack is left here", "bold green"
-    )
+    done = summary(outcome.changes) if known else "the state was lost, the host was cleared"
+    rest = "the machines stay" if adopted else "nothing of the stack is left here"
+    screen.say(f"down: {done} in {time.monotonic() - began:.0f} s; {rest}", "bold green")
 
 
 def _destroy(engine: Engine, session: Session, screen: Screen, *, clear: bool) -> Outcome:
     with screen.phase("down"):
         outcome = engine.destroy(screen.event)
-        if clear:
+        if clear and not outcome.cancelled:
             screen.begin("leftovers", "clearing leftovers")
             leftovers.clear(session.stack, lambda text: screen.status("leftovers", text))
             if not outcome.ok:

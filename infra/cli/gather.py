@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -73,7 +74,7 @@ def everything(session: Session) -> facts.Facts:
         recorded=bool(machines),
         lock=held,
         lock_stale=stale,
-        leftovers=tuple(f"{t.kind} {t.what}" for t in _traces(session.stack) if t.kind != "folder"),
+        leftovers=_leftovers(session.stack),
         tools_missing=tools_missing(),
         base=described.platform != "embedded" or _base_there(),
         machines=states,
@@ -181,8 +182,12 @@ def _disks(stack: str) -> Iterable[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 
-def _traces(stack: str) -> list[leftovers.Trace]:
-    return leftovers.list_traces(stack) if platform.system() == "Linux" else []
+def _leftovers(stack: str) -> tuple[str, ...]:
+    """How many of each kind, as in "process: 40". A folder alone (logs, keys) is nothing to worry about."""
+    if platform.system() != "Linux":
+        return ()
+    counts = Counter(trace.kind for trace in leftovers.list_traces(stack) if trace.kind != "folder")
+    return tuple(f"{kind}: {count}" for kind, count in sorted(counts.items()))
 
 
 def _base_there() -> bool:
