@@ -7,6 +7,7 @@ import pytest
 
 from infra.cli import checks
 from infra.cli.facts import GIB, Cluster, Facts, Host, Machine, Site, Stack
+from infra.cli.verdict import Verdict
 
 HOST = Host(
     system="Linux", root=True, cpus=2, memory=24 * GIB, memory_available=20 * GIB, disk_home=50 * GIB,
@@ -20,7 +21,7 @@ CLUSTER = Cluster(nodes=3, gpus=8, kueue_ready=True, queues=15, certificate_days
 SOUND = Facts("embedded", HOST, SITE, UP, CLUSTER)
 
 
-def verdict(facts: Facts, name: str) -> checks.Verdict:
+def verdict(facts: Facts, name: str) -> Verdict:
     return next(f.verdict for f in checks.run(facts) if f.check.name == name)
 
 

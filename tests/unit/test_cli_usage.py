@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra import paths
-from infra.cli import checks, main
-from infra.cli.checks import CHECKS, Finding, Verdict
+from infra.cli import host_checks, main
+from infra.cli.checks import CHECKS, Finding
+from infra.cli.verdict import Verdict
 
 VERBS = ("up", "preview", "refresh", "down", "status", "demo", "doctor", "tools")
 
@@ -96,7 +97,7 @@ def test_a_file_of_another_stack_is_refused(tmp_path: Path) -> None:
 def test_an_unfit_host_is_refused_before_anything_is_touched(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    unfit = [Finding(CHECKS[0], Verdict("fail", "this is Plan 9", checks.ELSEWHERE))]
+    unfit = [Finding(CHECKS[0], Verdict("fail", "this is Plan 9", host_checks.ELSEWHERE))]
     monkeypatch.setattr("infra.cli.up.refusals", lambda _: unfit)
     shown = antenna("up")
     assert shown.exit_code == 3

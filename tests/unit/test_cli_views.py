@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from infra.cli import checks, main
-from infra.cli.checks import CHECKS, Finding, Verdict
+from infra.cli.checks import CHECKS, Finding
 from infra.cli.events import Change, Resource, Step, describe, difference, drift, summary, tally
 from infra.cli.overview import Machine, Node, Overview, Queue
 from infra.cli.runlog import RunLog
 from infra.cli.screen import Screen
 from infra.cli.tools import outdated
+from infra.cli.verdict import Verdict
 from infra.tools.stock import Row
 from tests.unit.cli_fakes import MACHINE, note, steps, urn
 

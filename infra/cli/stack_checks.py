@@ -1,0 +1,141 @@
+"""How the stack and its cluster are judged, a function a check. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from infra.cli.facts import Cluster, Facts
+from infra.cli.verdict import Level, Verdict
+
+CERTIFICATE_DAYS = 30
+
+
+def lock(facts: Facts) -> Verdict:
+    """Who works on the stack, or was killed at it."""
+    if not facts.stack.lock:
+        return Verdict("ok", "nobody holds it")
+    if facts.stack.lock_stale:
+        return Verdict("warn", f"left by {facts.stack.lock}, which is gone; the next command clears it")
+    return Verdict("warn", f"held by {facts.stack.lock}", "wait for it to end")
+
+
+def leftovers(facts: Facts) -> Verdict:
+    """What a lost state left behind."""
+    found = facts.stack.leftovers
+    if not found:
+        return Verdict("ok", "none")
+    if facts.stack.recorded:
+        return Verdict("ok", "what is there belongs to the stack")
+    cause = f"there is no state, yet this host has things of the stack ({', '.join(found)})"
+    return Verdict("warn", cause, f"antenna down --stack {facts.stack_name}")
+
+
+def tools(facts: Facts) -> Verdict:
+    """The pinned tools are in the cache."""
+    if not (missing := facts.stack.tools_missing):
+        return Verdict("ok", "built")
+    return Verdict(
+        "warn", f"not built: {', '.join(missing)}; `antenna up` builds them", "antenna tools build"
+    )
+
+
+def base(facts: Facts) -> Verdict:
+    """The machines' base is in the cache."""
+    if facts.stack.base:
+        return Verdict("ok", "cached")
+    return Verdict("warn", "not made; `antenna up` makes it in about 90 s")
+
+
+def machines(facts: Facts) -> Verdict:
+    """All machines that were made run."""
+    found = facts.stack.machines
+    if not found:
+        return Verdict("skip", "the stack is not up")
+    if stopped := [m.name for m in found if not m.running]:
+        return Verdict("fail", f"not running: {', '.join(stopped)}", f"antenna up --stack {facts.stack_name}")
+    return Verdict("ok", f"{len(found)} running")
+
+
+def ssh(facts: Facts) -> Verdict:
+    """Each machine answers with the host key that is known."""
+    running = [m for m in facts.stack.machines if m.running]
+    if not running:
+        return Verdict("skip", "no machine runs")
+    if broken := [f"{m.name}: {m.ssh}" for m in running if m.ssh]:
+        return Verdict(
+            "fail", "; ".join(broken), f"antenna refresh --stack {facts.stack_name}, then antenna up"
+        )
+    return Verdict("ok", f"{len(running)} machines answer with the host key that is known")
+
+
+def in_cluster(judge: Callable[[Facts, Cluster], Verdict]) -> Callable[[Facts], Verdict]:
+    """A check that has nothing to judge while the cluster is not there."""
+
+    def judged(facts: Facts) -> Verdict:
+        if facts.cluster is None:
+            return Verdict("skip", "the stack is not up")
+        if facts.cluster.problem and judge is not api:
+            return Verdict("skip", "the API server does not answer")
+        return judge(facts, facts.cluster)
+
+    return judged
+
+
+def api(facts: Facts, cluster: Cluster) -> Verdict:
+    """The API server answers."""
+    if not cluster.problem:
+        return Verdict("ok", "answers")
+    return Verdict("fail", cluster.problem, f"antenna up --stack {facts.stack_name}")
+
+
+def nodes(facts: Facts, cluster: Cluster) -> Verdict:
+    """Every machine is a node, and Ready."""
+    if cluster.nodes_not_ready:
+        fix = f"antenna refresh --stack {facts.stack_name}, then antenna up"
+        return Verdict("fail", f"not Ready: {', '.join(cluster.nodes_not_ready)}", fix)
+    if cluster.nodes < facts.site.machines:
+        cause = f"{cluster.nodes} nodes for {facts.site.machines} machines"
+        return Verdict("fail", cause, f"antenna up --stack {facts.stack_name}")
+    return Verdict("ok", f"{cluster.nodes} Ready")
+
+
+def gpus(facts: Facts, cluster: Cluster) -> Verdict:
+    """All GPUs of the site can be allocated."""
+    if cluster.gpus < facts.site.gpus:
+        cause = f"{cluster.gpus} GPUs can be allocated, the site has {facts.site.gpus}"
+        return Verdict("fail", cause, f"antenna refresh --stack {facts.stack_name}, then antenna up")
+    return Verdict("ok", f"{cluster.gpus} can be allocated")
+
+
+def kueue(facts: Facts, cluster: Cluster) -> Verdict:
+    """Kueue is available."""
+    if cluster.kueue_ready:
+        return Verdict("ok", "available")
+    fix = f"kubectl -n kueue-system describe pods; antenna up --stack {facts.stack_name}"
+    return Verdict("fail", "its Deployment is not available", fix)
+
+
+def queues(facts: Facts, cluster: Cluster) -> Verdict:
+    """Every partner has a queue, and it is active."""
+    if cluster.inactive_queues:
+        fix = "kubectl describe clusterqueue"
+        return Verdict("fail", f"not active: {', '.join(cluster.inactive_queues)}", fix)
+    if cluster.queues < facts.site.tenants:
+        cause = f"{cluster.queues} queues for {facts.site.tenants} partners"
+        return Verdict("fail", cause, f"antenna up --stack {facts.stack_name}")
+    return Verdict("ok", f"{cluster.queues} active")
+
+
+def certificates(facts: Facts, cluster: Cluster) -> Verdict:
+    """The operator's and the API server's certificates are good for a while."""
+    days = cluster.certificate_days
+    if days is None:
+        return Verdict("skip", "not known")
+    if days < CERTIFICATE_DAYS:
+        level: Level = "fail" if days <= 0 else "warn"
+        return Verdict(
+            level,
+            f"the cluster's certificate ends in {days:.0f} days",
+            "on the head: kubeadm certs renew all",
+        )
+    return Verdict("ok", f"the cluster's certificate is good for {days:.0f} days")
