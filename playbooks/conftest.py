@@ -56,12 +56,15 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def variables(request: pytest.FixtureRequest) -> dict[str, Any]:
+def site(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The inventory of the stack's last run: vars, hosts, children."""
+    return read_inventory(request.config) or pytest.skip("the stack is not up")
+
+
+@pytest.fixture(scope="session")
+def variables(site: dict[str, Any]) -> dict[str, Any]:
     """What the site told every host."""
-    inventory = read_inventory(request.config)
-    if not inventory:
-        pytest.skip("the stack is not up")
-    found: dict[str, Any] = inventory["vars"]
+    found: dict[str, Any] = site["vars"]
     return found
 
 

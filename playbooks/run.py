@@ -120,11 +120,12 @@ def end_descendants() -> None:
         time.sleep(0.02)
 
 
-def bind_to_parent(parent: int) -> None:
+def bind_to_parent(parent: int, control_dir: str) -> None:
     """End with the parent, and adopt every orphan of ours. Linux only; elsewhere runs end by themselves."""
 
     def stop(number: int, _: object) -> None:
         end_descendants()
+        shutil.rmtree(control_dir, ignore_errors=True)
         os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -149,6 +150,8 @@ def settings(request: dict[str, Any]) -> dict[str, str]:
         # ansible-runner turns it off unless it is named here.
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_FORKS": str(request["forks"]),
+        # A run stops everywhere at the first failure; a check looks at whatever answers.
+        "ANSIBLE_ANY_ERRORS_FATAL": str(not request["check"]),
         "ANSIBLE_HOME": request["work_dir"],
         "ANSIBLE_LOCAL_TEMP": str(Path(request["work_dir"]) / "tmp"),
         "LC_ALL": "C.UTF-8",
@@ -159,7 +162,7 @@ def settings(request: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     """Run the playbook that the request names. Exit status: 0 when it succeeded."""
     request = json.loads(sys.stdin.readline())
-    bind_to_parent(request["parent"])
+    bind_to_parent(request["parent"], request["control_dir"])
     playbook = FOLDER / request["playbook"]
     plays = len(yaml.safe_load(playbook.read_text()))
     with Path(request["log"]).open("a", encoding="utf-8") as log:
@@ -177,6 +180,8 @@ def main() -> None:
             settings={"suppress_ansible_output": True},
             suppress_env_files=True,
             event_handler=events.handle,
+            # Given, so that ansible-runner leaves our signal handlers in place.
+            cancel_callback=lambda: False,
             quiet=True,
         )
         if runner.rc:
