@@ -52,7 +52,7 @@ class SiteUnderTest:
         self, verb: str, *options: str, check: bool = True, timeout: float = 900
     ) -> subprocess.CompletedProcess[str]:
         """Run `antenna VERB`. What it printed is shown when a test fails."""
-        command = [str(ANTENNA), verb, "--stack", self.stack, "--config-file", str(self.file), *options]
+        command = [str(ANTENNA), "--stack", self.stack, "--config-file", str(self.file), verb, *options]
         started = time.monotonic()
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, check=False, cwd=paths.REPOSITORY
@@ -82,7 +82,7 @@ class SiteUnderTest:
 
     def on(self, machine: str, command: str) -> str:
         """Run a shell command on a machine of the site, over SSH."""
-        config = paths.stack_dir(self.stack) / "ssh" / "config"
+        config = paths.stack_dir(self.stack) / "ansible" / "ssh_config"
         done = subprocess.run(
             ["ssh", "-F", str(config), machine, command],
             capture_output=True,

@@ -85,7 +85,7 @@ def test_one_partners_quota_is_one_change(site: SiteUnderTest) -> None:
     name = site.config["config"]["site:tenants"][0]["name"]
 
     def one_gpu_less(config: dict[str, Any]) -> None:
-        tenant(config, name)["quota"]["gpus"] -= 1
+        tenant(config, name)["quota"]["h100"] -= 1
 
     before = site.get("clusterqueues")["items"]
     site.write(one_gpu_less)

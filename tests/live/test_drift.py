@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
-from infra import paths
+from infra.provider import container
 from tests.live.site_under_test import SiteUnderTest, eventually
 
 
@@ -31,7 +30,7 @@ def test_refresh_names_five_faults_and_up_mends_them(site: SiteUnderTest) -> Non
     route = site.on("head", "ip -4 route show").split("\n")
     pods = next(r for r in route if r.startswith(f"{site.ranges[1]}") and " via " in r)
     site.on("head", f"ip route del {pods.split()[0]}")
-    stop_machine(site, "gpu-2")
+    container.stop(site.stack, "gpu-2")
 
     named = drift(site)
     assert "gpu-2" in named and "stopped" in named
@@ -47,19 +46,4 @@ def test_refresh_names_five_faults_and_up_mends_them(site: SiteUnderTest) -> Non
     eventually(
         "gpu-2 is Ready again with its GPUs",
         lambda: site.get("node", "gpu-2")["status"]["allocatable"].get("nvidia.com/gpu") == "4",
-    )
-
-
-def stop_machine(site: SiteUnderTest, name: str) -> None:
-    """Pull the plug: the machine's init and all it runs end at once."""
-    subprocess.run(
-        [
-            "python3",
-            "-c",
-            "import sys; from infra.provider import nspawn; nspawn.stop(*sys.argv[1:])",
-            site.stack,
-            name,
-        ],
-        check=True,
-        cwd=paths.REPOSITORY,
     )

@@ -18,12 +18,12 @@ def head_and_one_gpu_node(config: dict[str, Any]) -> None:
     config["site:machines"] = [m for m in config["site:machines"] if m["name"] != "gpu-2"]
     del config["site:tenants"][3:]
     for tenant in config["site:tenants"]:
-        tenant["quota"]["gpus"] = 1
+        tenant["quota"]["h100"] = 1
 
 
 def test_a_second_stack_comes_and_goes_beside_the_first(site: SiteUnderTest, tmp_path: Path) -> None:
     first_before = list_traces(site.stack)
-    second = SiteUnderTest("second", tmp_path / "Pulumi.second.yaml", ("10.117.", "10.118.", "10.119."))
+    second = SiteUnderTest("second", tmp_path / "Pulumi.second.yaml", ("10.127.", "10.128.", "10.129."))
     second.write(head_and_one_gpu_node)
     assert list_traces("second") == []
     second.antenna("up", "--yes")

@@ -12,7 +12,7 @@ GPU = "nvidia.com/gpu"
 
 
 def condition(thing: dict[str, Any], kind: str) -> str:
-    found = [c["status"] for c in thing["status"].get("conditions", []) if c["type"] == kind]
+    found = [c["status"] for c in thing.get("status", {}).get("conditions", []) if c["type"] == kind]
     return found[0] if found else "absent"
 
 
