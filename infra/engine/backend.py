@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,5 +85,9 @@ def root_of(url: str, project_dir: Path) -> Path:
     """Return the folder that a ``file://`` URL names; ``~`` is the user's home. Raises ProjectError."""
     if not url.startswith("file://"):
         raise ProjectError(f"backend {url!r}: this engine keeps state in files only (file://...)")
-    path = Path(url.removeprefix("file://").split("?", 1)[0] or "/").expanduser()
+    text = url.removeprefix("file://").split("?", 1)[0] or "/"
+    if text.startswith("~"):
+        # The official engine asks the user database, not $HOME; both must find the same state.
+        return Path(pwd.getpwuid(os.getuid()).pw_dir, text[2:])
+    path = Path(text)
     return path if path.is_absolute() else project_dir / path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from infra.engine import graph
@@ -51,9 +51,9 @@ def destroy(run: Run) -> None:
         for kept in run.resources:
             if kept.urn not in condemned and not kept.delete:
                 run.steps.tell_same(kept)
-    delete(run, [Deletion(r, replacing=r.delete) for r in chosen])
     if not run.targets:
-        settle_interrupted(run)
+        settle_interrupted(run, gone=set(run.olds))
+    delete(run, [Deletion(r, replacing=r.delete) for r in chosen])
 
 
 def delete(run: Run, deletions: Sequence[Deletion]) -> None:
@@ -85,18 +85,21 @@ def delete(run: Run, deletions: Sequence[Deletion]) -> None:
             list(pool.map(remove, wave))
 
 
-def settle_interrupted(run: Run) -> None:
+def settle_interrupted(run: Run, gone: Collection[str] = ()) -> None:
     """Clean up after creates that an earlier run left open and that nobody asks for any more.
 
-    No id is known, so the provider's delete gets none: the inputs must do to find what is there.
+    No id is known, so the provider's delete gets none: the inputs must do to find what is there. What is
+    deleted with something else needs nothing when that goes too (`gone`) or is no more.
     """
-    for operation in run.journal.unsettled:
+    for operation in reversed(run.journal.unsettled):
         left = operation.resource
         if run.preview or run.steps.halted.is_set() or left.urn in run.news:
             continue
         run.emit(Diagnostic("info", "a run was cut off while making it: removing what is left", left.urn))
+        host = left.deleted_with
+        goes_along = host and (host in gone or host not in {*run.olds, *run.news})
         try:
-            if left.custom and not left.is_provider:
+            if left.custom and not (left.is_provider or goes_along or left.retain_on_delete):
                 run.ensure_provider(left.provider)
                 run.providers.get(left.provider).delete(left.urn, "", left.inputs, left.inputs, 0)
         except (ProviderFailedError, EngineError) as error:

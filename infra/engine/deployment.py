@@ -77,8 +77,8 @@ class Deployment:
         """After the program: delete what it did not register, then settle the stack's outputs."""
         run = self._run
         if succeeded:
-            deletion.delete(run, deletion.unregistered(run))
             deletion.settle_interrupted(run)
+            deletion.delete(run, deletion.unregistered(run))
         if self._stack_outputs is None or self._stack_outputs[0] not in run.news:
             return
         urn, outputs = self._stack_outputs

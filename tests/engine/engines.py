@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +69,13 @@ class Workshop:
         """Return the changes that the provider was asked for, in order."""
         log = self.cloud / "log"
         return log.read_text().splitlines() if log.exists() else []
+
+    def wait_for_calls(self, count: int, timeout: float = 120) -> None:
+        """Wait until the provider was asked for so many changes (seconds)."""
+        end = time.monotonic() + timeout
+        while len(self.calls()) < count:
+            assert time.monotonic() < end, f"the provider was called {len(self.calls())} times only"
+            time.sleep(0.01)
 
 
 class Runner(Protocol):

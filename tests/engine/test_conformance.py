@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .cases import CASES, Case
-from .engines import Runner, Workshop, embedded, official, official_found
+from infra.engine import LockedError
+
+from .cases import CASES, Case, up
+from .engines import Runner, Workshop, embedded, official, official_found, open_engine
 
 _EXPECTED = Path(__file__).parent / "expected"
 # What of a step is compared; the failures' wording is each engine's own.
@@ -70,3 +73,33 @@ def test_the_other_engine_finds_nothing_to_change(
     outcome = second(workshop, step)
     assert outcome["ok"], outcome["failed"]
     assert {op for op, _ in outcome["ops"]} <= {"same"}
+
+
+@pytest.mark.skipif(not official_found(), reason="needs the official CLI on the PATH")
+@pytest.mark.parametrize("case", [c for c in CASES if len(c.steps) > 1], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "order", [(embedded, official), (official, embedded)], ids=["ours first", "ours second"]
+)
+def test_the_engines_take_turns(case: Case, order: tuple[Runner, Runner], workshop: Workshop) -> None:
+    expected = json.loads(expectation(case).read_text())["steps"]
+    for number, step in enumerate(case.steps):
+        outcome = order[number % 2](workshop, step)
+        for key in _COMPARED:
+            assert outcome[key] == expected[number][key], f"step {number + 1}: {outcome['failed']}: {key}"
+
+
+@pytest.mark.skipif(not official_found(), reason="needs the official CLI on the PATH")
+def test_each_engine_respects_the_lock_of_the_other(workshop: Workshop) -> None:
+    slow = up('Thing("a", seconds=20)')
+    assert embedded(workshop, up(""))["ok"]
+    workshop.prepare(slow)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(official, workshop, slow)
+        workshop.wait_for_calls(1)
+        with pytest.raises(LockedError, match="is locked by"):
+            open_engine(workshop).up()
+        assert running.result()["ok"]
+        running = pool.submit(embedded, workshop, up('Thing("a", seconds=20, value="x")'))
+        workshop.wait_for_calls(2)
+        assert "currently locked" in official(workshop, up('Thing("a", seconds=20, value="x")'))["failed"][0]
+        assert running.result()["ok"]

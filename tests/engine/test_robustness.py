@@ -50,13 +50,6 @@ def run_apart(workshop: Workshop, verb: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_calls(workshop: Workshop, count: int, timeout: float = 120) -> None:
-    end = time.monotonic() + timeout
-    while len(workshop.calls()) < count:
-        assert time.monotonic() < end, f"the provider was called {len(workshop.calls())} times only"
-        time.sleep(0.01)
-
-
 def things(workshop: Workshop) -> set[str]:
     return {path.stem for path in workshop.cloud.glob("*.json")}
 
@@ -85,7 +78,7 @@ def watched(workshop: Workshop) -> Iterator[list[str]]:
 def test_a_killed_up_is_taken_up_again(workshop: Workshop, watched: list[str], calls: int) -> None:
     workshop.prepare(up(PROGRAM))
     child = run_apart(workshop, "up")
-    wait_for_calls(workshop, calls)
+    workshop.wait_for_calls(calls)
     child.kill()
     child.wait()
     outcome = embedded(workshop, up(PROGRAM))
@@ -101,7 +94,7 @@ def test_a_killed_replacement_is_taken_up_again(workshop: Workshop, calls: int) 
     assert embedded(workshop, up(PROGRAM))["ok"]
     workshop.prepare(up(CHANGED))
     child = run_apart(workshop, "up")
-    wait_for_calls(workshop, len(LABELS) + calls)
+    workshop.wait_for_calls(len(LABELS) + calls)
     child.kill()
     child.wait()
     outcome = embedded(workshop, up(CHANGED))
@@ -113,7 +106,7 @@ def test_a_killed_replacement_is_taken_up_again(workshop: Workshop, calls: int) 
 def test_a_killed_destroy_is_taken_up_again(workshop: Workshop) -> None:
     assert embedded(workshop, up(PROGRAM))["ok"]
     child = run_apart(workshop, "destroy")
-    wait_for_calls(workshop, len(LABELS) + 3)
+    workshop.wait_for_calls(len(LABELS) + 3)
     child.kill()
     child.wait()
     assert embedded(workshop, destroy())["ok"]
@@ -124,7 +117,7 @@ def test_a_killed_destroy_is_taken_up_again(workshop: Workshop) -> None:
 def test_what_a_killed_create_left_is_removed_when_nobody_wants_it(workshop: Workshop) -> None:
     workshop.prepare(up('Thing("a")\nThing("b", seconds=60)'))
     child = run_apart(workshop, "up")
-    wait_for_calls(workshop, 2)
+    workshop.wait_for_calls(2)
     child.kill()
     child.wait()
     assert things(workshop) == {"a", "b"}
@@ -139,10 +132,17 @@ def test_what_a_failed_create_left_is_removed_with_the_stack(workshop: Workshop)
     assert things(workshop) == set()
 
 
+def test_what_goes_with_something_else_is_left_to_it(workshop: Workshop) -> None:
+    program = 'a = Thing("a")\nThing("b", Options(deleted_with=a), value=a.loud, fail="create delete")'
+    assert not embedded(workshop, up(program))["ok"]
+    assert embedded(workshop, destroy())["ok"]
+    assert workshop.calls() == ["create a", "create b", "delete a"]
+
+
 def test_no_provider_outlives_a_killed_engine(workshop: Workshop) -> None:
     workshop.prepare(up('Thing("a", seconds=60)'))
     child = run_apart(workshop, "up")
-    wait_for_calls(workshop, 1)
+    workshop.wait_for_calls(1)
     provider = int((workshop.cloud / "providers").read_text())
     assert Path(f"/proc/{provider}").exists()
     child.kill()
@@ -159,7 +159,7 @@ def test_no_provider_outlives_a_killed_engine(workshop: Workshop) -> None:
 def test_an_interrupt_lets_what_runs_finish(workshop: Workshop) -> None:
     workshop.prepare(up('a = Thing("a", seconds=3)\nThing("b", value=a.loud)'))
     child = run_apart(workshop, "up")
-    wait_for_calls(workshop, 1)
+    workshop.wait_for_calls(1)
     child.send_signal(signal.SIGINT)
     assert child.wait(60) == 1
     assert things(workshop) == {"a"}
@@ -171,7 +171,7 @@ def test_the_second_of_two_says_who_holds_the_lock(workshop: Workshop) -> None:
     workshop.prepare(up('Thing("a", seconds=60)'))
     child = run_apart(workshop, "up")
     try:
-        wait_for_calls(workshop, 1)
+        workshop.wait_for_calls(1)
         with pytest.raises(
             LockedError, match=rf"{socket.gethostname()} \(pid {child.pid}, since "
         ) as refusal:
