@@ -29,7 +29,10 @@ def render_kueue() -> str:
 
 
 def adapt(rendered: str) -> str:
-    """The release's manifests with the lines above replaced. Pure. Raises ToolError when upstream's lines are not there once each, as after an upgrade."""
+    """The release's manifests with the lines above replaced. Pure.
+
+    Raises ToolError when upstream's lines are not there once each, as after an upgrade.
+    """
     for upstream, ours in _REPLACEMENTS:
         if (found := rendered.count(upstream)) != 1:
             raise ToolError(f"kueue's manifests hold {upstream!r} {found} times, expected once")
