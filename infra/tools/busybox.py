@@ -5,6 +5,7 @@ It is fetched once and kept: a mirror holds only a package's newest version, so 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +38,9 @@ def ensure_busybox(report: Report) -> Path:
 def _fetch(scratch: Path) -> None:
     package = scratch / "package"
     package.mkdir()
+    if os.geteuid() == 0:
+        # A fresh Debian has no list of what its archive holds.
+        _run(["apt-get", "update", "-qq"], cwd=package)
     # apt's own unprivileged user may not enter a folder below somebody's home.
     _run(["apt-get", "download", "-o", "APT::Sandbox::User=root", PACKAGE], cwd=package)
     for archive in package.glob("*.deb"):
