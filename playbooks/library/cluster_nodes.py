@@ -127,9 +127,15 @@ def keep(module: AnsibleModule) -> list[str]:
     return changes
 
 
-def drain(module: AnsibleModule, name: str) -> None:
-    """Cordon the node, mark the cordon as ours, evict what runs there."""
+def drain(module: AnsibleModule, name: str, ready: bool) -> None:
+    """Cordon the node, mark the cordon as ours, evict what runs there.
+
+    Nothing can be evicted in order from a machine that does not answer; waiting for it would never end.
+    """
     kubectl(module, "annotate", "--overwrite", "node", name, f"{DRAINED}=true")
+    if not ready:
+        kubectl(module, "cordon", name)
+        return
     timeout = f"--timeout={module.params['timeout']}s"
     flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", timeout]
     kubectl(module, "drain", name, *flags)
@@ -145,9 +151,7 @@ def leave(module: AnsibleModule) -> list[str]:
         changes.append(f"node {name}: declared {module.params['state']}")
         if module.check_mode:
             continue
-        # Pods of a machine that is gone cannot be evicted in order; deleting the node ends them.
-        if module.params["state"] == "drained" or is_ready(nodes[name]):
-            drain(module, name)
+        drain(module, name, is_ready(nodes[name]))
         if module.params["state"] == "absent":
             kubectl(module, "delete", "node", name)
     return changes

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import ssl
 import tempfile
 import time
@@ -47,11 +48,13 @@ EXAMPLES = r"""
 RETURN = r"""
 member: {description: Whether kubeadm had finished here before this run., type: bool, returned: always}
 ca_certificate: {description: Certificate of the authority known here (PEM)., type: str, returned: always}
+version: {description: Version of the control plane here; empty if none., type: str, returned: always}
 changes: {description: One line a difference., type: list, elements: str, returned: always}
 """
 
 RECORD = "/var/lib/antenna/kubeadm.json"
 AUTHORITY = "/etc/kubernetes/pki/ca.crt"
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 LOCK = "/run/antenna-kubeadm.lock"
 FAILED = "/run/antenna-kubeadm.failed"
@@ -66,6 +69,15 @@ def authority() -> str:
         return ""
     with open(AUTHORITY, encoding="ascii") as file:
         return file.read()
+
+
+def control_plane_version() -> str:
+    """Version of the API server that this machine runs; empty when it runs none."""
+    if not os.path.exists(MANIFEST):
+        return ""
+    with open(MANIFEST, encoding="utf-8") as file:
+        found = re.search(r"image: \S+/kube-apiserver:(\S+)", file.read())
+    return found[1] if found else ""
 
 
 def fingerprint(pem: str) -> str:
@@ -236,7 +248,13 @@ def main() -> None:
             member = member and fingerprint(authority()) == fingerprint(module.params["ca_certificate"] or "")
         if module.params["state"] != "survey":
             changes = mend(module, member)
-    module.exit_json(changed=bool(changes), changes=changes, member=member, ca_certificate=authority())
+    module.exit_json(
+        changed=bool(changes),
+        changes=changes,
+        member=member,
+        ca_certificate=authority(),
+        version=control_plane_version(),
+    )
 
 
 if __name__ == "__main__":

@@ -88,10 +88,7 @@ def main() -> None:
     params = module.params
     folder, record = params["directory"], params["loaded"]
     ctr = [params["ctr"], "--namespace", "k8s.io", "images"]
-    # A site that pulls from its registry has no archives, and nothing to do here.
-    names = chosen(os.listdir(folder), params["include"], params["exclude"]) if os.path.isdir(folder) else []
-    if not names:
-        module.exit_json(changed=False, changes=[])
+    names = chosen(os.listdir(folder), params["include"], params["exclude"])
     code, out, err = module.run_command([*ctr, "list", "--quiet"])
     if code and not module.check_mode:
         module.fail_json(msg=f"containerd does not answer: {(err or out).strip()}")
