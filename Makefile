@@ -34,6 +34,7 @@ doctor: setup ## Check the host and the site; each finding with its fix
 	@$(ANTENNA) doctor
 
 test: setup ## All tests, on a site of their own
+	@.venv/bin/antenna tools build
 	@.venv/bin/pytest
 
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
