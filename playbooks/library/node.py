@@ -27,21 +27,27 @@ options:
     elements: str
     default: []
   files:
-    description: The paths, each with one of content, block, link, directory or absent.
+    description: The paths, each with one of content, block, link or directory.
     type: list
     elements: dict
     default: []
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       content: {description: The whole content of the file., type: str}
-      block: {description: Content of a marked block in a file that others write too., type: str}
+      block:
+        description: Content of a marked block in a file that others write too; no block when empty.
+        type: str
       link: {description: Target of a symbolic link., type: str}
       directory: {description: The path is a folder., type: bool, default: false}
-      absent: {description: The path must not exist (files and links only)., type: bool, default: false}
       mode: {description: 'Octal mode; 0644 for files and 0755 for folders.', type: str}
       owner: {description: Name of the owner., type: str, default: root}
       group: {description: Name of the group; the owner's by default., type: str}
       validate: {description: 'Command that must accept the new content; %s is its path.', type: str}
+  absent:
+    description: Files and links that must not exist.
+    type: list
+    elements: path
+    default: []
   sysctls:
     description: Settings of the running kernel, with dots as in sysctl(8).
     type: dict
@@ -106,6 +112,7 @@ def main() -> None:
         argument_spec={
             "packages": {"type": "list", "elements": "str", "default": []},
             "files": rows | {"default": [], "options": node_files.OPTIONS},
+            "absent": {"type": "list", "elements": "path", "default": []},
             "sysctls": {"type": "dict", "default": {}},
             "firewall": {"type": "dict", "options": node_firewall.OPTIONS},
             "routes": rows | {"options": node_routes.OPTIONS},
@@ -120,6 +127,7 @@ def main() -> None:
     if params["packages"]:
         changes += node_packages.mend_packages(module, params["packages"])
     changes += node_files.mend_files(module, params["files"])
+    changes += node_files.remove_files(module, params["absent"])
     changes += node_sysctls.mend_sysctls(module, params["sysctls"])
     if params["firewall"]:
         changes += node_firewall.mend_firewall(module, **params["firewall"])

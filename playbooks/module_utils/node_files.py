@@ -17,7 +17,6 @@ OPTIONS = {
     "block": {"type": "str"},
     "link": {"type": "str"},
     "directory": {"type": "bool", "default": False},
-    "absent": {"type": "bool", "default": False},
     "mode": {"type": "str"},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str"},
@@ -28,10 +27,12 @@ BEGIN, END = "# antenna: begin", "# antenna: end"
 
 
 def with_block(before: str, block: str) -> str:
-    """The text with the marked block in it: in its old place, else at the end."""
-    section = f"{BEGIN}\n{block.rstrip()}\n{END}\n"
+    """The text with the marked block in its old place, else at the end; an empty block leaves."""
+    section = f"{BEGIN}\n{block.rstrip()}\n{END}\n" if block else ""
     head, found, rest = before.partition(BEGIN + "\n")
     if not found:
+        if not section:
+            return before
         return before + ("" if not before or before.endswith("\n") else "\n") + section
     return head + section + rest.partition(END + "\n")[2]
 
@@ -88,24 +89,21 @@ def mend_files(module: AnsibleModule, files: list[dict[str, Any]]) -> list[str]:
     return [change for entry in files for change in mend_entry(module, entry)]
 
 
+def remove_files(module: AnsibleModule, paths: list[str]) -> list[str]:
+    """Remove files and links that are there; a line for each."""
+    there = [path for path in paths if os.path.lexists(path)]
+    for path in [] if module.check_mode else there:
+        os.unlink(path)
+    return [f"{path}: present, declared absent" for path in there]
+
+
 def mend_entry(module: AnsibleModule, entry: dict[str, Any]) -> list[str]:
     """Bring one path to what is declared."""
     path, check = entry["path"], module.check_mode
-    if entry["absent"]:
-        return mend_absent(path, check)
     if entry["link"] is not None:
         return mend_link(path, entry["link"], check)
     changes = mend_folder(path, check) if entry["directory"] else mend_content(module, entry)
     return changes + (mend_attributes(entry, check) if os.path.exists(path) else [])
-
-
-def mend_absent(path: str, check: bool) -> list[str]:
-    """Remove what is there."""
-    if not os.path.lexists(path):
-        return []
-    if not check:
-        os.unlink(path)
-    return [f"{path}: present, declared absent"]
 
 
 def mend_link(path: str, target: str, check: bool) -> list[str]:
@@ -135,7 +133,7 @@ def mend_content(module: AnsibleModule, entry: dict[str, Any]) -> list[str]:
     before = read_text(path)
     wanted = entry["content"] if entry["block"] is None else with_block(before or "", entry["block"])
     if wanted is None:
-        module.fail_json(msg=f"{path}: one of content, block, link, directory or absent is needed")
+        module.fail_json(msg=f"{path}: one of content, block, link or directory is needed")
     if before == wanted:
         return []
     if not module.check_mode:
