@@ -9,9 +9,10 @@ import grpc
 import yaml
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from infra.engine import config, process
+from infra.engine import config
 from infra.engine.errors import PluginError
 from infra.engine.plugin import Plugin, message_of
+from infra.engine.process import Process
 
 _MESSAGE_SIZE = 400 * 1024 * 1024
 _CHANNEL = [
@@ -45,12 +46,11 @@ def start(
         raise PluginError(f"provider {package}: {description}: runtime must be python")
     named = options.get("virtualenv")
     python = config.interpreter(folder, named) if named else project.python
-    child = process.start([str(python), "-u", str(folder), engine_address], project.directory, environ, log)
-    port = child.stdout.readline().strip() if child.stdout else ""
+    child = Process([str(python), "-u", str(folder), engine_address], project.directory, environ, log)
+    port = child.first_line()
     if not port.isdigit():
-        process.stop(child)
-        raise PluginError(f"provider {package} did not start (exit status {child.poll()}); it said: {port!r}")
-    process.forward(child.stdout, log)
+        child.stop()
+        raise PluginError(f"provider {package} did not start (exit status {child.status}); it said: {port!r}")
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=_CHANNEL)
     stub: Any = provider_pb2_grpc.ResourceProviderStub(channel)
     plugin = Plugin(stub, child, package)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from pulumi.runtime.proto import resource_pb2
 
-from infra.engine import deletion, launch, process, program
+from infra.engine import deletion, launch, program
 from infra.engine import refresh as refreshing
 from infra.engine.config import ConfigValue, Project
 from infra.engine.deployment import Deployment
@@ -16,6 +15,7 @@ from infra.engine.events import Diagnostic
 from infra.engine.journal import Journal
 from infra.engine.monitor import Monitor, Server
 from infra.engine.plugin import Plugin
+from infra.engine.process import Process
 from infra.engine.properties import Properties, secret
 from infra.engine.providers import Providers
 from infra.engine.record import Record
@@ -46,7 +46,7 @@ class Operation:
         self._record = record
         self._environ = environ
         self._cancels = 0
-        self._program: subprocess.Popen[str] | None = None
+        self._program: Process | None = None
         for left in snapshot.pending:
             message = f"an earlier run was cut off while {left.type} it; it is taken up again"
             record.emit(Diagnostic("info", message, left.resource.urn))
@@ -113,7 +113,7 @@ class Operation:
         else:
             self._record.emit(Diagnostic("warning", "interrupting what runs"))
             if self._program is not None:
-                self._program.terminate()
+                self._program.ask_to_end()
             threading.Thread(target=self._providers.cancel, daemon=True).start()
 
     def close(self) -> None:
@@ -143,13 +143,13 @@ class Operation:
             preview=self._run.preview,
             parallel=self._run.parallel,
             environ=self._environ,
-            output=lambda line: self._record.emit(Diagnostic("info", line)),
+            hear=lambda line: self._record.emit(Diagnostic("info", line)),
         )
         self._program = child
         try:
             status = child.wait()
         finally:
-            process.stop(child)
+            child.stop()
         succeeded = status == 0 and not self._steps.halted.is_set()
         if status and not (self._record.failed or self.cancelled):
             self._record.emit(Diagnostic("error", f"the program ended with status {status}"))

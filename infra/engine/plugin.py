@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +12,8 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
-from infra.engine import process
 from infra.engine import urn as urns
+from infra.engine.process import Process
 from infra.engine.properties import (
     Properties,
     contains,
@@ -59,7 +58,7 @@ class Diff:
 class Plugin:
     """A running provider. Every method raises ProviderFailedError when the provider says no."""
 
-    def __init__(self, stub: Any, child: subprocess.Popen[str], package: str) -> None:
+    def __init__(self, stub: Any, child: Process, package: str) -> None:
         self._stub = stub
         self._child = child
         self._package = package
@@ -233,7 +232,7 @@ class Plugin:
 
     def close(self) -> None:
         """End the provider's process."""
-        process.stop(self._child)
+        self._child.stop()
 
     def _struct(self, properties: Properties) -> Any:
         return to_struct(properties if self._accepts_secrets else reveal(properties))
@@ -252,9 +251,9 @@ class Plugin:
             raise self._failure(error, inputs or {}) from error
 
     def _failure(self, error: grpc.RpcError, inputs: Properties) -> ProviderFailedError:
-        if error.code() == grpc.StatusCode.UNAVAILABLE and self._child.poll() is not None:
+        if error.code() == grpc.StatusCode.UNAVAILABLE and self._child.status is not None:
             return ProviderFailedError(
-                f"the provider {self._package} ended unexpectedly ({self._child.returncode})"
+                f"the provider {self._package} ended unexpectedly ({self._child.status})"
             )
         detail = _init_failure(error)
         if detail is None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.engine import process
 from infra.engine.config import ConfigValue, Project
+from infra.engine.process import Process
 
 _RUNNER = Path(__file__).with_name("runner.py")
 
@@ -23,8 +22,8 @@ def start(
     preview: bool,
     parallel: int,
     environ: Mapping[str, str],
-    output: Callable[[str], None],
-) -> subprocess.Popen[str]:
+    hear: Callable[[str], None],
+) -> Process:
     """Start the program; `address` is where both the resource monitor and the engine listen."""
     arguments = {
         "project": project.name,
@@ -43,8 +42,6 @@ def start(
     }
     python = str(project.python) if project.python.exists() else sys.executable
     directory = project.main if project.main.is_dir() else project.main.parent
-    child = process.start(
-        [python, "-u", str(_RUNNER), str(project.main), json.dumps(arguments)], directory, environ, output
-    )
-    process.forward(child.stdout, output)
-    return child
+    # -P: the runner's own folder, this package, must not shadow what the program imports.
+    command = [python, "-P", "-u", str(_RUNNER), str(project.main), json.dumps(arguments)]
+    return Process(command, directory, environ, hear)

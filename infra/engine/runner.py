@@ -53,5 +53,4 @@ def main(path: str, settings: dict[str, object]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the engine's own folder, which Python put there for this script
     sys.exit(main(sys.argv[1], json.loads(sys.argv[2])))
