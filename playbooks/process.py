@@ -154,9 +154,9 @@ def failure(outcome: Outcome) -> str:
 
 
 def shorten(reason: str) -> str:
-    """The last lines of a long reason: programs say what went wrong at their end."""
+    """The first line of a long reason and its last ones: programs say what went wrong at their end."""
     lines = [line for line in reason.splitlines() if line.strip()]
-    return "\n".join(lines[-SHOWN_LINES:])
+    return "\n".join(lines if len(lines) <= SHOWN_LINES else [lines[0], *lines[1 - SHOWN_LINES :]])
 
 
 def drift(outcome: Outcome) -> list[str]:

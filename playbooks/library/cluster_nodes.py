@@ -30,6 +30,10 @@ options:
     required: true
   owned: {description: Label prefixes that are ours alone., type: list, elements: str, default: []}
   kubectl: {description: The kubectl program., type: path, required: true}
+  alive:
+    description: Ready is not enough; each node must have reported anew since this began.
+    type: bool
+    default: false
   timeout: {description: Seconds for Ready or for a drain., type: int, default: 120}
 """
 
@@ -65,6 +69,13 @@ def list_nodes(module: AnsibleModule) -> dict[str, dict[str, Any]]:
     """Nodes by name."""
     rows = json.loads(kubectl(module, "--request-timeout=20s", "get", "nodes", "--output=json"))["items"]
     return {row["metadata"]["name"]: row for row in rows}
+
+
+def renewals(module: AnsibleModule) -> dict[str, str]:
+    """When each node last reported, as its lease tells."""
+    arguments = ["get", "leases", "--namespace=kube-node-lease", "--output=json"]
+    rows = json.loads(kubectl(module, "--request-timeout=20s", *arguments))["items"]
+    return {row["metadata"]["name"]: row["spec"].get("renewTime", "") for row in rows}
 
 
 def is_ready(node: dict[str, Any]) -> bool:
@@ -109,9 +120,14 @@ def keep(module: AnsibleModule) -> list[str]:
     """Bring every declared node to its labels and taints, and wait until it is Ready."""
     deadline = time.monotonic() + module.params["timeout"]
     names = {node["name"] for node in module.params["nodes"]}
+    # A kubelet that has died is called Ready until its lease has run out.
+    before = renewals(module) if module.params["alive"] else {}
     while True:
         nodes = list_nodes(module)
         late = sorted(name for name in names if name not in nodes or not is_ready(nodes[name]))
+        if before and not late:
+            now = renewals(module)
+            late = sorted(name for name in names if now.get(name) == before.get(name))
         if not late or module.check_mode:
             break
         if time.monotonic() > deadline:
@@ -165,6 +181,7 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "dict", "required": True},
             "owned": {"type": "list", "elements": "str", "default": []},
             "kubectl": {"type": "path", "required": True},
+            "alive": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any
 
@@ -14,7 +15,13 @@ OPTIONS = {
     "files": {"type": "list", "elements": "path", "default": []},
 }
 
-PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,InactiveExitTimestampMonotonic"
+PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,InactiveExitTimestampMonotonic,"
+    "ExecMainStartTimestampMonotonic,NRestarts"
+)
+STEADY_SECONDS = 1.5
+FLAPPING_SECONDS = 15
+WORDS = 4
 RUNNING = ("active", "activating", "reloading")
 # What systemd itself starts a unit for at boot; static and generated units need no enabling.
 ENABLED = ("enabled", "enabled-runtime", "static", "generated", "indirect", "alias")
@@ -34,6 +41,14 @@ def started_at(row: dict[str, str]) -> float:
     return time.time() - age
 
 
+def is_flapping(row: dict[str, str]) -> bool:
+    """Whether systemd keeps starting the unit anew: not running, whatever it is called for a moment."""
+    up = time.monotonic() - int(row.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
+    return row["SubState"] == "auto-restart" or (
+        int(row.get("NRestarts") or 0) > 1 and row["ActiveState"] == "active" and up < FLAPPING_SECONDS
+    )
+
+
 def newer_files(unit: dict[str, Any], row: dict[str, str]) -> list[str]:
     """Files of the unit written after it started."""
     since = started_at(row)
@@ -44,8 +59,8 @@ def control(module: AnsibleModule, verb: str, name: str) -> None:
     """One systemctl call; a failure carries the unit's last lines of journal."""
     code, out, err = module.run_command(["systemctl", verb, name])
     if code:
-        _, journal, _ = module.run_command(["journalctl", "-u", name, "-n", "12", "--no-pager", "-o", "cat"])
-        module.fail_json(msg=f"systemctl {verb} {name}: {(err or out).strip()}\n{journal.strip()}")
+        words = last_words(module, name)
+        module.fail_json(msg=f"systemctl {verb} {name}: {(err or out).strip()}\n{words}")
 
 
 def compare(module: AnsibleModule, unit: dict[str, Any], row: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -61,8 +76,10 @@ def compare(module: AnsibleModule, unit: dict[str, Any], row: dict[str, str]) ->
     if row["UnitFileState"] not in ENABLED:
         changes.append(f"{name}: {row['UnitFileState'] or 'missing'}, declared enabled")
         verbs.append("enable")
-    # A unit that systemd keeps restarting is not running, whatever it is called for a moment.
-    if state not in RUNNING or row["SubState"] == "auto-restart":
+    if is_flapping(row):
+        changes.append(f"{name}: ended {row['NRestarts']} times, declared started")
+        verbs.append("restart")
+    elif state not in RUNNING:
         changes.append(f"{name}: {state}, declared started")
         verbs.append("restart")
     elif newer := newer_files(unit, row):
@@ -85,9 +102,34 @@ def mend_units(module: AnsibleModule, declared: list[dict[str, Any]]) -> list[st
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         rows = show(module, list(units))
     changes: list[str] = []
+    restarted = []
     for name, unit in units.items():
         found, verbs = compare(module, unit, rows[name])
         changes += found
         for verb in [] if module.check_mode else verbs:
             control(module, verb, name)
+        restarted += [name] if "restart" in verbs and not module.check_mode else []
+    if restarted:
+        await_steady(module, restarted)
     return changes
+
+
+def await_steady(module: AnsibleModule, names: list[str]) -> None:
+    """Fail when a unit that was just started has ended again, with its last lines of journal.
+
+    systemd calls a simple service started as soon as its program was, whatever becomes of it.
+    """
+    time.sleep(STEADY_SECONDS)
+    for name, row in show(module, names).items():
+        if row["ActiveState"] not in RUNNING or row["SubState"] == "auto-restart":
+            module.fail_json(msg=f"{name} does not stay up: {row['ActiveState']}\n{last_words(module, name)}")
+
+
+def last_words(module: AnsibleModule, name: str) -> str:
+    """What the unit's journal says went wrong at the end: its errors, else its last lines."""
+    _, journal, _ = module.run_command(["journalctl", "-u", name, "-n", "80", "--no-pager", "-o", "cat"])
+    lines = str(journal).strip().splitlines()
+    errors = [
+        line for line in lines if re.match(r"[EF]\d{4} |panic: |.*\b(error|fatal|failed)\b", line, re.I)
+    ]
+    return "\n".join(dict.fromkeys((errors or lines)[-WORDS:]))

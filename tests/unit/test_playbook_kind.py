@@ -140,9 +140,9 @@ def test_a_failed_run_is_one_readable_message(monkeypatch: Any) -> None:
     )
 
 
-def test_a_long_reason_is_cut_to_its_end() -> None:
+def test_of_a_long_reason_the_first_line_and_the_end_are_shown() -> None:
     outcome = Outcome(log=Path("/l"), failed=[Result("a", "t", "\n".join(map(str, range(50))))])
-    assert failure(outcome).splitlines()[0] == "a: t: 44"
+    assert failure(outcome).splitlines() == ["a: t: 0", *map(str, range(45, 50)), "The full log is /l"]
 
 
 def test_what_a_check_run_finds_is_drift_by_host_task_and_item() -> None:
