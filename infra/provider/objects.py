@@ -42,6 +42,7 @@ from infra.provider.objects_bundle import (
     ref,
     title,
 )
+from operators.k8s import Cluster
 
 # Set to "1" to remove Objects from the state although their cluster does not answer any more.
 FORGET_UNREACHABLE: Final = "ANTENNA_FORGET_UNREACHABLE"
@@ -111,11 +112,15 @@ class Objects:
         return _put(new_inputs, old_state.get("refs", []), report)
 
     def delete(self, id: str, inputs: dict[str, Any], state: dict[str, Any], report: Report) -> None:
-        """Delete all, and wait until finalizers are through."""
+        """Delete all, and wait until finalizers are through.
+
+        After a create that was cut off no refs are known: what it applied is told by the label.
+        """
         try:
             with cluster_at(inputs["kubeconfig"]) as cluster:
                 cluster.discover()
-                delete_all(cluster, state.get("refs", []), report)
+                refs = state["refs"] if "refs" in state else _applied(cluster, inputs)
+                delete_all(cluster, refs, report)
         except ClusterUnreachableError as error:
             if os.environ.get(FORGET_UNREACHABLE) == "1":
                 report(f"forgotten, not deleted: {error}")
@@ -139,6 +144,12 @@ def _put(inputs: dict[str, Any], before: list[Ref], report: Report) -> dict[str,
         stale = {identity(entry): entry for entry in [*before, *found] if identity(entry) not in kept}
         delete_all(cluster, stale.values(), report)
     return {**inputs, "refs": refs, "drift": []}
+
+
+def _applied(cluster: Cluster, inputs: dict[str, Any]) -> list[Ref]:
+    """What is there of the bundle, of the kinds that it declares."""
+    kinds = {(obj["apiVersion"], obj["kind"]) for obj in _declared(inputs)}
+    return [ref(obj) for obj in applied_in(cluster, inputs["name"], kinds)]
 
 
 def _declared(inputs: dict[str, Any]) -> list[Object]:

@@ -111,6 +111,13 @@ def test_what_a_killed_run_left_behind_goes_with_the_next_one(bundle, cluster, n
     assert [r["name"] for r in next_run.state["refs"]] == ["b"]
 
 
+def test_what_a_killed_create_left_behind_is_deleted_though_no_state_knows_it(bundle, cluster, namespace):
+    killed = bundle().up(config_map(namespace, "a"))
+    killed.state = {}
+    killed.down()
+    assert cluster.find("v1", "ConfigMap", "a", namespace) is None
+
+
 def test_two_bundles_leave_each_other_alone(bundle, cluster, namespace):
     bundle("-one").up(config_map(namespace, "a"))
     bundle("-two").up(config_map(namespace, "b")).up()
