@@ -1,6 +1,6 @@
 # Set-up and the everyday commands. `make help` lists them.
 SHELL := /bin/bash
-STACK ?= embedded
+STACK ?= $(or $(ANTENNA_STACK),embedded)
 ANTENNA := .venv/bin/antenna --stack $(STACK)
 .DEFAULT_GOAL := help
 .PHONY: help setup up demo status preview down doctor test check lock format

@@ -39,6 +39,12 @@ def _stack_from_environment() -> str:
     return _checked_stack(os.environ.get("ANTENNA_STACK") or "embedded")
 
 
+def _file_from_environment() -> Path | None:
+    """$ANTENNA_CONFIG_FILE, where a site's file is not beside Pulumi.yaml."""
+    named = os.environ.get("ANTENNA_CONFIG_FILE")
+    return Path(named).resolve() if named else None
+
+
 @dataclass
 class Session:
     """What every command has. Options given before or after the command's name are the same."""
@@ -47,7 +53,7 @@ class Session:
     engine: Asked = "auto"
     json: bool = False
     yes: bool = False
-    config_file: Path | None = None
+    config_file: Path | None = field(default_factory=_file_from_environment)
     _screen: Screen | None = field(default=None, repr=False)
 
     def begin(self, verb: str) -> Screen:
@@ -138,7 +144,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
         expose_value=False,
         callback=_keep,
-        help="The site's file, where it is not Pulumi.NAME.yaml of this folder.",
+        help="The site's file. Default: $ANTENNA_CONFIG_FILE, else Pulumi.NAME.yaml of this folder.",
     ),
     "engine": click.option(
         "--engine",

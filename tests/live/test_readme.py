@@ -1,0 +1,58 @@
+"""The README's commands do what it says, typed as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from infra import paths
+from tests.live.site_under_test import SiteUnderTest
+
+# `make test` is this run. The others change which site is up, so they are run last, in this order.
+LEFT_OUT = ("make test",)
+LAST = ("make down", "make up")
+
+
+def commands() -> list[str]:
+    """Each line of the README's shell blocks, without its comment."""
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", (paths.REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
+    found = [line for line in lines if line and line not in LEFT_OUT]
+    assert set(LAST) <= set(found)
+    return [line for line in found if line not in LAST] + list(LAST)
+
+
+def test_every_command_of_the_readme_works(site: SiteUnderTest) -> None:
+    environment = {
+        **os.environ,
+        "ANTENNA_STACK": site.stack,
+        "ANTENNA_CONFIG_FILE": str(site.file),
+    }
+    exported: list[str] = []
+    for line in commands():
+        here = line.replace("embedded", site.stack)
+        if here.startswith("export "):
+            exported.append(here)
+            continue
+        if here.startswith("pulumi ") and not shutil.which("pulumi"):
+            print(f"skipped, the pulumi CLI is not on the PATH: {here}")
+            continue
+        done = subprocess.run(
+            ["bash", "-c", "; ".join([*exported, here])],
+            cwd=paths.REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        print(f"$ {here}  # exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-2000:]}")
+        if done.returncode:
+            pytest.fail(f"`{here}` ended with {done.returncode}: {done.stderr[-500:] or done.stdout[-500:]}")
