@@ -22,14 +22,10 @@ class Change:
     replaces: bool = False
 
 
-@dataclass(frozen=True)
-class Step:
-    """An operation on one resource begins, ends or fails. ``op`` is Pulumi's word for it."""
+class Addressed:
+    """What is told from a URN alone."""
 
-    stage: Literal["begun", "done", "failed"]
-    op: str
     urn: str
-    changes: tuple[Change, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,6 +36,16 @@ class Step:
     def kind(self) -> str:
         """The last part of its type: Machine of antenna:index:Machine."""
         return resource_type(self.urn).rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Step(Addressed):
+    """An operation on one resource begins, ends or fails. ``op`` is Pulumi's word for it."""
+
+    stage: Literal["begun", "done", "failed"]
+    op: str
+    urn: str
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,23 +76,13 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Resource:
+class Resource(Addressed):
     """A resource as the state has it."""
 
     urn: str
     id: str
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The resource's own name."""
-        return self.urn.rpartition("::")[2]
-
-    @property
-    def kind(self) -> str:
-        """The last part of its type: Machine of antenna:index:Machine."""
-        return resource_type(self.urn).rpartition(":")[2]
 
 
 @dataclass(frozen=True)
