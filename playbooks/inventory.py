@@ -14,8 +14,11 @@ GPU_LABELS = ("present", "count", "product", "memory")
 SIMULATED_LABEL = "antenna.be/gpu-simulated"
 OWNED_LABELS = [*(f"nvidia.com/gpu.{name}" for name in GPU_LABELS), SIMULATED_LABEL]
 
+# What a GPU node's device plugin announces, simulated or not.
+GPU_RESOURCE = "nvidia.com/gpu"
+
 # What needs no GPU goes elsewhere while there is room: a GPU node can leave without interrupting it.
-GPU_TAINT = "nvidia.com/gpu:PreferNoSchedule"
+GPU_TAINT = f"{GPU_RESOURCE}:PreferNoSchedule"
 
 
 def gpu_labels(gpus: Mapping[str, Any] | None) -> dict[str, str]:
@@ -34,7 +37,7 @@ def gpu_labels(gpus: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def nodes(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every machine as a node of the cluster: name, address, pod_cidr, labels, taints; by name."""
+    """Every machine as a node of the cluster: name, address, pod_cidr, labels, taints, resources; by name."""
     return [
         {
             "name": name,
@@ -42,6 +45,7 @@ def nodes(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "pod_cidr": hosts[name]["vars"]["antenna_pod_cidr"],
             "labels": gpu_labels(hosts[name]["vars"].get("antenna_gpus")),
             "taints": [GPU_TAINT] if hosts[name]["vars"].get("antenna_gpus") else [],
+            "resources": [GPU_RESOURCE] if hosts[name]["vars"].get("antenna_gpus") else [],
         }
         for name in sorted(hosts)
     ]

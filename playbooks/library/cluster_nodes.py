@@ -14,8 +14,8 @@ module: cluster_nodes
 short_description: Labels, taints and schedulability of nodes; draining and removal
 description:
   - Runs on the head. present gives every named node its labels and taints, makes it schedulable again if
-    a drain of ours left it cordoned, and waits until it is Ready. drained cordons and evicts. absent drains
-    and deletes.
+    a drain of ours left it cordoned, and waits until it is Ready and a device plugin has announced its
+    resources. drained cordons and evicts. absent drains and deletes.
   - Labels under the owned prefixes that are not declared are removed.
 options:
   state:
@@ -24,7 +24,9 @@ options:
     choices: [present, drained, absent]
     default: present
   nodes:
-    description: The nodes, each with name, labels (dict) and taints (KEY[=VALUE]:EFFECT). More is ignored.
+    description:
+      - The nodes, each with name, labels (dict), taints (KEY[=VALUE]:EFFECT) and resources (names of extended
+        resources that a device plugin announces). More is ignored.
     type: list
     elements: dict
     required: true
@@ -90,6 +92,15 @@ def spell(taint: dict[str, str]) -> str:
     return f"{taint['key']}{value}:{taint['effect']}"
 
 
+def lacking(declared: dict[str, Any], node: dict[str, Any]) -> list[str]:
+    """Declared extended resources of which the node offers nothing at all. Pure.
+
+    A node whose GPUs are lost one by one stays a node; one that offers none has no device plugin.
+    """
+    allocatable = node["status"].get("allocatable", {})
+    return [name for name in declared.get("resources", []) if int(allocatable.get(name, "0")) == 0]
+
+
 def compare(declared: dict[str, Any], node: dict[str, Any], owned: list[str]) -> list[Mending]:
     """What differs on one node. Pure."""
     name, meta, spec = declared["name"], node["metadata"], node["spec"]
@@ -140,7 +151,28 @@ def keep(module: AnsibleModule) -> list[str]:
                 changes.append(change)
                 if not module.check_mode:
                     kubectl(module, *arguments)
-    return changes
+    return changes + offer(module, deadline)
+
+
+def offer(module: AnsibleModule, deadline: float) -> list[str]:
+    """Wait until every declared node offers its extended resources; what was lacking before."""
+    first: list[str] | None = None
+    while True:
+        nodes = list_nodes(module)
+        late = [
+            f"node {declared['name']}: no {name} allocatable"
+            for declared in module.params["nodes"]
+            if declared["name"] in nodes
+            for name in lacking(declared, nodes[declared["name"]])
+        ]
+        first = late if first is None else first
+        if not late or module.check_mode:
+            return first
+        if time.monotonic() > deadline:
+            module.fail_json(
+                msg=f"after {module.params['timeout']} s: {'; '.join(late)} (its device plugin is silent)"
+            )
+        time.sleep(1)
 
 
 def drain(module: AnsibleModule, name: str, ready: bool) -> None:
