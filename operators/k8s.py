@@ -24,6 +24,7 @@ Object = dict[str, Any]
 CONNECT_TIMEOUT: Final = 5.0  # seconds
 READ_TIMEOUT: Final = 60.0  # seconds
 PAGE: Final = 500  # objects
+_CONNECTIONS: Final = 32  # kept open by one process: a watch a resource, and requests beside them
 
 JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
@@ -53,23 +54,51 @@ class Event:
     object: Object
 
 
-def connect(kubeconfig: Path, *, context: str | None = None) -> Cluster:
-    """The cluster that a kubeconfig names. Sends nothing yet. Raises Unreachable without a usable file."""
+def connect(kubeconfig: Path, *, context: str | None = None, long_lived: bool = False) -> Cluster:
+    """The cluster that a kubeconfig names. Sends nothing yet. Raises Unreachable without a usable file.
+
+    A ``long_lived`` connection notices when its peer is gone, and leaves trying again to its user.
+    """
     if not kubeconfig.is_file():
         raise Unreachable(f"there is no kubeconfig {kubeconfig}: bring the cluster up first")
-    from kubernetes.client import Configuration  # noqa: PLC0415 (see above)
-    from kubernetes.config import ConfigException, new_client_from_config  # noqa: PLC0415
-    from urllib3 import Retry  # noqa: PLC0415
+    from kubernetes.config import ConfigException, new_client_from_config  # noqa: PLC0415 (see above)
 
-    # A kept connection that the server has closed meanwhile is worth one more try; a refused one is not.
-    configuration = Configuration(retries=Retry(connect=0, read=1, redirect=0))
     try:
         client: Any = new_client_from_config(  # type: ignore[no-untyped-call]
-            str(kubeconfig), context, persist_config=False, client_configuration=configuration
+            str(kubeconfig), context, persist_config=False, client_configuration=_configuration(long_lived)
         )
     except ConfigException as error:
         raise Unreachable(f"kubeconfig {kubeconfig} cannot be used: {error}") from error
     return Cluster(client)
+
+
+def connect_in_cluster() -> Cluster:
+    """The cluster that this process is a pod of, as its ServiceAccount. Long-lived.
+
+    The token is read again every minute: it is replaced before it expires. Raises Unreachable outside
+    of a pod.
+    """
+    from kubernetes.client import ApiClient  # noqa: PLC0415 (see above)
+    from kubernetes.config import ConfigException, load_incluster_config  # noqa: PLC0415
+
+    configuration = _configuration(long_lived=True)
+    try:
+        load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    except ConfigException as error:
+        raise Unreachable(f"this is no pod of a cluster; name a kubeconfig: {error}") from error
+    return Cluster(ApiClient(configuration))
+
+
+def _configuration(long_lived: bool) -> Any:
+    from kubernetes.client import Configuration  # noqa: PLC0415 (see above)
+    from urllib3 import Retry  # noqa: PLC0415
+
+    # A kept connection that the server has closed meanwhile is worth one more try; a refused one is not.
+    configuration: Any = Configuration(retries=Retry(connect=0, read=0 if long_lived else 1, redirect=0))
+    if long_lived:
+        configuration.keep_alive = True
+        configuration.connection_pool_maxsize = _CONNECTIONS
+    return configuration
 
 
 @dataclass
@@ -217,19 +246,11 @@ class Cluster:
             "timeoutSeconds": str(seconds),
         }
         path = self.path(api_version, kind, namespace)
-        response = self._send("GET", path, query, None, JSON, read_timeout=seconds + READ_TIMEOUT)
-        try:
-            with self._answering():
-                rest = b""
-                for chunk in response.stream(65536):
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in filter(None, lines):
-                        event = json.loads(line)
-                        if event["type"] == "ERROR":
-                            raise api_error(event["object"])
-                        yield Event(event["type"], event["object"])
-        finally:
-            response.close()
+        for line in self.lines(path, query, silence=seconds + READ_TIMEOUT):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise api_error(event["object"])
+            yield Event(event["type"], event["object"])
 
     # Requests
 
@@ -249,12 +270,31 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content_type: str = JSON,
+        timeout: float = READ_TIMEOUT,
     ) -> Any:
         """One request; the answer decoded. Raises Unreachable or an ApiError."""
-        response = self._send(method, path, query or {}, body, content_type, read_timeout=READ_TIMEOUT)
+        response = self._send(method, path, query or {}, body, content_type, read_timeout=timeout)
         with self._answering():
             data = response.data
         return json.loads(data) if data.startswith((b"{", b"[")) else data.decode()
+
+    def read(self, path: str, query: Mapping[str, str], *, silence: float = READ_TIMEOUT) -> bytes:
+        """The body of a GET as it came. Raises Unreachable after ``silence`` seconds without a byte."""
+        response = self._send("GET", path, query, None, JSON, read_timeout=silence)
+        with self._answering():
+            return bytes(response.data)
+
+    def lines(self, path: str, query: Mapping[str, str], *, silence: float) -> Iterator[bytes]:
+        """The lines of a GET, each as soon as it is there. Raises as ``read`` does."""
+        response = self._send("GET", path, query, None, JSON, read_timeout=silence)
+        try:
+            with self._answering():
+                rest = b""
+                for chunk in response.stream(65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from filter(None, lines)
+        finally:
+            response.close()
 
     def _send(
         self,
