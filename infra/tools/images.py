@@ -14,7 +14,7 @@ from typing import Literal
 from infra.tools import busybox
 from infra.tools.build import binary
 from infra.tools.layers import Contents, write_image
-from infra.tools.pins import KUBERNETES_VERSION, KUEUE_VERSION, tool
+from infra.tools.pins import KUBERNETES_VERSION, KUEUE_VERSION, VICTORIAMETRICS_VERSION, tool
 
 Where = Literal["head", "all"]
 """Which nodes run it: the control plane's, or any."""
@@ -43,6 +43,8 @@ class Image:
 
 PAUSE = "registry.k8s.io/pause:3.10.2"
 KUEUE = f"registry.k8s.io/kueue/kueue:{KUEUE_VERSION}"
+VICTORIA_METRICS = f"docker.io/victoriametrics/victoria-metrics:{VICTORIAMETRICS_VERSION}"
+VMALERT = f"docker.io/victoriametrics/vmalert:{VICTORIAMETRICS_VERSION}"
 SAMPLE_WORK = "antenna.be/sample-work:1"
 
 _APPLETS = ("cat", "date", "echo", "env", "false", "hostname", "id", "ls", "seq", "sh", "sleep", "true")
@@ -57,6 +59,11 @@ def _control_plane(name: str) -> Image:
     )
 
 
+def _victoriametrics(reference: str, name: str) -> Image:
+    program = f"/{name}-prod"
+    return Image(reference, "head", ("victoriametrics", name), program, (program,), user="65532:65532")
+
+
 IMAGES = (
     _control_plane("kube-apiserver"),
     _control_plane("kube-controller-manager"),
@@ -68,6 +75,8 @@ IMAGES = (
     ),
     Image(PAUSE, "all", ("pause", "pause"), "/pause", ("/pause",), user="65535:65535"),
     Image(KUEUE, "all", ("kueue", "kueue"), "/manager", ("/manager",), user="65532:65532"),
+    _victoriametrics(VICTORIA_METRICS, "victoria-metrics"),
+    _victoriametrics(VMALERT, "vmalert"),
     Image(
         SAMPLE_WORK,
         "all",

@@ -40,6 +40,7 @@ class Tool:
 
 KUBERNETES_VERSION = "v1.37.2"
 KUEUE_VERSION = "v0.19.2"
+VICTORIAMETRICS_VERSION = "v1.150.0"
 
 
 def _kubernetes_stamps() -> dict[str, str]:
@@ -117,6 +118,17 @@ TOOLS = (
         },
         seconds=75,
         symbols={"sigs.k8s.io/kwok/pkg/consts.Version": "v0.8.0"},
+    ),
+    Tool(
+        source=SOURCES / "victoriametrics",
+        module="github.com/VictoriaMetrics/VictoriaMetrics",
+        version=VICTORIAMETRICS_VERSION,
+        binaries={
+            f"github.com/VictoriaMetrics/VictoriaMetrics/app/{name}": name
+            for name in ("victoria-metrics", "vmalert", "vmalert-tool")
+        },
+        seconds=20,
+        symbols={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": VICTORIAMETRICS_VERSION},
     ),
 )
 
