@@ -1,0 +1,474 @@
+"""The few fields of Kubernetes objects that the metrics are made from, as typed structs.
+
+Decoded with msgspec straight from the API server's JSON: what is not named here is skipped, and costs
+next to nothing. Timestamps are seconds since the epoch; the API's own are whole seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from operators.queues import quantity
+
+GPU_PRODUCT: Final = "nvidia.com/gpu.product"
+"""The label that NVIDIA's feature discovery gives a node: the model of its GPUs."""
+
+
+class _Part(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    """Part of an object. Not tracked by the garbage collector: these hold no cycles."""
+
+
+class Metadata(_Part):
+    """What every object has."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class Condition(_Part):
+    """A condition of a status."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class Amounts(NamedTuple):
+    """Resources in whole units, so that sums stay exact."""
+
+    gpus: int = 0
+    millicores: int = 0
+    bytes: int = 0
+
+    def times(self, count: int) -> Amounts:
+        """What ``count`` pods of this have together."""
+        return Amounts(self.gpus * count, self.millicores * count, self.bytes * count)
+
+
+class ResourceList(_Part, rename={"gpu": "nvidia.com/gpu"}):
+    """The resources that quotas are about; others are skipped."""
+
+    cpu: str | int | None = None
+    memory: str | int | None = None
+    gpu: str | int | None = None
+
+    @property
+    def amounts(self) -> Amounts:
+        """As whole units; 0 for what is not named."""
+        return Amounts(units(self.gpu or 0), milli(self.cpu or 0), units(self.memory or 0))
+
+
+class Resources(_Part):
+    """What a container asks for, and may use at most."""
+
+    requests: ResourceList = ResourceList()
+    limits: ResourceList = ResourceList()
+
+    @property
+    def amounts(self) -> Amounts:
+        """Requests; where a resource has none, its limit, as the API server defaults pods."""
+        asked, most = self.requests, self.limits
+        return Amounts(
+            units((most.gpu if asked.gpu is None else asked.gpu) or 0),
+            milli((most.cpu if asked.cpu is None else asked.cpu) or 0),
+            units((most.memory if asked.memory is None else asked.memory) or 0),
+        )
+
+
+class Container(_Part):
+    """A container of a pod."""
+
+    resources: Resources = Resources()
+    restart_policy: str = ""
+
+
+class PodSpec(_Part):
+    """The part of a pod that says what it needs and where it runs."""
+
+    containers: list[Container] = []  # noqa: RUF012 (msgspec copies defaults)
+    init_containers: list[Container] = []  # noqa: RUF012
+    node_name: str = ""
+
+    @property
+    def amounts(self) -> Amounts:
+        """What the scheduler counts for the pod.
+
+        The larger of: all containers and sidecars together; any one init container with the sidecars
+        before it. https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+        """
+        total = _sum(c.resources.amounts for c in self.containers)
+        if not self.init_containers:
+            return total
+        sidecars, peak = Amounts(), Amounts()
+        for container in self.init_containers:
+            needs = container.resources.amounts
+            if container.restart_policy == "Always":
+                sidecars = _sum((sidecars, needs))
+                peak = _largest(peak, sidecars)
+            else:
+                peak = _largest(peak, _sum((sidecars, needs)))
+        return _largest(_sum((total, sidecars)), peak)
+
+
+class PodTemplate(_Part):
+    """What pods are made from."""
+
+    spec: PodSpec = PodSpec()
+
+
+class OwnerReference(_Part):
+    """Who an object belongs to."""
+
+    kind: str
+    name: str
+    uid: str
+    controller: bool | None = None
+
+
+# Jobs
+
+
+class JobLabels(_Part, rename={"queue_name": "kueue.x-k8s.io/queue-name"}):
+    """The label that puts a Job into a LocalQueue."""
+
+    queue_name: str = ""
+
+
+class JobMetadata(Metadata):
+    """Metadata of a Job."""
+
+    labels: JobLabels = JobLabels()
+    owner_references: list[OwnerReference] = []  # noqa: RUF012
+
+
+class JobSpec(_Part):
+    """Spec of a Job."""
+
+    suspend: bool = False
+    parallelism: int | None = None
+    completions: int | None = None
+    template: PodTemplate = PodTemplate()
+
+
+class UncountedPods(_Part):
+    """Pods that have ended and are not in the Job's counts yet."""
+
+    succeeded: list[str] = []  # noqa: RUF012
+    failed: list[str] = []  # noqa: RUF012
+
+
+class JobStatus(_Part):
+    """Status of a Job."""
+
+    conditions: list[Condition] = []  # noqa: RUF012
+    start_time: datetime | None = None
+    completion_time: datetime | None = None
+    active: int = 0
+    ready: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+    uncounted_terminated_pods: UncountedPods | None = None
+
+
+class Job(_Part):
+    """``batch/v1`` Job."""
+
+    metadata: JobMetadata
+    spec: JobSpec = JobSpec()
+    status: JobStatus = JobStatus()
+
+
+# Kueue
+
+
+class WorkloadLabels(_Part, rename={"job_uid": "kueue.x-k8s.io/job-uid"}):
+    """The label by which Kueue joins a Workload to its Job."""
+
+    job_uid: str = ""
+
+
+class WorkloadMetadata(Metadata):
+    """Metadata of a Workload."""
+
+    labels: WorkloadLabels = WorkloadLabels()
+
+
+class PodSet(_Part):
+    """Pods of one shape."""
+
+    name: str = "main"
+    count: int = 1
+    template: PodTemplate = PodTemplate()
+
+
+class WorkloadSpec(_Part):
+    """Spec of a Workload."""
+
+    pod_sets: list[PodSet] = []  # noqa: RUF012
+    queue_name: str = ""
+    active: bool | None = None
+
+
+class ResourceFlavors(_Part, rename={"gpu": "nvidia.com/gpu"}):
+    """The flavor that each resource was given."""
+
+    cpu: str = ""
+    memory: str = ""
+    gpu: str = ""
+
+
+class PodSetAssignment(_Part):
+    """The quota that a pod set has."""
+
+    name: str = "main"
+    flavors: ResourceFlavors = ResourceFlavors()
+    resource_usage: ResourceList = ResourceList()
+    count: int | None = None
+
+
+class Admission(_Part):
+    """The quota that a Workload has, and of which ClusterQueue."""
+
+    cluster_queue: str = ""
+    pod_set_assignments: list[PodSetAssignment] = []  # noqa: RUF012
+
+
+class ReclaimablePods(_Part):
+    """Pods of a pod set whose quota is needed no more."""
+
+    name: str = ""
+    count: int = 0
+
+
+class AdmissionCheckState(_Part):
+    """How far an admission check is."""
+
+    state: str = ""
+
+
+class EvictionCount(_Part):
+    """How often a Workload was put back for a reason."""
+
+    reason: str = ""
+    count: int = 0
+
+
+class SchedulingStats(_Part):
+    """What Kueue counts of a Workload."""
+
+    evictions: list[EvictionCount] = []  # noqa: RUF012
+
+
+class WorkloadStatus(_Part):
+    """Status of a Workload."""
+
+    conditions: list[Condition] = []  # noqa: RUF012
+    admission: Admission | None = None
+    admission_checks: list[AdmissionCheckState] = []  # noqa: RUF012
+    reclaimable_pods: list[ReclaimablePods] = []  # noqa: RUF012
+    accumulated_past_execution_time_seconds: int | None = None
+    scheduling_stats: SchedulingStats | None = None
+
+
+class Workload(_Part):
+    """``kueue.x-k8s.io/v1beta2`` Workload."""
+
+    metadata: WorkloadMetadata
+    spec: WorkloadSpec = WorkloadSpec()
+    status: WorkloadStatus = WorkloadStatus()
+
+
+class TenantLabels(_Part, rename={"tenant": "antenna.be/tenant", "ecosystem": "antenna.be/ecosystem"}):
+    """Whose an object is."""
+
+    tenant: str = ""
+    ecosystem: str = ""
+
+
+class TenantAnnotations(_Part, rename={"title": "antenna.be/title", "sectors": "antenna.be/sectors"}):
+    """What does not fit into labels."""
+
+    title: str = ""
+    sectors: str = ""
+
+
+class OwnedMetadata(Metadata):
+    """Metadata of what a tenant is given."""
+
+    labels: TenantLabels = TenantLabels()
+    annotations: TenantAnnotations = TenantAnnotations()
+
+
+class ResourceQuota(_Part):
+    """Quota of one resource of a flavor."""
+
+    name: str
+    nominal_quota: str | int = 0
+
+
+class FlavorQuotas(_Part):
+    """Quotas of one flavor."""
+
+    name: str
+    resources: list[ResourceQuota] = []  # noqa: RUF012
+
+
+class ResourceGroup(_Part):
+    """Flavors that the same resources come from."""
+
+    flavors: list[FlavorQuotas] = []  # noqa: RUF012
+
+
+class ClusterQueueSpec(_Part):
+    """Spec of a ClusterQueue."""
+
+    resource_groups: list[ResourceGroup] = []  # noqa: RUF012
+
+
+class ClusterQueue(_Part):
+    """``kueue.x-k8s.io/v1beta2`` ClusterQueue."""
+
+    metadata: OwnedMetadata
+    spec: ClusterQueueSpec = ClusterQueueSpec()
+
+
+class LocalQueueSpec(_Part):
+    """Spec of a LocalQueue."""
+
+    cluster_queue: str = ""
+
+
+class LocalQueue(_Part):
+    """``kueue.x-k8s.io/v1beta2`` LocalQueue."""
+
+    metadata: Metadata
+    spec: LocalQueueSpec = LocalQueueSpec()
+
+
+# Tenants
+
+
+class Namespace(_Part):
+    """``v1`` Namespace."""
+
+    metadata: OwnedMetadata
+
+
+class TenantSpec(_Part):
+    """Spec of a Tenant."""
+
+    title: str = ""
+    ecosystem: str = ""
+    sectors: list[str] = []  # noqa: RUF012
+
+
+class TenantStatus(_Part):
+    """Status of a Tenant."""
+
+    conditions: list[Condition] = []  # noqa: RUF012
+
+
+class Tenant(_Part):
+    """``antenna.be/v1alpha1`` Tenant."""
+
+    metadata: Metadata
+    spec: TenantSpec = TenantSpec()
+    status: TenantStatus = TenantStatus()
+
+
+# Nodes and pods
+
+
+class PodMetadata(Metadata):
+    """Metadata of a pod."""
+
+    owner_references: list[OwnerReference] = []  # noqa: RUF012
+
+
+class PodStatus(_Part):
+    """Status of a pod."""
+
+    phase: str = ""
+    conditions: list[Condition] = []  # noqa: RUF012
+
+
+class Pod(_Part):
+    """``v1`` Pod."""
+
+    metadata: PodMetadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class NodeLabels(_Part, rename={"model": GPU_PRODUCT}):
+    """The label that names a node's GPUs."""
+
+    model: str = ""
+
+
+class NodeMetadata(Metadata):
+    """Metadata of a node."""
+
+    labels: NodeLabels = NodeLabels()
+
+
+class NodeSpec(_Part):
+    """Spec of a node."""
+
+    unschedulable: bool = False
+
+
+class NodeStatus(_Part):
+    """Status of a node."""
+
+    allocatable: ResourceList = ResourceList()
+    capacity: ResourceList = ResourceList()
+    conditions: list[Condition] = []  # noqa: RUF012
+
+
+class Node(_Part):
+    """``v1`` Node."""
+
+    metadata: NodeMetadata
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+@lru_cache(maxsize=8192)
+def units(amount: str | int) -> int:
+    """A quantity of GPUs or memory, in GPUs or bytes; rounded up, as Kubernetes does."""
+    return math.ceil(quantity(amount))
+
+
+@lru_cache(maxsize=8192)
+def milli(amount: str | int) -> int:
+    """A quantity of CPU, in thousandths of a core; rounded up."""
+    return math.ceil(quantity(amount) * 1000)
+
+
+def seconds(moment: datetime | None) -> int | None:
+    """A timestamp as seconds since the epoch."""
+    return None if moment is None else int(moment.timestamp())
+
+
+def _sum(several: Iterable[Amounts]) -> Amounts:
+    gpus = millicores = size = 0
+    for one in several:
+        gpus, millicores, size = gpus + one[0], millicores + one[1], size + one[2]
+    return Amounts(gpus, millicores, size)
+
+
+def _largest(one: Amounts, other: Amounts) -> Amounts:
+    return Amounts(*map(max, one, other))
