@@ -115,7 +115,242 @@ _OPERATOR: Final = (
     ),
 )
 
-FAMILIES: Final[tuple[Family, ...]] = _OPERATOR
+_QUEUE: Final = ("site", "queue", "tenant")
+_JOB: Final = ("site", "namespace", "job")
+_RESOURCES: Final = (
+    ("gpus", "", "GPUs"),
+    ("cpu_cores", "", "CPU cores"),
+    ("memory_bytes", "bytes", "Memory"),
+)
+
+_QUEUES: Final = (
+    Family(
+        "antenna_queue_jobs",
+        "gauge",
+        "",
+        (*_QUEUE, "state"),
+        "Jobs of the queue that the API server holds, by state.",
+    ),
+    Family(
+        "antenna_queue_oldest_pending_age_seconds",
+        "gauge",
+        "seconds",
+        _QUEUE,
+        "Time since the oldest pending Job of the queue was created; 0 when none is pending.",
+    ),
+    Family(
+        "antenna_queue_pending_reason",
+        "gauge",
+        "",
+        (*_QUEUE, "reason"),
+        "Pending Jobs of the queue by what they wait for.",
+    ),
+    *(
+        Family(f"antenna_queue_{resource}_{figure}", "gauge", unit, (*_QUEUE, *labels), f"{words} {text}")
+        for resource, unit, words in _RESOURCES
+        for figure, labels, text in (
+            ("requested", (), "that unfinished Workloads of the queue ask for: pending and admitted."),
+            ("reserved", ("flavor",), "of the flavor that Workloads of the queue hold quota for."),
+            ("quota", ("flavor",), "of the flavor that are the queue's own: its nominal quota."),
+            ("borrowed", ("flavor",), "of the flavor that the queue holds beyond its nominal quota."),
+        )
+    ),
+)
+
+_JOBS: Final = (
+    Family(
+        "antenna_job_info",
+        "info",
+        "",
+        (*_JOB, "uid", "queue", "tenant", "owner"),
+        "A Job, with its queue, its tenant and its owner (Kind/name of what made it, where something did).",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_state",
+        "gauge",
+        "",
+        (*_JOB, "state"),
+        "1 for the state that the Job is in: pending, running, succeeded, failed or cancelled.",
+        per_object=True,
+    ),
+    Family("antenna_job_gpus", "gauge", "", _JOB, "GPUs of all pods of the Job together.", per_object=True),
+    Family("antenna_job_cpu_cores", "gauge", "", _JOB, "CPU cores of its pods together.", per_object=True),
+    Family(
+        "antenna_job_memory_bytes", "gauge", "bytes", _JOB, "Memory of its pods together.", per_object=True
+    ),
+    Family(
+        "antenna_job_created_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _JOB,
+        "When the Job was created.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_admitted_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _JOB,
+        "When the Job was last admitted by its queue.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_started_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _JOB,
+        "When the Job controller last began to make pods of the Job.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_finished_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _JOB,
+        "When the Job succeeded or failed.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_restarts",
+        "gauge",
+        "",
+        _JOB,
+        "Pods of the Job that failed: each was started anew, or was the Job's end.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_job_evictions",
+        "gauge",
+        "",
+        _JOB,
+        "Times that the Job was put back into its queue after it had been admitted.",
+        per_object=True,
+    ),
+)
+
+_TOTALS: Final = (
+    Family(
+        "antenna_job_wait_seconds",
+        "histogram",
+        "seconds",
+        _QUEUE,
+        "Time from a Job's creation to its first admission.",
+    ),
+    Family(
+        "antenna_job_run_seconds",
+        "histogram",
+        "seconds",
+        _QUEUE,
+        "Time from a Job's last admission to its end.",
+    ),
+    Family(
+        "antenna_jobs_finished_total",
+        "counter",
+        "",
+        (*_QUEUE, "outcome"),
+        "Jobs that ended, by outcome: succeeded, failed, or cancelled (deleted before they ended).",
+    ),
+    Family(
+        "antenna_gpu_seconds_total",
+        "counter",
+        "seconds",
+        ("site", "tenant", "sector", "ecosystem"),
+        "GPUs times the seconds for which Jobs held them. Jobs that run are counted up to 2 s ago.",
+    ),
+    Family(
+        "antenna_job_restarts_total",
+        "counter",
+        "",
+        _QUEUE,
+        "Pods of Jobs that failed: each was started anew, or was its Job's end.",
+    ),
+    Family(
+        "antenna_job_evictions_total",
+        "counter",
+        "",
+        (*_QUEUE, "reason"),
+        "Times that admitted Jobs were put back into their queue, by Kueue's reason.",
+    ),
+    Family(
+        "antenna_job_preemptions_total",
+        "counter",
+        "",
+        _QUEUE,
+        "Times that admitted Jobs were put back to make room for others.",
+    ),
+)
+
+_NODES: Final = (
+    Family(
+        "antenna_node_gpus_capacity",
+        "gauge",
+        "",
+        ("site", "node", "model"),
+        "GPUs that the node has, healthy or not.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_node_gpus_allocatable",
+        "gauge",
+        "",
+        ("site", "node", "model"),
+        "GPUs of the node that pods can be given.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_node_gpus_allocated",
+        "gauge",
+        "",
+        ("site", "node", "model"),
+        "GPUs that pods on the node hold: those bound to it that have not ended.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_node_ready", "gauge", "", ("site", "node"), "1 while the node is ready.", per_object=True
+    ),
+    Family(
+        "antenna_node_schedulable",
+        "gauge",
+        "",
+        ("site", "node"),
+        "0 while the node is cordoned.",
+        per_object=True,
+    ),
+    Family(
+        "antenna_gpus_allocatable",
+        "gauge",
+        "",
+        ("site", "model"),
+        "GPUs of the model that pods can be given, on all nodes.",
+    ),
+    Family(
+        "antenna_gpus_allocated",
+        "gauge",
+        "",
+        ("site", "model"),
+        "GPUs of the model that pods hold, on all nodes.",
+    ),
+)
+
+_TENANTS: Final = (
+    Family(
+        "antenna_tenant_info",
+        "info",
+        "",
+        ("tenant", "ecosystem", "sector", "title"),
+        "A partner, its ecosystem and the first of its sectors.",
+    ),
+    Family(
+        "antenna_tenant_ready",
+        "gauge",
+        "",
+        ("tenant",),
+        "1 while the Tenant's condition Ready is True.",
+    ),
+)
+
+FAMILIES: Final[tuple[Family, ...]] = (*_QUEUES, *_JOBS, *_TOTALS, *_NODES, *_TENANTS, *_OPERATOR)
 
 _BY_NAME: Final = {row.name: row for row in FAMILIES}
 
