@@ -24,7 +24,7 @@ class _Part(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """Part of an object. Not tracked by the garbage collector: these hold no cycles."""
 
 
-class Metadata(_Part):
+class Metadata(_Part, frozen=True):
     """What every object has."""
 
     name: str = ""
@@ -35,7 +35,7 @@ class Metadata(_Part):
     deletion_timestamp: datetime | None = None
 
 
-class Condition(_Part):
+class Condition(_Part, frozen=True):
     """A condition of a status."""
 
     type: str
@@ -57,7 +57,7 @@ class Amounts(NamedTuple):
         return Amounts(self.gpus * count, self.millicores * count, self.bytes * count)
 
 
-class ResourceList(_Part, rename={"gpu": "nvidia.com/gpu"}):
+class ResourceList(_Part, rename={"gpu": "nvidia.com/gpu"}, frozen=True):
     """The resources that quotas are about; others are skipped."""
 
     cpu: str | int | None = None
@@ -70,7 +70,7 @@ class ResourceList(_Part, rename={"gpu": "nvidia.com/gpu"}):
         return Amounts(units(self.gpu or 0), milli(self.cpu or 0), units(self.memory or 0))
 
 
-class Resources(_Part):
+class Resources(_Part, frozen=True):
     """What a container asks for, and may use at most."""
 
     requests: ResourceList = ResourceList()
@@ -87,18 +87,18 @@ class Resources(_Part):
         )
 
 
-class Container(_Part):
+class Container(_Part, frozen=True):
     """A container of a pod."""
 
     resources: Resources = Resources()
     restart_policy: str = ""
 
 
-class PodSpec(_Part):
+class PodSpec(_Part, frozen=True):
     """The part of a pod that says what it needs and where it runs."""
 
-    containers: list[Container] = []  # noqa: RUF012 (msgspec copies defaults)
-    init_containers: list[Container] = []  # noqa: RUF012
+    containers: list[Container] = []
+    init_containers: list[Container] = []
     node_name: str = ""
 
     @property
@@ -122,13 +122,13 @@ class PodSpec(_Part):
         return _largest(_sum((total, sidecars)), peak)
 
 
-class PodTemplate(_Part):
+class PodTemplate(_Part, frozen=True):
     """What pods are made from."""
 
     spec: PodSpec = PodSpec()
 
 
-class OwnerReference(_Part):
+class OwnerReference(_Part, frozen=True):
     """Who an object belongs to."""
 
     kind: str
@@ -140,20 +140,20 @@ class OwnerReference(_Part):
 # Jobs
 
 
-class JobLabels(_Part, rename={"queue_name": "kueue.x-k8s.io/queue-name"}):
+class JobLabels(_Part, rename={"queue_name": "kueue.x-k8s.io/queue-name"}, frozen=True):
     """The label that puts a Job into a LocalQueue."""
 
     queue_name: str = ""
 
 
-class JobMetadata(Metadata):
+class JobMetadata(Metadata, frozen=True):
     """Metadata of a Job."""
 
     labels: JobLabels = JobLabels()
-    owner_references: list[OwnerReference] = []  # noqa: RUF012
+    owner_references: list[OwnerReference] = []
 
 
-class JobSpec(_Part):
+class JobSpec(_Part, frozen=True):
     """Spec of a Job."""
 
     suspend: bool = False
@@ -162,17 +162,17 @@ class JobSpec(_Part):
     template: PodTemplate = PodTemplate()
 
 
-class UncountedPods(_Part):
+class UncountedPods(_Part, frozen=True):
     """Pods that have ended and are not in the Job's counts yet."""
 
-    succeeded: list[str] = []  # noqa: RUF012
-    failed: list[str] = []  # noqa: RUF012
+    succeeded: list[str] = []
+    failed: list[str] = []
 
 
-class JobStatus(_Part):
+class JobStatus(_Part, frozen=True):
     """Status of a Job."""
 
-    conditions: list[Condition] = []  # noqa: RUF012
+    conditions: list[Condition] = []
     start_time: datetime | None = None
     completion_time: datetime | None = None
     active: int = 0
@@ -182,7 +182,7 @@ class JobStatus(_Part):
     uncounted_terminated_pods: UncountedPods | None = None
 
 
-class Job(_Part):
+class Job(_Part, frozen=True):
     """``batch/v1`` Job."""
 
     metadata: JobMetadata
@@ -193,19 +193,19 @@ class Job(_Part):
 # Kueue
 
 
-class WorkloadLabels(_Part, rename={"job_uid": "kueue.x-k8s.io/job-uid"}):
+class WorkloadLabels(_Part, rename={"job_uid": "kueue.x-k8s.io/job-uid"}, frozen=True):
     """The label by which Kueue joins a Workload to its Job."""
 
     job_uid: str = ""
 
 
-class WorkloadMetadata(Metadata):
+class WorkloadMetadata(Metadata, frozen=True):
     """Metadata of a Workload."""
 
     labels: WorkloadLabels = WorkloadLabels()
 
 
-class PodSet(_Part):
+class PodSet(_Part, frozen=True):
     """Pods of one shape."""
 
     name: str = "main"
@@ -213,15 +213,15 @@ class PodSet(_Part):
     template: PodTemplate = PodTemplate()
 
 
-class WorkloadSpec(_Part):
+class WorkloadSpec(_Part, frozen=True):
     """Spec of a Workload."""
 
-    pod_sets: list[PodSet] = []  # noqa: RUF012
+    pod_sets: list[PodSet] = []
     queue_name: str = ""
     active: bool | None = None
 
 
-class ResourceFlavors(_Part, rename={"gpu": "nvidia.com/gpu"}):
+class ResourceFlavors(_Part, rename={"gpu": "nvidia.com/gpu"}, frozen=True):
     """The flavor that each resource was given."""
 
     cpu: str = ""
@@ -229,7 +229,7 @@ class ResourceFlavors(_Part, rename={"gpu": "nvidia.com/gpu"}):
     gpu: str = ""
 
 
-class PodSetAssignment(_Part):
+class PodSetAssignment(_Part, frozen=True):
     """The quota that a pod set has."""
 
     name: str = "main"
@@ -238,51 +238,51 @@ class PodSetAssignment(_Part):
     count: int | None = None
 
 
-class Admission(_Part):
+class Admission(_Part, frozen=True):
     """The quota that a Workload has, and of which ClusterQueue."""
 
     cluster_queue: str = ""
-    pod_set_assignments: list[PodSetAssignment] = []  # noqa: RUF012
+    pod_set_assignments: list[PodSetAssignment] = []
 
 
-class ReclaimablePods(_Part):
+class ReclaimablePods(_Part, frozen=True):
     """Pods of a pod set whose quota is needed no more."""
 
     name: str = ""
     count: int = 0
 
 
-class AdmissionCheckState(_Part):
+class AdmissionCheckState(_Part, frozen=True):
     """How far an admission check is."""
 
     state: str = ""
 
 
-class EvictionCount(_Part):
+class EvictionCount(_Part, frozen=True):
     """How often a Workload was put back for a reason."""
 
     reason: str = ""
     count: int = 0
 
 
-class SchedulingStats(_Part):
+class SchedulingStats(_Part, frozen=True):
     """What Kueue counts of a Workload."""
 
-    evictions: list[EvictionCount] = []  # noqa: RUF012
+    evictions: list[EvictionCount] = []
 
 
-class WorkloadStatus(_Part):
+class WorkloadStatus(_Part, frozen=True):
     """Status of a Workload."""
 
-    conditions: list[Condition] = []  # noqa: RUF012
+    conditions: list[Condition] = []
     admission: Admission | None = None
-    admission_checks: list[AdmissionCheckState] = []  # noqa: RUF012
-    reclaimable_pods: list[ReclaimablePods] = []  # noqa: RUF012
+    admission_checks: list[AdmissionCheckState] = []
+    reclaimable_pods: list[ReclaimablePods] = []
     accumulated_past_execution_time_seconds: int | None = None
     scheduling_stats: SchedulingStats | None = None
 
 
-class Workload(_Part):
+class Workload(_Part, frozen=True):
     """``kueue.x-k8s.io/v1beta2`` Workload."""
 
     metadata: WorkloadMetadata
@@ -290,67 +290,71 @@ class Workload(_Part):
     status: WorkloadStatus = WorkloadStatus()
 
 
-class TenantLabels(_Part, rename={"tenant": "antenna.be/tenant", "ecosystem": "antenna.be/ecosystem"}):
+class TenantLabels(
+    _Part, rename={"tenant": "antenna.be/tenant", "ecosystem": "antenna.be/ecosystem"}, frozen=True
+):
     """Whose an object is."""
 
     tenant: str = ""
     ecosystem: str = ""
 
 
-class TenantAnnotations(_Part, rename={"title": "antenna.be/title", "sectors": "antenna.be/sectors"}):
+class TenantAnnotations(
+    _Part, rename={"title": "antenna.be/title", "sectors": "antenna.be/sectors"}, frozen=True
+):
     """What does not fit into labels."""
 
     title: str = ""
     sectors: str = ""
 
 
-class OwnedMetadata(Metadata):
+class OwnedMetadata(Metadata, frozen=True):
     """Metadata of what a tenant is given."""
 
     labels: TenantLabels = TenantLabels()
     annotations: TenantAnnotations = TenantAnnotations()
 
 
-class ResourceQuota(_Part):
+class ResourceQuota(_Part, frozen=True):
     """Quota of one resource of a flavor."""
 
     name: str
     nominal_quota: str | int = 0
 
 
-class FlavorQuotas(_Part):
+class FlavorQuotas(_Part, frozen=True):
     """Quotas of one flavor."""
 
     name: str
-    resources: list[ResourceQuota] = []  # noqa: RUF012
+    resources: list[ResourceQuota] = []
 
 
-class ResourceGroup(_Part):
+class ResourceGroup(_Part, frozen=True):
     """Flavors that the same resources come from."""
 
-    flavors: list[FlavorQuotas] = []  # noqa: RUF012
+    flavors: list[FlavorQuotas] = []
 
 
-class ClusterQueueSpec(_Part):
+class ClusterQueueSpec(_Part, frozen=True):
     """Spec of a ClusterQueue."""
 
-    resource_groups: list[ResourceGroup] = []  # noqa: RUF012
+    resource_groups: list[ResourceGroup] = []
 
 
-class ClusterQueue(_Part):
+class ClusterQueue(_Part, frozen=True):
     """``kueue.x-k8s.io/v1beta2`` ClusterQueue."""
 
     metadata: OwnedMetadata
     spec: ClusterQueueSpec = ClusterQueueSpec()
 
 
-class LocalQueueSpec(_Part):
+class LocalQueueSpec(_Part, frozen=True):
     """Spec of a LocalQueue."""
 
     cluster_queue: str = ""
 
 
-class LocalQueue(_Part):
+class LocalQueue(_Part, frozen=True):
     """``kueue.x-k8s.io/v1beta2`` LocalQueue."""
 
     metadata: Metadata
@@ -360,27 +364,27 @@ class LocalQueue(_Part):
 # Tenants
 
 
-class Namespace(_Part):
+class Namespace(_Part, frozen=True):
     """``v1`` Namespace."""
 
     metadata: OwnedMetadata
 
 
-class TenantSpec(_Part):
+class TenantSpec(_Part, frozen=True):
     """Spec of a Tenant."""
 
     title: str = ""
     ecosystem: str = ""
-    sectors: list[str] = []  # noqa: RUF012
+    sectors: list[str] = []
 
 
-class TenantStatus(_Part):
+class TenantStatus(_Part, frozen=True):
     """Status of a Tenant."""
 
-    conditions: list[Condition] = []  # noqa: RUF012
+    conditions: list[Condition] = []
 
 
-class Tenant(_Part):
+class Tenant(_Part, frozen=True):
     """``antenna.be/v1alpha1`` Tenant."""
 
     metadata: Metadata
@@ -391,20 +395,20 @@ class Tenant(_Part):
 # Nodes and pods
 
 
-class PodMetadata(Metadata):
+class PodMetadata(Metadata, frozen=True):
     """Metadata of a pod."""
 
-    owner_references: list[OwnerReference] = []  # noqa: RUF012
+    owner_references: list[OwnerReference] = []
 
 
-class PodStatus(_Part):
+class PodStatus(_Part, frozen=True):
     """Status of a pod."""
 
     phase: str = ""
-    conditions: list[Condition] = []  # noqa: RUF012
+    conditions: list[Condition] = []
 
 
-class Pod(_Part):
+class Pod(_Part, frozen=True):
     """``v1`` Pod."""
 
     metadata: PodMetadata
@@ -412,33 +416,33 @@ class Pod(_Part):
     status: PodStatus = PodStatus()
 
 
-class NodeLabels(_Part, rename={"model": GPU_PRODUCT}):
+class NodeLabels(_Part, rename={"model": GPU_PRODUCT}, frozen=True):
     """The label that names a node's GPUs."""
 
     model: str = ""
 
 
-class NodeMetadata(Metadata):
+class NodeMetadata(Metadata, frozen=True):
     """Metadata of a node."""
 
     labels: NodeLabels = NodeLabels()
 
 
-class NodeSpec(_Part):
+class NodeSpec(_Part, frozen=True):
     """Spec of a node."""
 
     unschedulable: bool = False
 
 
-class NodeStatus(_Part):
+class NodeStatus(_Part, frozen=True):
     """Status of a node."""
 
     allocatable: ResourceList = ResourceList()
     capacity: ResourceList = ResourceList()
-    conditions: list[Condition] = []  # noqa: RUF012
+    conditions: list[Condition] = []
 
 
-class Node(_Part):
+class Node(_Part, frozen=True):
     """``v1`` Node."""
 
     metadata: NodeMetadata
