@@ -15,8 +15,9 @@ import secrets
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from infra.tools.light import ControlPlane, ensure_control_plane
 from infra.tools.manifests import render_kueue
 from infra.tools.pins import KUBERNETES_VERSION
 from operators.k8s import connect
+from operators.k8s_errors import KubernetesError
+from tests.cluster.access import Access
 
 Object = dict[str, Any]
 KUEUE_NAMESPACE = "kueue-system"
@@ -46,29 +49,20 @@ _PORTS = (
 
 
 @dataclass(frozen=True)
-class LightCluster:
+class LightCluster(Access):
     """One that is up. ``programs`` are the binaries that it runs."""
 
-    kubeconfig: Path
     programs: ControlPlane
-
-    def kubectl(self, *arguments: str, given: str | None = None, check: bool = True) -> str:
-        """kubectl as the administrator, or as anybody with ``--as``; its output."""
-        done = subprocess.run(
-            [self.programs.kubectl, "--kubeconfig", self.kubeconfig, *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
-        return done.stdout + ("" if check else done.stderr)
 
 
 @contextmanager
-def light_cluster(folder: Path, *, kueue: bool = True) -> Iterator[LightCluster]:
-    """Up when entered, gone when left. ``folder`` is empty and holds all that it writes."""
+def light_cluster(
+    folder: Path, *, kueue: bool = True, without: tuple[str, ...] = ()
+) -> Iterator[LightCluster]:
+    """Up when entered, gone when left. ``folder`` is empty and holds all that it writes.
+
+    ``without`` names programs that are not to run: ``kube-controller-manager``, ``kube-scheduler``.
+    """
     programs = ensure_control_plane(print)
     name = f"light-{secrets.token_hex(4)}"
     kubeconfig = folder / "kubeconfig"
@@ -78,29 +72,29 @@ def light_cluster(folder: Path, *, kueue: bool = True) -> Iterator[LightCluster]
         "KWOK_KUBE_VERSION": KUBERNETES_VERSION,
     }
     kwokctl: list[str | Path] = [programs.kwokctl, "--config", _kwokctl_configuration(folder, programs)]
+    create: list[str | Path] = ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig]
     try:
-        _run(
-            [*kwokctl, "create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "60s"],
-            environment,
-        )
+        with ThreadPoolExecutor(1) as meanwhile:
+            rendered = meanwhile.submit(kueue_manifests) if kueue else None
+            _run([*kwokctl, *create, *(f"--disable={program}" for program in without)], environment)
         cluster = LightCluster(kubeconfig, programs)
-        if kueue:
-            with kueue_beside(cluster, folder / "kueue"):
-                yield cluster
-        else:
+        with kueue_beside(cluster, folder / "kueue", rendered) if rendered else nullcontext():
+            _wait_until_ready(cluster)
             yield cluster
     finally:
         _run([*kwokctl, "delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], environment)
 
 
 @contextmanager
-def kueue_beside(cluster: LightCluster, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def kueue_beside(
+    cluster: LightCluster, folder: Path, rendered: Future[list[Object]] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Kueue as a process of this host, with its CRDs and webhooks in the cluster; ready when entered."""
     certificates = folder / "etc" / "kueue" / "metrics" / "certs"
     certificates.mkdir(parents=True)
     authority = _self_signed(certificates)
     webhook, health, metrics = _free_ports(3)
-    documents = kueue_manifests()
+    documents = rendered.result() if rendered else kueue_manifests()
     url = f"https://127.0.0.1:{webhook}"
     _install(cluster, documents, url=url, authority=authority)
     configuration = folder / "configuration.yaml"
@@ -132,7 +126,7 @@ def kueue_beside(cluster: LightCluster, folder: Path) -> Iterator[subprocess.Pop
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_ready(process, f"http://127.0.0.1:{health}/readyz", log)
+        _wait_until_kueue_is_ready(process, f"http://127.0.0.1:{health}/readyz", log)
         yield process
     finally:
         process.terminate()
@@ -186,6 +180,14 @@ def _kwokctl_configuration(folder: Path, programs: ControlPlane) -> Path:
     return path
 
 
+def install_definitions(cluster: LightCluster) -> None:
+    """Kueue's CRDs alone: its objects can be kept and read as stored, and nobody acts on them."""
+    definitions = [d for d in kueue_manifests() if d["kind"] == "CustomResourceDefinition"]
+    for definition in definitions:
+        definition["spec"].pop("conversion", None)
+    _create(cluster, definitions)
+
+
 def _install(cluster: LightCluster, documents: list[Object], *, url: str, authority: bytes) -> None:
     """Kueue's namespace, CRDs and webhooks, these by URL in place of a Service."""
     bundle = base64.b64encode(authority).decode()
@@ -193,7 +195,7 @@ def _install(cluster: LightCluster, documents: list[Object], *, url: str, author
     def by_url(client: Object) -> Object:
         return {"url": url + client["service"]["path"], "caBundle": bundle}
 
-    client = connect(cluster.kubeconfig)
+    wanted = []
     for document in documents:
         if document["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
             for hook in document["webhooks"]:
@@ -204,9 +206,25 @@ def _install(cluster: LightCluster, documents: list[Object], *, url: str, author
                 conversion["webhook"]["clientConfig"] = by_url(conversion["webhook"]["clientConfig"])
         elif document["kind"] != "Namespace":
             continue
-        client.apply(document, manager="kueue-light")
+        wanted.append(document)
+    _create(cluster, wanted)
+
+
+def _create(cluster: LightCluster, documents: Iterable[Object]) -> None:
+    """All of them at once; CRDs are served when this returns."""
+    client = connect(cluster.kubeconfig)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(_patiently(client.create), documents))
+
+    @_patiently
+    def established() -> None:
+        for definition in client.list_objects("apiextensions.k8s.io/v1", "CustomResourceDefinition"):
+            conditions = definition.get("status", {}).get("conditions")
+            if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions or ()):
+                raise OSError(f"{definition['metadata']['name']} is not established")
+
+    established()
     client.close()
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 
 
 def _self_signed(folder: Path) -> bytes:
@@ -249,10 +267,22 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    @retry(
-        retry=retry_if_exception_type(OSError), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True
-    )
+_patiently = retry(
+    retry=retry_if_exception_type((OSError, KubernetesError)),
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.1),
+    reraise=True,
+)
+
+
+def _wait_until_ready(cluster: LightCluster) -> None:
+    client = connect(cluster.kubeconfig)
+    _patiently(client.request)("GET", "/readyz")
+    client.close()
+
+
+def _wait_until_kueue_is_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    @_patiently
     def ready() -> None:
         if process.poll() is not None:
             raise AssertionError(f"kueue ended:\n{log.read_text()[-3000:]}")

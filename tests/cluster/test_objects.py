@@ -94,9 +94,9 @@ def test_deleting_what_is_not_there_is_no_error(bundle, cluster, namespace):
     one.down()
 
 
-def test_what_is_no_longer_declared_is_deleted_and_nothing_else(bundle, cluster, namespace, light):
+def test_what_is_no_longer_declared_is_deleted_and_nothing_else(bundle, cluster, namespace, admin):
     one = bundle().up(config_map(namespace, "a"), config_map(namespace, "b"))
-    light.kubectl("-n", namespace, "create", "configmap", "theirs")
+    admin.kubectl("-n", namespace, "create", "configmap", "theirs")
     one.up(config_map(namespace, "b"))
     names = {o["metadata"]["name"] for o in cluster.list_objects("v1", "ConfigMap", namespace)}
     assert {"b", "theirs"} <= names
@@ -149,17 +149,17 @@ def test_nothing_changed_is_no_drift(bundle, namespace):
     assert one.drift() == []
 
 
-def test_drift_is_named_and_mended(bundle, cluster, namespace, light):
+def test_drift_is_named_and_mended(bundle, cluster, namespace, admin):
     one = bundle().up(
         config_map(namespace, "edited", level="1"),
         config_map(namespace, "deleted"),
         {**config_map(namespace, "unlabelled"), "metadata": labelled(namespace, "unlabelled", team="a")},
     )
-    light.kubectl(
+    admin.kubectl(
         "-n", namespace, "patch", "configmap", "edited", "--type=merge", "-p", '{"data":{"level":"9"}}'
     )
-    light.kubectl("-n", namespace, "delete", "configmap", "deleted")
-    light.kubectl("-n", namespace, "label", "configmap", "unlabelled", "team-")
+    admin.kubectl("-n", namespace, "delete", "configmap", "deleted")
+    admin.kubectl("-n", namespace, "label", "configmap", "unlabelled", "team-")
     assert sorted(one.drift()) == [
         f"ConfigMap {namespace}/deleted: missing",
         f"ConfigMap {namespace}/edited: data.level is 9, declared 1",
@@ -175,16 +175,16 @@ def labelled(namespace, name, **labels):
     return {"name": name, "namespace": namespace, "labels": labels}
 
 
-def test_a_bundle_of_which_nothing_is_left_is_gone(bundle, namespace, light):
+def test_a_bundle_of_which_nothing_is_left_is_gone(bundle, namespace, admin):
     one = bundle().up(config_map(namespace))
-    light.kubectl("-n", namespace, "delete", "configmap", "settings")
+    admin.kubectl("-n", namespace, "delete", "configmap", "settings")
     assert one.drift() is None
 
 
-def test_what_others_set_stays_theirs(bundle, cluster, namespace, light):
+def test_what_others_set_stays_theirs(bundle, cluster, namespace, admin):
     one = bundle().up(deployment(namespace))
-    light.kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=0")
-    light.kubectl("-n", namespace, "annotate", "deployment", "web", "note=ours")
+    admin.kubectl("-n", namespace, "scale", "deployment", "web", "--replicas=0")
+    admin.kubectl("-n", namespace, "annotate", "deployment", "web", "note=ours")
     assert one.drift() == []
     one.up(deployment(namespace, image="example/two"))
     live = cluster.get("apps/v1", "Deployment", "web", namespace)
@@ -196,15 +196,15 @@ def test_what_others_set_stays_theirs(bundle, cluster, namespace, light):
 # Import
 
 
-def test_a_bundle_is_imported_by_its_name(bundle, namespace, light, monkeypatch):
-    monkeypatch.setattr("infra.paths.kubeconfig", lambda stack: light.kubeconfig)
+def test_a_bundle_is_imported_by_its_name(bundle, namespace, admin, monkeypatch):
+    monkeypatch.setattr("infra.paths.kubeconfig", lambda stack: admin.kubeconfig)
     declared = [
         {**config_map(namespace, level="1"), "metadata": labelled(namespace, "settings", team="a")},
         deployment(namespace),
     ]
     one = bundle().up(*declared)
-    light.kubectl("-n", namespace, "annotate", "configmap", "settings", "note=theirs")
-    light.kubectl("-n", namespace, "expose", "deployment", "web", "--port=80")
+    admin.kubectl("-n", namespace, "annotate", "configmap", "settings", "note=theirs")
+    admin.kubectl("-n", namespace, "expose", "deployment", "web", "--port=80")
     id, inputs, state = Objects().read(one.id, {}, {}, print)
     assert id == one.id
     assert sorted(inputs["objects"], key=lambda o: o["kind"]) == declared
@@ -212,8 +212,8 @@ def test_a_bundle_is_imported_by_its_name(bundle, namespace, light, monkeypatch)
     assert {r["kind"] for r in state["refs"]} == {"ConfigMap", "Deployment"}
 
 
-def test_importing_what_is_not_there_finds_nothing(light, monkeypatch):
-    monkeypatch.setattr("infra.paths.kubeconfig", lambda stack: light.kubeconfig)
+def test_importing_what_is_not_there_finds_nothing(admin, monkeypatch):
+    monkeypatch.setattr("infra.paths.kubeconfig", lambda stack: admin.kubeconfig)
     assert Objects().read("test/nothing", {}, {}, print) is None
 
 
@@ -303,7 +303,7 @@ def test_a_webhook_that_is_not_up_yet_is_waited_for(bundle, cluster, namespace):
     assert any("waiting" in line and "slow.example.org" in line for line in one.reported)
 
 
-def test_deployments_are_waited_for_and_the_reason_is_shown(bundle, cluster, namespace, light, monkeypatch):
+def test_deployments_are_waited_for_and_the_reason_is_shown(bundle, cluster, namespace, admin, monkeypatch):
     monkeypatch.setattr(objects_wait, "AVAILABLE", 3)
     one = bundle()
     with pytest.raises(ProviderError, match=r"web 0/1 available: pod web-.*after 3 s"):
@@ -343,11 +343,11 @@ def test_what_is_being_deleted_is_applied_again_once_it_is_gone(bundle, cluster,
 
 
 @pytest.fixture
-def lost(bundle, light, namespace, tmp_path, monkeypatch):
+def lost(bundle, admin, namespace, tmp_path, monkeypatch):
     """A bundle whose cluster has gone: its kubeconfig names a port at which nobody listens."""
     monkeypatch.setattr(objects_apply, "READY", 1)
     one = bundle().up(config_map(namespace))
-    here = light.kubeconfig.read_text()
+    here = admin.kubeconfig.read_text()
     address = next(line.split()[1] for line in here.splitlines() if "server:" in line)
     elsewhere = tmp_path / "kubeconfig"
     elsewhere.write_text(here.replace(address, "https://127.0.0.1:9"))

@@ -8,27 +8,31 @@ import pytest
 
 from operators.queues import Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Tenant, namespace_name
-from tests.cluster.conftest import Bundle
+from tests.cluster.conftest import RUN, Bundle
 
-FLAVOR = "isolation-local"
-COHORT = Cohort("isolation", (Flavor(FLAVOR),))
-ULB = Tenant(name="iso-ulb", title="ULB", ecosystem="brussels", groups=("ulb-people",))
-VUB = Tenant(name="iso-vub", title="VUB", ecosystem="brussels", groups=("vub-people",))
+ISO = f"iso{RUN}"
+FLAVOR = f"{ISO}-local"
+COHORT = Cohort(ISO, (Flavor(FLAVOR),))
+ULB = Tenant(name=f"{ISO}-ulb", title="ULB", ecosystem="brussels", groups=("ulb-people",))
+VUB = Tenant(name=f"{ISO}-vub", title="VUB", ecosystem="brussels", groups=("vub-people",))
 
 OWN = namespace_name(ULB.name)
 OTHERS = namespace_name(VUB.name)
 
 
 @pytest.fixture(scope="module")
-def partners(light):
+def partners(admin):
+    made = []
     for name, objects in (
-        ("iso-queues", cohort_objects(COHORT)),
-        ("iso-ulb", tenant_objects(ULB, COHORT)),
-        ("iso-vub", tenant_objects(VUB, COHORT)),
+        (f"{ISO}-queues", cohort_objects(COHORT)),
+        (f"{ISO}-ulb", tenant_objects(ULB, COHORT)),
+        (f"{ISO}-vub", tenant_objects(VUB, COHORT)),
     ):
-        inputs = {"stack": "test", "name": name, "kubeconfig": str(light.kubeconfig)}
-        Bundle(inputs).up(*objects)
-    return light
+        inputs = {"stack": "test", "name": name, "kubeconfig": str(admin.kubeconfig)}
+        made.append(Bundle(inputs).up(*objects))
+    yield admin
+    for one in reversed(made) if admin.lasting else ():
+        one.down()
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Programs that the operator is measured beside; each runs in a process of its own."""
