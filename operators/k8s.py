@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from operators.k8s_errors import NotFound, Unreachable, api_error, status_of, why
+from operators.k8s_errors import NotFound, Silent, Unreachable, api_error, status_of, why
 
 Object = dict[str, Any]
 
@@ -279,7 +279,7 @@ class Cluster:
         return json.loads(data) if data.startswith((b"{", b"[")) else data.decode()
 
     def read(self, path: str, query: Mapping[str, str], *, silence: float = READ_TIMEOUT) -> bytes:
-        """The body of a GET as it came. Raises Unreachable after ``silence`` seconds without a byte."""
+        """The body of a GET as it came. Raises Silent after ``silence`` seconds without a byte."""
         response = self._send("GET", path, query, None, JSON, read_timeout=silence)
         with self._answering():
             return bytes(response.data)
@@ -328,12 +328,14 @@ class Cluster:
     def _answering(self) -> Iterator[None]:
         """Whatever breaks between here and the server is Unreachable: connection, TLS, a cut answer."""
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 (loaded by now)
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError, ReadTimeoutError  # noqa: PLC0415
 
         try:
             yield
         except (HTTPError, ApiException, OSError) as error:
-            raise Unreachable(f"the API server {self.server} does not answer: {why(error)}") from error
+            silent = isinstance(getattr(error, "reason", error), ReadTimeoutError)
+            kind = Silent if silent else Unreachable
+            raise kind(f"the API server {self.server} does not answer: {why(error)}") from error
 
 
 def _resources(discovery: Object) -> Iterator[Resource]:

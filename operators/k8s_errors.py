@@ -22,6 +22,10 @@ class Unreachable(KubernetesError):
     """No API server answers, or there are no credentials for one."""
 
 
+class Silent(Unreachable):
+    """The connection stands, and nothing comes over it any more."""
+
+
 class ApiError(KubernetesError):
     """The API server refused. ``reason`` is Kubernetes' own word for it (``Forbidden``, ``Invalid``, ...)."""
 

@@ -1,0 +1,65 @@
+"""All streams of the operator: a thread a resource, one lock for all that they change."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from operators.exposition.store import Store
+from operators.k8s import Cluster
+from operators.stream.reflector import WATCH_SECONDS, Reflector
+from operators.stream.source import Sink, Source
+
+
+class Dispatcher:
+    """Runs the streams, and tells in the store how they are."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        collectors: Sequence[tuple[Source[Any], Sink[Any]]],
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch_seconds: int = WATCH_SECONDS,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._reflectors = [
+            Reflector(cluster, source, sink, store.writing, clock=clock, watch_seconds=watch_seconds)
+            for source, sink in collectors
+        ]
+        self._threads = [
+            threading.Thread(target=reflector.run, name=f"watch-{reflector.source.name}", daemon=True)
+            for reflector in self._reflectors
+        ]
+        store.on_scrape(self._publish)
+
+    def start(self) -> None:
+        """Begin to list and watch; returns at once."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask the streams to end; they do at their next event, or at the end of their watch."""
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def waiting_for(self) -> list[str]:
+        """Resources that were not listed yet; with none left, every figure is the cluster's."""
+        return [r.source.name for r in self._reflectors if not r.health.listed]
+
+    def _publish(self) -> None:
+        now = self._clock()
+        for reflector in self._reflectors:
+            name, health = reflector.source.name, reflector.health
+            self._store.set("antenna_operator_watch_age_seconds", (name,), round(now - health.heard, 3))
+            self._store.set("antenna_operator_objects", (name,), health.objects)
+            self._store.set("antenna_operator_lists_total", (name,), health.lists)
+            self._store.set("antenna_operator_event_errors_total", (name,), health.broken)
+            for reason, count in health.restarts.items():
+                self._store.set("antenna_operator_watch_restarts_total", (name, reason), count)
+            for kind, count in health.events.items():
+                self._store.set("antenna_operator_events_total", (name, kind), count)

@@ -1,0 +1,212 @@
+"""Follows one resource: list, then watch from there; again from the last version after whatever breaks.
+
+A watch is asked for ``WATCH_SECONDS`` only, and the server sends a bookmark shortly before its end
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks), so that longer silence
+means a connection that is dead without saying so. Renewing a watch costs one small request.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_event_set, wait_random_exponential
+
+from operators.k8s import Cluster
+from operators.k8s_errors import ApiError, Gone, NotFound, Silent, Unreachable
+from operators.stream.source import Sink, Source
+from operators.stream.wire import Wire
+
+T = TypeVar("T")
+
+PAGE: Final = 1000  # objects
+WATCH_SECONDS: Final = 10
+GRACE: Final = 5.0  # seconds after a watch's end in which its last byte must have come
+BACK_OFF: Final = 6.0  # seconds at most between two attempts
+POLL: Final = 5.0  # seconds between two looks for a kind that is not served
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Health:
+    """What a stream tells of itself. Changed under the lock that its sink is called under."""
+
+    heard: float
+    """When the server was last heard of this resource, by the stream's clock."""
+    listed: bool = False
+    objects: int = 0
+    lists: int = 0
+    broken: int = 0
+    """Objects that could not be decoded, or that the sink failed on."""
+    events: Counter[str] = field(default_factory=Counter)
+    restarts: Counter[str] = field(default_factory=Counter)
+
+
+class Reflector(Generic[T]):
+    """One resource's stream. ``run`` returns after ``stop``; ``lock`` is held while the sink is called."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        source: Source[T],
+        sink: Sink[T],
+        lock: threading.RLock,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch_seconds: int = WATCH_SECONDS,
+    ) -> None:
+        self.source = source
+        self.health = Health(heard=clock())
+        self._cluster = cluster
+        self._sink = sink
+        self._lock = lock
+        self._clock = clock
+        self._watch_seconds = watch_seconds
+        self._wire = Wire(source)
+        self._version = ""
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """List and watch until stopped, whatever happens."""
+        while not self._stopping.is_set():
+            again = Retrying(
+                wait=wait_random_exponential(multiplier=0.25, max=BACK_OFF),
+                sleep=sleep_using_event(self._stopping),
+                stop=stop_when_event_set(self._stopping),
+                before_sleep=self._tell,
+                retry_error_callback=lambda _: None,
+            )
+            again(self._follow)
+
+    def stop(self) -> None:
+        """End at the next event, or at the end of the present watch."""
+        self._stopping.set()
+
+    def _follow(self) -> None:
+        """One list where one is needed, and one watch. Raises what ended it, if that was no proper end."""
+        try:
+            path = self._cluster.path(self.source.api_version, self.source.kind)
+            if not self._version:
+                self._list(path)
+            self._watch(path)
+        except NotFound:
+            if self.source.required:
+                raise
+            self._absent()
+        except ApiError as error:
+            # Gone, and whatever else the server does not like about this version.
+            if error.status in (400, 410):
+                self._version = ""
+            raise
+
+    def _list(self, path: str) -> None:
+        query = self._query(limit=str(PAGE))
+        pages: deque[list[T]] = deque()
+        broken = 0
+        while True:
+            page = self._wire.page(self._cluster.read(path, query, silence=self._watch_seconds + GRACE))
+            pages.append(page.objects)
+            broken += page.broken
+            self._hear()
+            if not page.more or self._stopping.is_set():
+                break
+            query["continue"] = page.more
+        count = sum(map(len, pages))
+        with self._lock:
+            self._sink.replace(_consumed(pages))
+            self.health.objects = count
+            self.health.broken += broken
+            self.health.lists += 1
+            self.health.listed = True
+        self._version = page.version
+
+    def _watch(self, path: str) -> None:
+        began = self._clock()
+        query = self._query(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=self._version,
+            timeoutSeconds=str(self._watch_seconds),
+        )
+        for line in self._cluster.lines(path, query, silence=self._watch_seconds + GRACE):
+            change = self._wire.change(line)
+            with self._lock:
+                self.health.events[change.type] += 1
+                if change.object is not None:
+                    self._hand_on(change.type, change.object)
+                elif change.type != "BOOKMARK":
+                    self.health.broken += 1
+                    _log.warning(
+                        "%s: an object of version %s cannot be read", self.source.name, change.version
+                    )
+            self._version = change.version
+            self._hear()
+            if self._stopping.is_set():
+                return
+        self._hear()
+        # A server that ends watches at once is not asked more often than once a second.
+        self._stopping.wait(1 - (self._clock() - began))
+
+    def _hand_on(self, kind: str, obj: T) -> None:
+        self.health.objects += {"ADDED": 1, "DELETED": -1}.get(kind, 0)
+        try:
+            if kind == "DELETED":
+                self._sink.delete(obj)
+            else:
+                self._sink.apply(obj)
+        except Exception:
+            # One object that a collector cannot take must not stop the others.
+            self.health.broken += 1
+            _log.exception("%s: %s failed", self.source.name, kind)
+
+    def _absent(self) -> None:
+        """The server answers, and serves no such kind (any more)."""
+        with self._lock:
+            if self.health.objects or not self.health.listed:
+                self._sink.replace(())
+            self.health.objects = 0
+            self.health.listed = True
+        self._version = ""
+        self._hear()
+        self._stopping.wait(POLL)
+
+    def _query(self, **others: str) -> dict[str, str]:
+        selectors = {
+            "fieldSelector": self.source.field_selector,
+            "labelSelector": self.source.label_selector,
+        }
+        return {**selectors, **others}
+
+    def _hear(self) -> None:
+        self.health.heard = self._clock()
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "failed")
+        with self._lock:
+            self.health.restarts[reason] += 1
+        _log.warning(
+            "%s: %s: %s", self.source.name, reason, error, exc_info=error if reason == "failed" else None
+        )
+
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (Silent, "stalled"),
+    (Unreachable, "unreachable"),
+    (Gone, "gone"),
+    (ApiError, "refused"),
+    (msgspec.DecodeError, "unreadable"),
+)
+
+
+def _consumed(pages: deque[list[T]]) -> Iterator[T]:
+    """Every object once; a page is let go of when it has been gone through."""
+    while pages:
+        yield from pages.popleft()
