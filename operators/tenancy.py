@@ -15,6 +15,27 @@ from typing import Any, Final
 Object = dict[str, Any]
 """A Kubernetes object as the API server takes it."""
 
+ECOSYSTEMS: Final = ("flanders", "wallonia", "brussels-capital", "federal")
+
+PRIORITY_SECTORS: Final = (
+    "defence-security",
+    "health-biotech-life-sciences",
+    "manufacturing-robotics-process-control",
+    "space-aeronautics",
+    "public-services-digital",
+)
+SECTORS: Final = (
+    *PRIORITY_SECTORS,
+    "agri-food",
+    "environment-climate",
+    "mobility-transport-logistics",
+    "science-research",
+    "media-culture-entertainment",
+    "digital-services",
+    "construction",
+    "cross-cutting-emerging",
+)
+
 TENANT_LABEL: Final = "antenna.be/tenant"
 ECOSYSTEM_LABEL: Final = "antenna.be/ecosystem"
 TITLE_ANNOTATION: Final = "antenna.be/title"

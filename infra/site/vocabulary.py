@@ -9,27 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from infra.site.values import describe, nearest_label, refuse
-
-ECOSYSTEMS = ("flanders", "wallonia", "brussels-capital", "federal")
-
-PRIORITY_SECTORS = (
-    "defence-security",
-    "health-biotech-life-sciences",
-    "manufacturing-robotics-process-control",
-    "space-aeronautics",
-    "public-services-digital",
-)
-SECTORS = (
-    *PRIORITY_SECTORS,
-    "agri-food",
-    "environment-climate",
-    "mobility-transport-logistics",
-    "science-research",
-    "media-culture-entertainment",
-    "digital-services",
-    "construction",
-    "cross-cutting-emerging",
-)
+from operators.tenancy import ECOSYSTEMS, SECTORS
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

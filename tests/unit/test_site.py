@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from infra.paths import REPOSITORY
 from infra.site import Site
 from infra.site.remote import LargestShare, WholeNodes
-from infra.site.vocabulary import ECOSYSTEMS, PRIORITY_SECTORS, SECTORS, nearest
+from infra.site.vocabulary import nearest
 from infra.sitefile import load, path_of, stacks
+from operators.tenancy import ECOSYSTEMS, PRIORITY_SECTORS, SECTORS
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
 
 FILE = "Pulumi.x.yaml"

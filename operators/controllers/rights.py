@@ -1,0 +1,42 @@
+"""The rights that the controllers need, and no more: the rows of the operator's ClusterRole.
+
+To make Roles that hold the submitters' rights, Kubernetes asks that the operator hold them itself, or may
+``escalate``. To hold them would be to read every Secret of the cluster; so it may escalate, and bind, for
+the Role of that one name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from operators.api import GROUP
+
+_READ: Final = ("get", "list", "watch")
+_KEEP: Final = (*_READ, "create", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Right:
+    """What may be done with resources of one API group; ``names``: with those of these names only."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+
+RIGHTS: Final = (
+    Right(GROUP, ("tenants",), (*_READ, "patch")),
+    Right(GROUP, ("tenants/status",), ("patch",)),
+    # To name a Tenant as the owner without whom an object cannot stay.
+    Right(GROUP, ("tenants/finalizers",), ("update",)),
+    Right("", ("namespaces", "resourcequotas", "limitranges"), _KEEP),
+    Right("rbac.authorization.k8s.io", ("roles", "rolebindings"), _KEEP),
+    Right("rbac.authorization.k8s.io", ("roles",), ("escalate", "bind"), names=("submitter",)),
+    Right("kueue.x-k8s.io", ("clusterqueues", "localqueues"), _KEEP),
+    Right("kueue.x-k8s.io", ("cohorts", "resourceflavors", "workloads"), ("get", "list")),
+    Right("", ("events",), ("create",)),
+    # kopf sees by these which kinds are served.
+    Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
+)

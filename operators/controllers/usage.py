@@ -1,0 +1,117 @@
+"""What a ClusterQueue gives and what its work holds, in numbers. Pure.
+
+Fields as Kueue has them: https://kueue.sigs.k8s.io/docs/reference/kueue.v1beta2/
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+from operators.queues import GPU, LOCAL_QUEUE, quantity
+from operators.tenancy import Object
+
+Amounts = Mapping[tuple[str, str], Decimal]
+"""(flavor, resource) -> amount in the resource's base unit: cores, bytes, GPUs."""
+
+_UNITS = {GPU: ("GPU", "GPUs"), "cpu": ("core", "cores")}
+
+
+def nominal(queue: Object) -> dict[tuple[str, str], Decimal]:
+    """The nominal quotas of a ClusterQueue."""
+    return {
+        (flavor["name"], resource["name"]): quantity(resource["nominalQuota"])
+        for group in queue["spec"].get("resourceGroups") or ()
+        for flavor in group["flavors"]
+        for resource in flavor["resources"]
+    }
+
+
+def reserved(queue: Object) -> dict[tuple[str, str], Decimal]:
+    """What the work of a ClusterQueue holds, as its status says; a moment late."""
+    return _reservation(queue, "total")
+
+
+def borrowed(queue: Object) -> dict[tuple[str, str], Decimal]:
+    """What of it is beyond the nominal quota."""
+    return _reservation(queue, "borrowed")
+
+
+def pending(queue: Object) -> int:
+    """Workloads that wait in it for quota."""
+    return int((queue.get("status") or {}).get("pendingWorkloads") or 0)
+
+
+def gpus(amounts: Amounts) -> int:
+    """GPUs of all flavors."""
+    return int(sum(amount for (_, resource), amount in amounts.items() if resource == GPU))
+
+
+def held(workloads: Iterable[Object]) -> dict[tuple[str, str], Decimal]:
+    """What Workloads hold that have a quota reservation, as Kueue reckons it: what a Job's finished pods
+    have given back is not counted."""
+    total: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for workload in workloads:
+        status = workload.get("status") or {}
+        if "admission" not in status or _is(workload, "Finished"):
+            continue
+        back = {pods["name"]: pods["count"] for pods in status.get("reclaimablePods") or ()}
+        for pods in status["admission"]["podSetAssignments"]:
+            count = pods.get("count") or 1
+            share = Decimal(max(0, count - back.get(pods["name"], 0))) / count
+            for resource, amount in (pods.get("resourceUsage") or {}).items():
+                flavor = (pods.get("flavors") or {}).get(resource, "")
+                total[flavor, resource] += quantity(amount) * share
+    return dict(total)
+
+
+def larger(one: Amounts, other: Amounts) -> dict[tuple[str, str], Decimal]:
+    """The larger of two readings of the same, amount by amount."""
+    zero = Decimal(0)
+    return {at: max(one.get(at, zero), other.get(at, zero)) for at in one.keys() | other.keys()}
+
+
+def waits(workload: Object) -> bool:
+    """Whether a Workload waits in its partner's queue for quota."""
+    spec = workload["spec"]
+    queued = spec.get("queueName") == LOCAL_QUEUE and spec.get("active", True)
+    return queued and not _is(workload, "QuotaReserved") and not _is(workload, "Finished")
+
+
+def waiting_since(workload: Object) -> str:
+    """Since when it waits, RFC 3339: since it lost its last reservation, else since it was made."""
+    if _is(workload, "Evicted"):
+        for condition in _conditions(workload):
+            if condition["type"] == "QuotaReserved":
+                return str(condition["lastTransitionTime"])
+    return str(workload["metadata"]["creationTimestamp"])
+
+
+def oldest(workloads: Iterable[Object]) -> Object | None:
+    """The Workload that waits longest."""
+    return min(filter(waits, workloads), key=waiting_since, default=None)
+
+
+def shown(amount: Decimal, resource: str) -> str:
+    """An amount for people: "4 GPUs", "2.5 cores", "64 GiB"."""
+    if resource == "memory":
+        return f"{float(amount / 2**30):g} GiB"
+    one, many = _UNITS.get(resource, (resource, resource))
+    return f"{float(amount):g} {one if amount == 1 else many}"
+
+
+def _reservation(queue: Object, figure: str) -> dict[tuple[str, str], Decimal]:
+    return {
+        (flavor["name"], resource["name"]): quantity(resource.get(figure) or 0)
+        for flavor in (queue.get("status") or {}).get("flavorsReservation") or ()
+        for resource in flavor.get("resources") or ()
+    }
+
+
+def _is(workload: Object, condition: str) -> bool:
+    return any(c["type"] == condition and c["status"] == "True" for c in _conditions(workload))
+
+
+def _conditions(workload: Object) -> Iterator[Object]:
+    yield from (workload.get("status") or {}).get("conditions") or ()
