@@ -1,0 +1,164 @@
+"""The Overview: queues, waits, GPUs, energy and the operator's own health on one page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitoring.dashboards.panel import Dashboard, Panel, Query, Row
+
+_QUEUES: Final = Row(
+    "Queues",
+    (
+        Panel(
+            "Jobs by state",
+            "Jobs of all partners that wait or run.",
+            (Query('sum by (state) (antenna_queue_jobs{state=~"pending|running"})', "{{state}}"),),
+            unit="jobs",
+        ),
+        Panel(
+            "Waiting jobs by partner",
+            "Partners without a waiting job are left out.",
+            (Query('sum by (tenant) (antenna_queue_jobs{state="pending"}) > 0', "{{tenant}}"),),
+            unit="jobs",
+        ),
+        Panel(
+            "Why jobs wait",
+            "`antenna why JOB` tells it of one job, in a sentence.",
+            (Query("sum by (reason) (antenna_queue_pending_reason) > 0", "{{reason}}"),),
+            unit="jobs",
+        ),
+    ),
+)
+
+_WAITS: Final = Row(
+    "Waits",
+    (
+        Panel(
+            "Oldest waiting job by partner",
+            "How long the job that waits longest has waited.",
+            (Query("max by (tenant) (antenna_queue_oldest_pending_age_seconds) > 0", "{{tenant}}"),),
+            unit="s",
+        ),
+        Panel(
+            "Wait until start, last hour",
+            "Of jobs that started in the last hour: half waited less than p50, all but 5 % less than p95.",
+            tuple(
+                Query(
+                    f"histogram_quantile({quantile}, "
+                    "sum by (le) (increase(antenna_job_wait_seconds_bucket[1h])))",
+                    legend,
+                )
+                for quantile, legend in ((0.5, "p50"), (0.95, "p95"))
+            ),
+            unit="s",
+        ),
+        Panel(
+            "Jobs that ended, a minute",
+            "By outcome.",
+            (Query("sum by (outcome) (increase(antenna_jobs_finished_total[1m]))", "{{outcome}}"),),
+            unit="jobs",
+        ),
+    ),
+)
+
+_GPUS: Final = Row(
+    "GPUs",
+    (
+        Panel(
+            "GPUs in use by partner",
+            "What each partner's admitted jobs hold of its quota and of what it borrows.",
+            (Query("sum by (tenant) (antenna_queue_gpus_reserved) > 0", "{{tenant}}"),),
+            unit="GPUs",
+        ),
+        Panel(
+            "Borrowed by partner",
+            "Part of the GPUs in use that is beyond the partner's own quota.",
+            (Query("sum by (tenant) (antenna_queue_gpus_borrowed) > 0", "{{tenant}}"),),
+            unit="GPUs",
+        ),
+        Panel(
+            "GPUs of the nodes",
+            "What nodes offer to pods, and what pods hold of it.",
+            (
+                Query("sum (antenna_gpus_allocatable)", "offered"),
+                Query("sum (antenna_gpus_allocated)", "held"),
+            ),
+            unit="GPUs",
+        ),
+        Panel(
+            "GPU-hours by partner, last day",
+            "What the partner's jobs held, whether they computed on it or not.",
+            (Query("sum by (tenant) (increase(antenna_gpu_seconds_total[1d])) / 3600 > 0", "{{tenant}}"),),
+            unit="GPU-h",
+            width=6,
+        ),
+        Panel(
+            "How busy held GPUs are, by partner",
+            "Mean utilisation of the GPUs that a partner's jobs hold: 1 is all busy.",
+            (Query("tenant:gpu_utilization_ratio:avg", "{{tenant}}"),),
+            width=6,
+        ),
+    ),
+)
+
+_ENERGY: Final = Row(
+    "Energy",
+    (
+        Panel(
+            "Power by partner",
+            "What the GPUs held by a partner's jobs draw.",
+            (Query("tenant:gpu_power_watts:sum", "{{tenant}}"),),
+            unit="W",
+        ),
+        Panel(
+            "Power of all GPUs",
+            "Idle is what nobody's job holds and is drawn all the same.",
+            (
+                Query("site:gpu_power_watts:sum", "all"),
+                Query("site:gpu_power_watts:sum - (sum(tenant:gpu_power_watts:sum) default 0)", "idle"),
+            ),
+            unit="W",
+        ),
+        Panel(
+            "Energy by partner, last day",
+            "Measured by the GPUs themselves while a partner's jobs held them.",
+            (Query("sum_over_time(tenant:gpu_energy_joules:increase1m[1d]) / 3.6e6", "{{tenant}}"),),
+            unit="kWh",
+        ),
+    ),
+)
+
+_HEALTH: Final = Row(
+    "Health",
+    (
+        Panel(
+            "Targets that answer",
+            "Of each kind of target, the part that could be scraped: 1 is all.",
+            (Query("avg by (job) (up)", "{{job}}"),),
+            width=3,
+        ),
+        Panel(
+            "Age of what the operator knows",
+            "Time since the API server was last heard of a resource. Past 150 s AntennaWatchStale fires.",
+            (Query("max by (resource) (antenna_operator_watch_age_seconds)", "{{resource}}"),),
+            unit="s",
+            width=3,
+        ),
+        Panel(
+            "Events a second",
+            "Changes that the API server told the operator of.",
+            (Query("sum by (resource) (rate(antenna_operator_events_total[1m]))", "{{resource}}"),),
+            unit="1/s",
+            width=3,
+        ),
+        Panel(
+            "Time of a scrape",
+            "How long the operator takes to answer one.",
+            (Query("max (antenna_operator_scrape_duration_seconds)", "seconds"),),
+            unit="s",
+            width=3,
+        ),
+    ),
+)
+
+OVERVIEW: Final = Dashboard("overview", "Antenna: Overview", (_QUEUES, _WAITS, _GPUS, _ENERGY, _HEALTH))

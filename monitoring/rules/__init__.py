@@ -1,0 +1,1 @@
+"""Recording rules and alerts as tables. The YAML beside them is generated: python -m monitoring.rules."""

@@ -1,0 +1,126 @@
+"""The alerts: a row each. Everything that a rule file says about one follows from its row.
+
+An alert's runbook is docs/runbooks/<name>.md; its tests are tests/unit/rules/<name>.yaml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from monitoring.scrape import OPERATOR_JOB
+
+RUNBOOKS: Final = "docs/runbooks"
+"""Where the pages are, in this repository."""
+
+Severity = Literal["critical", "warning"]
+"""critical: somebody looks now. warning: somebody looks on the same working day."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert. ``holds`` is how long its expression must be true, as Prometheus writes durations."""
+
+    name: str
+    expression: str
+    holds: str
+    severity: Severity
+    owner: str
+    """Whose it is: the team that is called, and that keeps the runbook."""
+    summary: str
+    """One line, with the labels that tell this one from another."""
+    description: str
+    """What is so, and what it means for the partners."""
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The alert as Prometheus' rule files have it."""
+        return {
+            "alert": self.name,
+            "expr": self.expression,
+            "for": self.holds,
+            "labels": {"severity": self.severity, "owner": self.owner},
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": f"{RUNBOOKS}/{self.name}.md",
+            },
+        }
+
+
+def _waiting_fits(resource: str) -> str:
+    """Queues whose own quota has room for a waiting job: where the mean request fits, the smallest does."""
+    quota, reserved, requested, waiting = (
+        f"sum by (site, queue, tenant) ({series})"
+        for series in (
+            f"antenna_queue_{resource}_quota",
+            f"antenna_queue_{resource}_reserved",
+            f"antenna_queue_{resource}_requested",
+            'antenna_queue_jobs{state="pending"}',
+        )
+    )
+    return f"({quota} - {reserved}) >= (({requested} - {reserved}) / {waiting})"
+
+
+ALERTS: Final = (
+    Alert(
+        name="AntennaOperatorDown",
+        expression=f'up{{job="{OPERATOR_JOB}"}} == 0 or absent(up{{job="{OPERATOR_JOB}"}})',
+        holds="2m",
+        severity="critical",
+        owner="platform",
+        summary="The operator cannot be scraped",
+        description=(
+            "The operator's /metrics has not answered for 2 minutes. Running jobs and admission go on "
+            "without it; partners that are added or changed wait, and queue and job figures stand still."
+        ),
+    ),
+    Alert(
+        name="AntennaWatchStale",
+        expression="max by (resource) (antenna_operator_watch_age_seconds) > 150",
+        holds="30s",
+        severity="warning",
+        owner="platform",
+        summary="The operator has not heard of {{ $labels.resource }} for {{ $value | humanizeDuration }}",
+        description=(
+            "The API server sends a sign of life on every watch about once a minute. The operator has had "
+            "none for {{ $labels.resource }}, so figures made from them are that old."
+        ),
+    ),
+    Alert(
+        name="AntennaQueueStuckWithFreeCapacity",
+        expression=f"({_waiting_fits('gpus')}) > 0 and {_waiting_fits('cpu_cores')}",
+        holds="5m",
+        severity="warning",
+        owner="platform",
+        summary="Jobs wait in queue {{ $labels.queue }} while quota of {{ $labels.tenant }} is free",
+        description=(
+            "For 5 minutes {{ $labels.tenant }} has had GPUs of its own quota free ({{ $value }} now) and "
+            "jobs waiting that would fit into them. Something other than capacity holds the queue."
+        ),
+    ),
+    Alert(
+        name="AntennaNodeNotReady",
+        expression="antenna_node_ready == 0",
+        holds="2m",
+        severity="critical",
+        owner="platform",
+        summary="Node {{ $labels.node }} is not ready",
+        description=(
+            "Kubernetes has not counted {{ $labels.node }} as ready for 2 minutes: it gets no new work, and "
+            "after 5 minutes its pods are given up and their jobs start again elsewhere."
+        ),
+    ),
+    Alert(
+        name="AntennaGPULost",
+        expression="antenna_node_gpus_capacity - antenna_node_gpus_allocatable > 0",
+        holds="1m",
+        severity="warning",
+        owner="platform",
+        summary="{{ $value }} GPUs of {{ $labels.node }} are not offered",
+        description=(
+            "{{ $labels.node }} has GPUs of model {{ $labels.model }} that its device plugin calls "
+            "unhealthy. Quotas promise them still, so some partner waits longer than it should."
+        ),
+    ),
+)

@@ -1,0 +1,29 @@
+"""The rule files, from the tables of records and alerts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from monitoring.rules.alerts import ALERTS
+from monitoring.rules.records import ENERGY
+
+FOLDER: Final = Path(__file__).parent
+MARK: Final = "# Generated from the tables in monitoring/rules: python -m monitoring.rules\n"
+
+GROUPS: Final[tuple[Mapping[str, Any], ...]] = (
+    {"name": "antenna-energy", "interval": "1m", "rules": [record.rule for record in ENERGY]},
+    {"name": "antenna-alerts", "interval": "15s", "rules": [alert.rule for alert in ALERTS]},
+)
+
+
+def rule_files() -> dict[str, str]:
+    """File name to content: a file a group, in Prometheus' own format."""
+    return {f"{group['name']}.yaml": _render(group) for group in GROUPS}
+
+
+def _render(group: Mapping[str, Any]) -> str:
+    return MARK + yaml.safe_dump({"groups": [group]}, sort_keys=False, width=110, allow_unicode=True)

@@ -1,0 +1,127 @@
+"""What monitoring consists of in the cluster, and what its dashboard asks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.dashboards import vmui
+from monitoring.dashboards.overview import OVERVIEW
+from monitoring.dashboards.panel import COLUMNS, Panel
+from monitoring.manifests import NAMESPACE, RIGHTS, TOKEN_AUDIENCE, monitoring_objects
+from monitoring.scrape import scrape_config
+from tests.unit.metric_names import metric_names
+from tests.unit.test_rules import KNOWN
+
+PANELS = [panel for row in OVERVIEW.rows for panel in row.panels]
+
+
+@pytest.fixture
+def objects() -> dict[str, dict[str, Any]]:
+    made = monitoring_objects(store_image="store:1", alerter_image="alerter:1", retention_days=30)
+    return {f"{o['kind']}/{o['metadata']['name']}": o for o in made}
+
+
+@pytest.fixture
+def pod(objects: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    spec: dict[str, Any] = objects["Deployment/victoria-metrics"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_the_namespace_enforces_restricted_pods_and_holds_everything(
+    objects: dict[str, dict[str, Any]],
+) -> None:
+    labels = objects[f"Namespace/{NAMESPACE}"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name, found in objects.items():
+        if not name.startswith(("Namespace/", "ClusterRole", "PersistentVolume/")):
+            assert found["metadata"]["namespace"] == NAMESPACE
+
+
+def test_its_containers_can_write_to_their_storage_alone(pod: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not container["securityContext"]["allowPrivilegeEscalation"]
+        writable = [m["name"] for m in container["volumeMounts"] if not m["readOnly"]]
+        assert writable in ([], ["storage"])
+
+
+def test_nobody_in_the_cluster_can_reach_it_without_the_right_to_forward(
+    objects: dict[str, dict[str, Any]], pod: dict[str, Any]
+) -> None:
+    assert not [name for name in objects if name.startswith("Service/")]
+    for container in pod["containers"]:
+        (listening,) = [a for a in container["args"] if a.startswith("-httpListenAddr=")]
+        assert listening.startswith("-httpListenAddr=127.0.0.1:")
+
+
+def test_its_rights_are_to_find_nodes_and_to_read_metrics() -> None:
+    verbs = {verb for rule in RIGHTS for verb in rule["verbs"]}
+    assert verbs == {"get", "list", "watch"}
+    what = {
+        name for rule in RIGHTS for name in (*rule.get("resources", ()), *rule.get("nonResourceURLs", ()))
+    }
+    assert what == {"nodes", "nodes/metrics", "/metrics"}
+
+
+def test_the_operator_is_scraped_over_tls_with_a_token_of_its_own_audience(pod: dict[str, Any]) -> None:
+    (job,) = [c for c in scrape_config()["scrape_configs"] if c["job_name"] == "antenna-operator"]
+    assert job["scheme"] == "https"
+    assert "insecure_skip_verify" not in job["tls_config"]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "operator"]
+    token, ca = volume["projected"]["sources"]
+    assert token["serviceAccountToken"]["audience"] == TOKEN_AUDIENCE
+    (mount,) = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "operator"]
+    assert (
+        job["authorization"]["credentials_file"]
+        == f"{mount['mountPath']}/{token['serviceAccountToken']['path']}"
+    )
+    assert job["tls_config"]["ca_file"] == f"{mount['mountPath']}/{ca['configMap']['items'][0]['path']}"
+
+
+def test_another_configuration_is_another_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest() -> str:
+        made = monitoring_objects(store_image="s", alerter_image="a", retention_days=30)
+        annotations: dict[str, str] = made[-1]["spec"]["template"]["metadata"]["annotations"]
+        return annotations["antenna.be/config"]
+
+    before = digest()
+    assert digest() == before
+    monkeypatch.setattr("monitoring.scrape.INTERVAL_SECONDS", 30)
+    assert digest() != before
+
+
+def test_the_scrape_configuration_is_in_its_config_map(objects: dict[str, dict[str, Any]]) -> None:
+    data = objects["ConfigMap/victoria-metrics-scrape"]["data"]
+    assert yaml.safe_load(data["scrape.yaml"]) == scrape_config()
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
+def test_every_panel_says_what_it_shows_and_asks_for_what_somebody_exposes(panel: Panel) -> None:
+    assert panel.about
+    for query in panel.queries:
+        names = metric_names(query.expression)
+        assert names
+        assert names <= KNOWN
+
+
+def test_the_overview_answers_about_queues_waits_gpus_energy_and_health() -> None:
+    assert [row.title for row in OVERVIEW.rows] == ["Queues", "Waits", "GPUs", "Energy", "Health"]
+    assert len({panel.title for panel in PANELS}) == len(PANELS)
+    for row in OVERVIEW.rows:
+        assert sum(panel.width for panel in row.panels) % COLUMNS == 0
+
+
+def test_vmui_is_given_every_query_with_its_legend() -> None:
+    document = json.loads(vmui.render(OVERVIEW))
+    shown = [panel for row in document["rows"] for panel in row["panels"]]
+    assert [panel["title"] for panel in shown] == [panel.title for panel in PANELS]
+    for panel, declared in zip(shown, PANELS, strict=True):
+        assert panel["expr"] == [query.expression for query in declared.queries]
+        assert len(panel["alias"]) == len(panel["expr"])
