@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from infra.cli.dashboard import dashboard
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.down import down
@@ -35,5 +36,5 @@ def main(ctx: click.Context) -> None:
     ctx.ensure_object(Session)
 
 
-for _verb in (up, preview, refresh, down, status, demo, doctor, tools):
+for _verb in (up, preview, refresh, down, status, dashboard, demo, doctor, tools):
     main.add_command(_verb)

@@ -9,7 +9,7 @@ from threading import Thread
 import click
 
 from infra import paths
-from infra.cli import gather, preview
+from infra.cli import dashboard, gather, preview
 from infra.cli.checks import refusals
 from infra.cli.engine import Engine, open_engine
 from infra.cli.events import Outcome, drift, is_ours, summary
@@ -68,6 +68,7 @@ def up(session: Session, refresh: bool, dry_run: bool) -> None:
     screen.say(f"  export KUBECONFIG={paths.kubeconfig(session.stack)}")
     screen.say(f"  {session.command('status')}")
     screen.say(f"  {session.command('demo')}")
+    screen.say(f"  {session.command('dashboard')}   # {dashboard.ADDRESS}")
 
 
 def refuse_unfit_host(site: Site) -> None:

@@ -7,6 +7,7 @@ which everything holds, or raises a ``SiteError`` with one line a problem: file,
 from infra.site.cohort import Cohort, Flavor, Shared
 from infra.site.kubernetes import Kubernetes
 from infra.site.machines import Gpus, Machine, Role
+from infra.site.monitoring import Monitoring
 from infra.site.network import Network
 from infra.site.problem import Problem, SiteError
 from infra.site.remote import Access, Accounting, Partition, RemoteSite
@@ -23,6 +24,7 @@ __all__ = [
     "Gpus",
     "Kubernetes",
     "Machine",
+    "Monitoring",
     "Network",
     "Partition",
     "Platform",

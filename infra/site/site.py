@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from infra.site.cohort import Cohort
 from infra.site.kubernetes import Kubernetes
 from infra.site.machines import Machine
+from infra.site.monitoring import Monitoring
 from infra.site.network import Network
 from infra.site.problem import Problem, SiteError, explain
 from infra.site.remote import RemoteSite
@@ -39,6 +40,7 @@ class Site(Model):
     tenants: tuple[Tenant, ...] = Field(min_length=1)
     sites: tuple[RemoteSite, ...] = ()
     funding: Funding = Funding()
+    monitoring: Monitoring = Monitoring()
 
     _stack: str = PrivateAttr(default="")
 
