@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -11,9 +12,12 @@ CONTENT = ("*.yml", "library/*.py", "module_utils/*.py", "roles/*/*/*", "roles/*
 
 
 def content_digest(folder: Path = FOLDER) -> str:
-    """SHA-256 (hex) over the names and bytes of playbooks, modules and roles, without their tests."""
+    """SHA-256 (hex) over names and bytes of playbooks, modules and roles, without their tests.
+
+    The version of the one Python package that a role copies to machines is part of it.
+    """
     files = {path for pattern in CONTENT for path in folder.glob(pattern) if path.is_file()}
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"prometheus-client {version('prometheus-client')}\0".encode())
     for path in sorted(files):
         name = path.relative_to(folder)
         if "tests" in name.parts or "__pycache__" in name.parts:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import grpc
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "playbooks/roles/gpu_simulated/files/simulated_gpus.py"
+from playbooks.roles.gpu_simulated.files.simulated_gpus.device_plugin import Plugin, serve
+from playbooks.roles.gpu_simulated.files.simulated_gpus.devices import device_ids, read_xid
+from playbooks.roles.gpu_simulated.files.simulated_gpus.messages import DEVICE_PLUGIN as PB
+
 DEADLINE_SECONDS = 20
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulated_gpus", SOURCE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
-
-
-gpus = load()
 
 
 class Kubelet:
@@ -42,7 +30,7 @@ class Kubelet:
     def start(self) -> None:
         handler = grpc.unary_unary_rpc_method_handler(
             self.register,
-            request_deserializer=gpus.PB["RegisterRequest"].FromString,
+            request_deserializer=PB["RegisterRequest"].FromString,
             response_serializer=lambda message: message.SerializeToString(),
         )
         self.server = grpc.server(futures.ThreadPoolExecutor(2))
@@ -55,7 +43,7 @@ class Kubelet:
     def register(self, request: Any, context: Any) -> Any:
         self.registered.append(request)
         self.seen.release()
-        return gpus.PB["Empty"]()
+        return PB["Empty"]()
 
     def stop(self) -> None:
         self.server.stop(None).wait()
@@ -63,11 +51,12 @@ class Kubelet:
 
 @pytest.fixture
 def kubelet(tmp_path: Path) -> Iterator[Kubelet]:
-    (tmp_path / "faults").mkdir()
+    for index in range(4):
+        (tmp_path / "faults" / str(index)).mkdir(parents=True)
     played = Kubelet(tmp_path)
     stopped = threading.Event()
-    plugin = gpus.Plugin(gpus.device_ids("gpu-1", 4), tmp_path / "faults", stopped)
-    thread = threading.Thread(target=gpus.serve, args=(plugin, tmp_path, "nvidia.com/gpu"))
+    plugin = Plugin(device_ids("gpu-1", 4), tmp_path / "faults", stopped)
+    thread = threading.Thread(target=serve, args=(plugin, tmp_path, "nvidia.com/gpu"))
     thread.start()
     assert played.seen.acquire(timeout=DEADLINE_SECONDS)
     yield played
@@ -82,7 +71,7 @@ def call(kubelet: Kubelet, channel: grpc.Channel, method: str, request: Any, ans
     return kind(
         f"/v1beta1.DevicePlugin/{method}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=gpus.PB[answer].FromString,
+        response_deserializer=PB[answer].FromString,
     )(request, timeout=DEADLINE_SECONDS)
 
 
@@ -95,22 +84,25 @@ def test_it_registers_the_resource_under_the_version_that_the_kubelet_speaks(kub
     assert (request.version, request.resource_name) == ("v1beta1", "nvidia.com/gpu")
 
 
-def test_all_devices_are_healthy_until_one_is_marked(kubelet: Kubelet) -> None:
+def test_all_devices_are_healthy_until_one_has_an_xid_and_again_without_it(kubelet: Kubelet) -> None:
     with dial(kubelet) as channel:
-        stream = call(kubelet, channel, "ListAndWatch", gpus.PB["Empty"](), "ListAndWatchResponse")
+        stream = call(kubelet, channel, "ListAndWatch", PB["Empty"](), "ListAndWatchResponse")
         devices = {device.ID: device.health for device in next(stream).devices}
         assert list(devices.values()) == ["Healthy"] * 4
-        (kubelet.sockets / "faults/1").touch()
+        fault = kubelet.sockets / "faults/1/xid"
+        fault.write_text("79\n")
         after = {device.ID: device.health for device in next(stream).devices}
         assert [after[device] for device in devices] == ["Healthy", "Unhealthy", "Healthy", "Healthy"]
+        fault.unlink()
+        assert [device.health for device in next(stream).devices] == ["Healthy"] * 4
         stream.cancel()
 
 
 def test_a_container_learns_which_devices_are_its_own(kubelet: Kubelet) -> None:
-    ids = gpus.device_ids("gpu-1", 2)
-    container = gpus.PB["ContainerAllocateRequest"](devices_ids=ids)
+    ids = device_ids("gpu-1", 2)
+    container = PB["ContainerAllocateRequest"](devices_ids=ids)
     with dial(kubelet) as channel:
-        request = gpus.PB["AllocateRequest"](container_requests=[container])
+        request = PB["AllocateRequest"](container_requests=[container])
         answer = call(kubelet, channel, "Allocate", request, "AllocateResponse")
     assert answer.container_responses[0].envs["NVIDIA_VISIBLE_DEVICES"] == ",".join(ids)
 
@@ -125,8 +117,15 @@ def test_it_registers_again_with_a_kubelet_that_started_anew(kubelet: Kubelet) -
 
 
 def test_ids_look_real_and_stay_the_same() -> None:
-    ids = gpus.device_ids("gpu-1", 4)
-    assert ids == gpus.device_ids("gpu-1", 4)
+    ids = device_ids("gpu-1", 4)
+    assert ids == device_ids("gpu-1", 4)
     assert len(set(ids)) == 4
-    assert set(ids).isdisjoint(gpus.device_ids("gpu-2", 4))
+    assert set(ids).isdisjoint(device_ids("gpu-2", 4))
     assert all(device.startswith("GPU-") and len(device) == 40 for device in ids)
+
+
+@pytest.mark.parametrize(("text", "xid"), [("79\n", 79), ("", 0), ("lost", 0), ("-1", 0)])
+def test_only_a_number_in_the_file_is_a_fault(tmp_path: Path, text: str, xid: int) -> None:
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2/xid").write_text(text)
+    assert [read_xid(tmp_path, index) for index in range(4)] == [0, 0, xid, 0]

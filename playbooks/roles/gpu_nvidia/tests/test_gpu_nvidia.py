@@ -56,6 +56,7 @@ def would_change(site: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
         "/etc/containerd/config.toml: content differs",
         "RuntimeClass..nvidia: differs",
         "DaemonSet.kube-system.nvidia-device-plugin: differs",
+        "DaemonSet.kube-system.nvidia-dcgm-exporter: differs",
         "label antenna.be/gpu-simulated: 'true', declared 'false'",
     ],
 )

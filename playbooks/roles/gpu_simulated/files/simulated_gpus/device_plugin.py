@@ -1,17 +1,10 @@
-#!/usr/bin/env python3
-"""GPUs that are not there, offered to the kubelet through its device plugin API (v1beta1).
-
-Ids look like those of real devices and stay the same for a machine: GPU-<uuid5 of machine and index>.
-A file named after an id or an index in the faults folder makes that device unhealthy; removing it heals it.
-Runs on a machine's own Python with grpcio and protobuf (3.20 or later).
-"""
+"""GPUs that are not there, offered to the kubelet through its device plugin API (v1beta1)."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import threading
-import uuid
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass
@@ -19,88 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-API_VERSION = "v1beta1"
+from .devices import device_ids, read_xid
+from .messages import DEVICE_PLUGIN as PB
+from .messages import DEVICE_PLUGIN_VERSION as API_VERSION
+
 SOCKETS = Path("/var/lib/kubelet/device-plugins")
 POLL_SECONDS = 1.0
 REGISTER_TIMEOUT_SECONDS = 10
-ID_SPACE = uuid.UUID("6a1f7d0c-4c57-5a55-9f0e-0d6f3c1b7a11")
-
-# Messages of k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1/api.proto, the fields that are used here:
-# message -> (field, number, type). A type in brackets repeats; "map" is map<string, string>.
-MESSAGES: dict[str, list[tuple[str, int, str]]] = {
-    "Empty": [],
-    "DevicePluginOptions": [
-        ("pre_start_required", 1, "bool"),
-        ("get_preferred_allocation_available", 2, "bool"),
-    ],
-    "RegisterRequest": [
-        ("version", 1, "string"),
-        ("endpoint", 2, "string"),
-        ("resource_name", 3, "string"),
-        ("options", 4, "DevicePluginOptions"),
-    ],
-    "Device": [("ID", 1, "string"), ("health", 2, "string")],
-    "ListAndWatchResponse": [("devices", 1, "[Device]")],
-    "ContainerAllocateRequest": [("devices_ids", 1, "[string]")],
-    "AllocateRequest": [("container_requests", 1, "[ContainerAllocateRequest]")],
-    "ContainerAllocateResponse": [("envs", 1, "map")],
-    "AllocateResponse": [("container_responses", 1, "[ContainerAllocateResponse]")],
-}
-
-FIELD = descriptor_pb2.FieldDescriptorProto
-SCALARS = {"bool": FIELD.TYPE_BOOL, "string": FIELD.TYPE_STRING}
-
-
-def add_field(message: Any, name: str, number: int, kind: str) -> None:
-    """Add one field of the table above to a message's descriptor."""
-    bare = kind.strip("[]")
-    field = message.field.add(name=name, number=number)
-    field.label = FIELD.LABEL_REPEATED if bare != kind or kind == "map" else FIELD.LABEL_OPTIONAL
-    if kind == "map":
-        entry = message.nested_type.add(name=f"{name.capitalize()}Entry")
-        entry.options.map_entry = True
-        add_field(entry, "key", 1, "string")
-        add_field(entry, "value", 2, "string")
-        field.type = FIELD.TYPE_MESSAGE
-        field.type_name = f".{API_VERSION}.{message.name}.{entry.name}"
-    elif bare in SCALARS:
-        field.type = SCALARS[bare]
-    else:
-        field.type = FIELD.TYPE_MESSAGE
-        field.type_name = f".{API_VERSION}.{bare}"
-
-
-def message_classes() -> dict[str, Any]:
-    """A protobuf class for each message of the table."""
-    file = descriptor_pb2.FileDescriptorProto(name="deviceplugin.proto", package=API_VERSION, syntax="proto3")
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for row in fields:
-            add_field(message, *row)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    found = {name: pool.FindMessageTypeByName(f"{API_VERSION}.{name}") for name in MESSAGES}
-    # protobuf 4.22 renamed it; Debian 12 has 3.21.
-    factory: Any = message_factory
-    new = getattr(factory, "GetMessageClass", None)
-    make = new or factory.MessageFactory(pool).GetPrototype
-    return {name: make(descriptor) for name, descriptor in found.items()}
-
-
-PB = message_classes()
-
-
-def device_ids(machine: str, count: int) -> list[str]:
-    """Ids of a machine's devices, in the order of their indices."""
-    return [f"GPU-{uuid.uuid5(ID_SPACE, f'{machine}/{index}')}" for index in range(count)]
-
-
-def healths(ids: list[str], faults: set[str]) -> dict[str, str]:
-    """Health of each device, given the names in the faults folder (ids or indices)."""
-    bad = {device for index, device in enumerate(ids) if device in faults or str(index) in faults}
-    return {device: "Unhealthy" if device in bad else "Healthy" for device in ids}
 
 
 @dataclass(frozen=True)
@@ -113,8 +32,10 @@ class Plugin:
 
     def read_healths(self) -> dict[str, str]:
         """Health of each device now."""
-        names = {path.name for path in self.faults.iterdir()} if self.faults.is_dir() else set()
-        return healths(self.ids, names)
+        return {
+            device: "Unhealthy" if read_xid(self.faults, index) else "Healthy"
+            for index, device in enumerate(self.ids)
+        }
 
     def options(self, request: Any, context: Any) -> Any:
         """GetDevicePluginOptions: neither of the optional calls is wanted."""
