@@ -53,6 +53,10 @@ class Reason(StrEnum):
     """The API server refuses its pods for another cause."""
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     """Its pod is on a node that cannot get the image."""
+    CONTAINER_BROKEN = "ContainerBroken"
+    """Its pod is on a node that cannot start the container: a Secret, a ConfigMap or a command is missing."""
+    VOLUME_UNAVAILABLE = "VolumeUnavailable"
+    """Its pod names a volume that is not there or cannot be bound."""
     STARTING = "Starting"
     """It has quota and its pods are being made, or are starting on their nodes."""
     RUNNING = "Running"
@@ -107,6 +111,7 @@ _BY_MESSAGE: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
     )
 )
 _SHORT_OF_NODES: Final = re.compile(r"Insufficient |Too many pods")
+_VOLUMES: Final = re.compile(r"persistentvolumeclaim|volume")
 
 
 def of_workload(
@@ -125,7 +130,8 @@ def of_workload(
     if get("Finished").status == "True":
         return Reason.FINISHED
     if not active:
-        return Reason.ADMISSION_CHECK_REJECTED if "Rejected" in checks else Reason.SUSPENDED
+        rejected = "Rejected" in checks or "AdmissionCheck" in get("Evicted").reason
+        return Reason.ADMISSION_CHECK_REJECTED if rejected else Reason.SUSPENDED
     if get("QuotaReserved").status == "True":
         return _with_quota(get("Admitted"), get("PodsReady"), tuple(checks))
     reason = of_quota(get("QuotaReserved"))
@@ -151,7 +157,9 @@ def of_quota(condition: Condition) -> Reason:
 
 def of_scheduler(message: str) -> Reason:
     """The reason in a pod's condition PodScheduled=False, reason Unschedulable."""
-    return Reason.NODES_FULL if _SHORT_OF_NODES.search(message) else Reason.NODES_CLOSED
+    if _SHORT_OF_NODES.search(message):
+        return Reason.NODES_FULL
+    return Reason.VOLUME_UNAVAILABLE if _VOLUMES.search(message) else Reason.NODES_CLOSED
 
 
 def of_refusal(message: str) -> Reason:

@@ -1,0 +1,292 @@
+"""Kubernetes objects, as the API server sent them, to facts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from operators.queues import QUEUE_LABEL, quantity
+from operators.reasons import Condition
+from operators.tenancy import TENANT_LABEL
+from operators.why.facts import (
+    Amounts,
+    Check,
+    Cohort,
+    Job,
+    Node,
+    Pod,
+    Queue,
+    Quota,
+    Quotas,
+    Refusal,
+    Taint,
+    Toleration,
+    Waiting,
+    Work,
+)
+
+Object = Mapping[str, Any]
+
+JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
+_BOOST = "kueue.x-k8s.io/priority-boost"
+_ENDED = ("Succeeded", "Failed")
+
+
+def job(found: Object) -> Job:
+    """A batch/v1 Job."""
+    meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    labels = meta.get("labels") or {}
+    ended: Object = next((c for c in status.get("conditions") or () if _is_end(c)), {})
+    return Job(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        tenant=labels.get(TENANT_LABEL) or meta["namespace"].removeprefix("tenant-"),
+        created=_time(meta["creationTimestamp"]),
+        pod_asks=requests(spec["template"]["spec"]),
+        parallelism=min(
+            int(spec.get("parallelism") or 1), int(spec.get("completions") or spec.get("parallelism") or 1)
+        ),
+        suspended=bool(spec.get("suspend")),
+        queue_label=labels.get(QUEUE_LABEL, ""),
+        started=_maybe(status.get("startTime")),
+        ready=int(status.get("ready") or 0),
+        outcome=ended.get("type", ""),
+        outcome_message=ended.get("message", ""),
+        ended=_maybe(ended.get("lastTransitionTime")),
+    )
+
+
+def work(found: Object, controllers: Mapping[str, str]) -> Work:
+    """A Workload. ``controllers`` are those of the admission checks, by check."""
+    meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    conditions = status.get("conditions") or ()
+    return Work(
+        name=meta["name"],
+        queue=spec.get("queueName", ""),
+        asks=asks(found),
+        place=place(found),
+        created=_time(meta["creationTimestamp"]),
+        active=spec.get("active", True),
+        conditions={
+            c["type"]: Condition(c["status"], c.get("reason", ""), c.get("message", "")) for c in conditions
+        },
+        changed={c["type"]: _time(c["lastTransitionTime"]) for c in conditions},
+        checks=tuple(
+            Check(
+                name=c["name"],
+                state=c["state"],
+                message=c.get("message", ""),
+                controller=controllers.get(c["name"], ""),
+                since=_maybe(c.get("lastTransitionTime")),
+            )
+            for c in status.get("admissionChecks") or ()
+        ),
+        retry_at=_maybe((status.get("requeueState") or {}).get("requeueAt")),
+    )
+
+
+def waits(found: Object) -> bool:
+    """Whether a Workload queues for quota."""
+    true = {c["type"] for c in (found.get("status") or {}).get("conditions") or () if c["status"] == "True"}
+    return not true & {"QuotaReserved", "Finished"} and found["spec"].get("active", True)
+
+
+def waiting(found: Object) -> Waiting:
+    """Another Workload of the same queue."""
+    meta = found["metadata"]
+    owner = next((o["name"] for o in meta.get("ownerReferences") or ()), meta["name"])
+    return Waiting(meta["namespace"], owner, asks(found), place(found))
+
+
+def place(found: Object) -> tuple[int, datetime, str]:
+    """Kueue's order: priority, then time, then uid (pkg/cache/queue/cluster_queue.go, baseCompareFunc)."""
+    meta, status = found["metadata"], found.get("status") or {}
+    boost = (meta.get("annotations") or {}).get(_BOOST, "")
+    priority = int(found["spec"].get("priority") or 0)
+    if boost.lstrip("-").isdigit():
+        priority += int(boost)
+    when = _time(meta["creationTimestamp"])
+    # GetQueueOrderTimestamp in pkg/workload/workload.go.
+    for c in status.get("conditions") or ():
+        if c["status"] != "True":
+            continue
+        if c["type"] == "Evicted" and c.get("reason") in ("AdmissionCheck", "PodsReadyTimeout"):
+            when = _time(c["lastTransitionTime"])
+        elif c["type"] == "Preempted" and c.get("reason") == "InCohortReclaimWhileBorrowing":
+            when = _time(c["lastTransitionTime"]) + timedelta(milliseconds=1)
+    return -priority, when, meta["uid"]
+
+
+def asks(found: Object) -> Amounts:
+    """What all pods of a Workload ask for together."""
+    total: dict[str, Decimal] = {}
+    for podset in found["spec"]["podSets"]:
+        for resource, amount in requests(podset["template"]["spec"]).items():
+            total[resource] = total.get(resource, Decimal(0)) + amount * int(podset.get("count") or 1)
+    return total
+
+
+def requests(spec: Object) -> Amounts:
+    """What the scheduler must find on one node for a pod.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
+    """
+    total: dict[str, Decimal] = dict(_amounts(spec.get("overhead") or {}))
+    largest: dict[str, Decimal] = {}
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        resources = container.get("resources") or {}
+        wanted = _amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
+        passing = (
+            container in (spec.get("initContainers") or ()) and container.get("restartPolicy") != "Always"
+        )
+        for resource, amount in wanted.items():
+            if passing:
+                largest[resource] = max(largest.get(resource, amount), amount)
+            else:
+                total[resource] = total.get(resource, Decimal(0)) + amount
+    return {r: max(total.get(r, Decimal(0)), largest.get(r, Decimal(0))) for r in {**total, **largest}}
+
+
+def pod(found: Object) -> Pod:
+    """A pod of the job."""
+    meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    scheduled: Object = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled"), {})
+    in_vain = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+    stuck, message, image = _stuck(status)
+    return Pod(
+        name=meta["name"],
+        asks=requests(spec),
+        phase=status.get("phase", ""),
+        node=spec.get("nodeName", ""),
+        selector=spec.get("nodeSelector") or {},
+        tolerations=tuple(
+            Toleration(
+                t.get("key", ""), t.get("value", ""), t.get("effect", ""), t.get("operator") == "Exists"
+            )
+            for t in spec.get("tolerations") or ()
+        ),
+        unschedulable=scheduled.get("message", "") or "Unschedulable" if in_vain else "",
+        stuck=stuck,
+        stuck_message=message,
+        image=image,
+        since=_maybe(scheduled.get("lastTransitionTime")) or _time(meta["creationTimestamp"]),
+    )
+
+
+def nodes(found: Iterable[Object], pods: Iterable[Object]) -> tuple[Node, ...]:
+    """The nodes by name, with what the pods on them hold."""
+    used: dict[str, dict[str, Decimal]] = {}
+    for one in pods:
+        if one["spec"].get("nodeName") and (one.get("status") or {}).get("phase") not in _ENDED:
+            held = used.setdefault(one["spec"]["nodeName"], {})
+            for resource, amount in {**requests(one["spec"]), "pods": Decimal(1)}.items():
+                held[resource] = held.get(resource, Decimal(0)) + amount
+    rows = []
+    for node in found:
+        name, spec, status = node["metadata"]["name"], node.get("spec") or {}, node.get("status") or {}
+        ready = {c["type"]: c["status"] for c in status.get("conditions") or ()}.get("Ready")
+        rows.append(
+            Node(
+                name=name,
+                allocatable=_amounts(status.get("allocatable") or {}),
+                used=used.get(name, {}),
+                labels=node["metadata"].get("labels") or {},
+                taints=tuple(
+                    Taint(t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()
+                ),
+                cordoned=bool(spec.get("unschedulable")),
+                ready=ready == "True",
+            )
+        )
+    return tuple(sorted(rows, key=lambda n: n.name))
+
+
+def queue(found: Object) -> Queue:
+    """A ClusterQueue with what it has given out, as its status says."""
+    spec, status = found["spec"], found.get("status") or {}
+    reserved = {
+        (flavor["name"], r["name"]): quantity(r.get("total") or 0)
+        for flavor in status.get("flavorsReservation") or ()
+        for r in flavor.get("resources") or ()
+    }
+    active: Object = next((c for c in status.get("conditions") or () if c["type"] == "Active"), {})
+    return Queue(
+        name=found["metadata"]["name"],
+        cohort=spec.get("cohortName", ""),
+        quotas=_quotas(spec, reserved),
+        groups=tuple(
+            tuple(flavor["name"] for flavor in group["flavors"]) for group in spec.get("resourceGroups") or ()
+        ),
+        active=active.get("status") == "True",
+        problem=active.get("message", ""),
+        held=(spec.get("stopPolicy") or "None") != "None",
+        strict=spec.get("queueingStrategy") == "StrictFIFO",
+        pending=int(status.get("pendingWorkloads") or 0),
+        running=int(status.get("reservingWorkloads") or 0),
+    )
+
+
+def cohort(name: str, queues: Iterable[Queue], found: Object | None) -> Cohort:
+    """The cohort of that name. There may be no Cohort object: then nothing is in the pool."""
+    return Cohort(
+        name, tuple(q for q in queues if q.cohort == name), _quotas((found or {}).get("spec") or {}, {})
+    )
+
+
+def refusal(events: Iterable[Object]) -> Refusal | None:
+    """The last event of a Job that says why its pod could not be made."""
+    refused = [e for e in events if e.get("reason") == "FailedCreate"]
+    if not refused:
+        return None
+    last = max(refused, key=lambda e: _last(e) or "")
+    first = min(
+        (t for e in refused if (t := _maybe(e.get("firstTimestamp") or e.get("eventTime")))), default=None
+    )
+    return Refusal(last.get("message", ""), first)
+
+
+def _last(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+
+
+def _quotas(spec: Object, reserved: Mapping[tuple[str, str], Decimal]) -> Quotas:
+    found = {}
+    for group in spec.get("resourceGroups") or ():
+        for flavor in group["flavors"]:
+            for resource in flavor["resources"]:
+                key = (flavor["name"], resource["name"])
+                borrowing, lending = resource.get("borrowingLimit"), resource.get("lendingLimit")
+                found[key] = Quota(
+                    nominal=quantity(resource.get("nominalQuota") or 0),
+                    borrowing_limit=None if borrowing is None else quantity(borrowing),
+                    lending_limit=None if lending is None else quantity(lending),
+                    reserved=reserved.get(key, Decimal(0)),
+                )
+    return found
+
+
+def _stuck(status: Object) -> tuple[str, str, str]:
+    """(why a container does not start, what is said of it, its image)."""
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waits_for = (container.get("state") or {}).get("waiting") or {}
+        if waits_for.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return waits_for["reason"], waits_for.get("message", ""), container.get("image", "")
+    return "", "", ""
+
+
+def _is_end(condition: Object) -> bool:
+    return condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+
+
+def _amounts(given: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {resource: quantity(amount) for resource, amount in given.items()}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _maybe(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
