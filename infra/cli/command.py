@@ -14,6 +14,7 @@ from infra.cli.session import Session, epilog, options
 from infra.cli.status import status
 from infra.cli.tools import tools
 from infra.cli.up import up
+from infra.cli.why import why
 
 
 @click.group(
@@ -22,6 +23,7 @@ from infra.cli.up import up
         "antenna up                     raise the site that Pulumi.embedded.yaml describes",
         "antenna demo                   GPU jobs of five partners queue, borrow, run and finish",
         "antenna status --watch         machines, nodes and queues on one screen",
+        "antenna why train-7            why this job waits, and what would unblock it",
         "antenna --stack lab preview    what `up` would change at the site of Pulumi.lab.yaml",
     ),
 )
@@ -36,5 +38,5 @@ def main(ctx: click.Context) -> None:
     ctx.ensure_object(Session)
 
 
-for _verb in (up, preview, refresh, down, status, dashboard, demo, doctor, tools):
+for _verb in (up, preview, refresh, down, status, why, dashboard, demo, doctor, tools):
     main.add_command(_verb)
