@@ -19,7 +19,7 @@ class Source(Generic[T]):
     api_version: str
     kind: str
     decode: type[T]
-    """A msgspec Struct; ``metadata.resourceVersion`` is among its fields."""
+    """A msgspec Struct; ``metadata.resource_version`` is among its fields."""
     field_selector: str = ""
     label_selector: str = ""
     required: bool = True

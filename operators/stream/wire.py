@@ -62,7 +62,7 @@ class Wire(Generic[T]):
         except DecodeError:
             event = None
         if event is not None and event.type in _CHANGES:
-            return Change(event.type, event.object.metadata.resourceVersion, event.object)
+            return Change(event.type, event.object.metadata.resource_version, event.object)
         bare = _BARE.decode(line)
         if bare.type == "ERROR":
             raise _error(bare.object)
