@@ -25,6 +25,7 @@ NAMESPACE: Final = "antenna-monitoring"
 NAME: Final = "victoria-metrics"
 STORE_PORT: Final = scrape.STORE_PORT
 CA_CONFIG_MAP: Final = "antenna-operator-ca"
+OPERATOR: Final = {"kind": "ServiceAccount", "name": "antenna-operator", "namespace": "antenna-system"}
 TOKEN_AUDIENCE: Final = "antenna-operator"  # noqa: S105 (a name)
 
 _CONFIG: Final = "/etc/antenna"
@@ -50,6 +51,7 @@ def monitoring_objects(*, store_image: str, alerter_image: str, retention_days: 
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(NAME)},
         _cluster_role(),
         _cluster_role_binding(),
+        *_operator_certificate(),
         *config,
         _deployment(
             store=_store(store_image, retention_days),
@@ -105,6 +107,34 @@ def _cluster_role_binding() -> Object:
         },
         "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
     }
+
+
+def _operator_certificate() -> list[Object]:
+    """An empty ConfigMap that the operator, and nobody else, fills with its certificate."""
+    role = f"{CA_CONFIG_MAP}-publisher"
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(CA_CONFIG_MAP)},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": _metadata(role),
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": ["configmaps"],
+                    "resourceNames": [CA_CONFIG_MAP],
+                    "verbs": ["get", "patch"],
+                }
+            ],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": _metadata(role),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+            "subjects": [dict(OPERATOR)],
+        },
+    ]
 
 
 def _config_map(name: str, data: Mapping[str, str]) -> Object:
