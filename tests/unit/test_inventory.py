@@ -101,6 +101,14 @@ def test_the_digest_follows_what_runs_on_machines_and_nothing_else(tmp_path: Any
     assert content_digest(tmp_path) != first
 
 
+def test_the_digest_follows_the_package_that_a_role_copies_to_machines(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = content_digest(tmp_path)
+    monkeypatch.setattr("playbooks.digest.version", lambda name: f"another {name}")
+    assert content_digest(tmp_path) != first
+
+
 def test_every_role_declares_its_arguments_and_names_its_defaults_after_itself() -> None:
     for role in sorted((FOLDER / "roles").iterdir()):
         specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())
