@@ -203,6 +203,7 @@ class WorkloadMetadata(Metadata, frozen=True):
     """Metadata of a Workload."""
 
     labels: WorkloadLabels = WorkloadLabels()
+    owner_references: list[OwnerReference] = []
 
 
 class PodSet(_Part, frozen=True):
@@ -218,6 +219,7 @@ class WorkloadSpec(_Part, frozen=True):
 
     pod_sets: list[PodSet] = []
     queue_name: str = ""
+    priority: int | None = None
     active: bool | None = None
 
 
