@@ -121,7 +121,7 @@ class Objects(pulumi.CustomResource):
     """A bundle of Kubernetes objects, applied as one; what leaves the bundle is deleted.
 
     ``cluster`` tells one cluster from the next one that is raised in its place. ``wait`` waits until
-    Deployments are available.
+    Deployments are available and our own kinds are Ready.
     """
 
     def __init__(

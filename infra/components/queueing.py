@@ -1,4 +1,4 @@
-"""Kueue, and what all partners' queues share."""
+"""Kueue, the Antenna's own API, and what all partners' queues share."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import pulumi
 
 from infra import resources
 from operators import queues
+from operators.api.crd import definitions
 
 
 class Queueing(pulumi.ComponentResource):
-    """Kueue by upstream's own manifest; the cohort and its flavors. ``ready`` is what queues depend on."""
+    """Kueue by upstream's own manifest, the definitions of our own kinds, the cohort and its flavors.
+
+    ``ready`` is what the operator, and through it the partners' queues, depend on.
+    """
 
     def __init__(
         self,
@@ -33,12 +37,20 @@ class Queueing(pulumi.ComponentResource):
             wait=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[nodes], deleted_with=deleted_with),
         )
+        crds = resources.Objects(
+            "crds",
+            stack=stack,
+            kubeconfig=kubeconfig,
+            cluster=cluster,
+            objects=definitions(),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[nodes], deleted_with=deleted_with),
+        )
         self.ready = resources.Objects(
             "queues",
             stack=stack,
             kubeconfig=kubeconfig,
             cluster=cluster,
             objects=queues.cohort_objects(cohort),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[kueue], deleted_with=deleted_with),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[kueue, crds], deleted_with=deleted_with),
         )
         self.register_outputs({"cohort": cohort.name})

@@ -6,10 +6,11 @@ import pulumi
 
 from infra import resources
 from operators import queues, tenancy
+from operators.api.tenant import tenant_object
 
 
 class Tenant(pulumi.ComponentResource):
-    """A partner's namespace, rights and queues, as one bundle of its own."""
+    """A partner, as the Tenant from which the operator makes its namespace, rights and queues."""
 
     def __init__(
         self,
@@ -19,7 +20,7 @@ class Tenant(pulumi.ComponentResource):
         stack: str,
         kubeconfig: str,
         cluster: pulumi.Input[str],
-        queueing: pulumi.Resource,
+        operator: pulumi.Resource,
         deleted_with: pulumi.Resource | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -31,7 +32,8 @@ class Tenant(pulumi.ComponentResource):
             stack=stack,
             kubeconfig=kubeconfig,
             cluster=cluster,
-            objects=queues.tenant_objects(partner, cohort),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[queueing], deleted_with=deleted_with),
+            objects=[tenant_object(partner, cohort)],
+            wait=True,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[operator], deleted_with=deleted_with),
         )
         self.register_outputs({"namespace": self.namespace})

@@ -1,14 +1,15 @@
 """``Objects``: a bundle of Kubernetes objects in one cluster.
 
 Inputs: ``stack``, ``name`` (of the bundle), ``kubeconfig`` (a path), ``objects`` (a list of objects)
-and/or ``manifest`` ({path, sha256}: a YAML file of them), ``wait`` (until Deployments are available).
+and/or ``manifest`` ({path, sha256}: a YAML file of them), ``wait`` (until Deployments are available and
+our own kinds Ready).
 ``cluster`` tells a cluster from the one that was there before it under the same name: when it changes,
 everything is applied again. Outputs: the inputs, ``refs`` of what was applied, and ``drift``.
 The id is ``<stack>/<name>``.
 
 Objects are applied server-side by the field manager ``antenna`` with force: what is declared wins,
 what others own stays. Every object bears the label ``antenna.be/bundle``; what is no longer declared
-is deleted.
+is deleted, unless something that is declared has become its owner meanwhile.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from infra.provider.objects_apply import (
     cluster_at,
     compare_all,
     delete_all,
+    handed_over,
 )
 from infra.provider.objects_bundle import (
     MANAGER,
@@ -142,7 +144,7 @@ def _put(inputs: dict[str, Any], before: list[Ref], report: Report) -> dict[str,
         kinds = {(entry["apiVersion"], entry["kind"]) for entry in [*before, *refs]}
         found = [ref(obj) for obj in applied_in(cluster, inputs["name"], kinds)]
         stale = {identity(entry): entry for entry in [*before, *found] if identity(entry) not in kept}
-        delete_all(cluster, stale.values(), report)
+        delete_all(cluster, [e for e in stale.values() if not handed_over(cluster, e, refs)], report)
     return {**inputs, "refs": refs, "drift": []}
 
 

@@ -23,7 +23,7 @@ from infra.provider.objects_bundle import (
     title,
 )
 from infra.provider.objects_drift import differences
-from infra.provider.objects_wait import until_gone, until_served
+from infra.provider.objects_wait import until_gone, until_ready, until_served
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import Conflict, Invalid, KubernetesError, NotFound, Unreachable, patiently
 
@@ -57,7 +57,7 @@ def cluster_at(kubeconfig: str) -> Iterator[Cluster]:
 
 def apply_all(cluster: Cluster, objects: Iterable[Object], *, wait: bool, report: Report) -> list[Ref]:
     """Apply in order, and give the refs. Custom resources wait for their CRDs and, with ``wait``, for
-    the workloads of the bundle, whose webhooks they may need."""
+    the workloads of the bundle, whose webhooks they may need; our own kinds are then waited for too."""
     ordered = in_apply_order(objects)
     refs: list[Ref] = []
     for number, obj in enumerate(ordered, start=1):
@@ -67,6 +67,8 @@ def apply_all(cluster: Cluster, objects: Iterable[Object], *, wait: bool, report
         refs.append(ref(_applied(cluster, obj, report)))
     if not ordered or rank(ordered[-1]["kind"]) < CUSTOM_RANK:
         until_served(cluster, refs, wait=wait, report=report)
+    if wait:
+        until_ready(cluster, refs, report)
     return refs
 
 
@@ -97,6 +99,14 @@ def applied_in(cluster: Cluster, bundle: str, kinds: set[tuple[str, str]] | None
             if part and part["apiVersion"] == api_version:
                 found[obj["metadata"]["uid"]] = obj
     return list(found.values())
+
+
+def handed_over(cluster: Cluster, entry: Ref, refs: Iterable[Ref]) -> bool:
+    """Whether an object is controlled by one of ``refs`` now: then it is not the bundle's to delete."""
+    live = cluster.find(entry["apiVersion"], entry["kind"], entry["name"], entry["namespace"])
+    owners = live["metadata"].get("ownerReferences", ()) if live else ()
+    uids = {other["uid"] for other in refs}
+    return any(owner.get("controller") and owner["uid"] in uids for owner in owners)
 
 
 def delete_all(cluster: Cluster, refs: Iterable[Ref], report: Report) -> None:

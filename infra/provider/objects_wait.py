@@ -1,4 +1,4 @@
-"""What the ``Objects`` kind waits for: definitions that are served, pods that run, deletions."""
+"""What the ``Objects`` kind waits for: definitions served, pods that run, our own kinds Ready, deletions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from infra.provider.objects_bundle import Object, Ref, title
 from operators.k8s import Cluster
 from operators.k8s_errors import NotFound
 
-# Seconds: definitions, pods, finalizers; between two looks.
+# Seconds: definitions, pods, our own kinds, finalizers; between two looks.
 SERVED: Final = 60
 AVAILABLE: Final = 300
+READY: Final = 120
 GONE: Final = 180
 POLL: Final = 0.5
 
 _WORKLOADS: Final = {"Deployment", "DaemonSet", "StatefulSet"}
+# The kinds of this group say Ready, and Stalled where waiting does not help.
+_OWN_GROUP: Final = "antenna.be/"
 
 
 def until_served(cluster: Cluster, refs: list[Ref], *, wait: bool, report: Report) -> None:
@@ -38,6 +41,18 @@ def until_served(cluster: Cluster, refs: list[Ref], *, wait: bool, report: Repor
             seconds=AVAILABLE,
             report=report,
             failure="{state} after {seconds} s. See its pods' events: kubectl describe pods",
+        )
+
+
+def until_ready(cluster: Cluster, refs: list[Ref], report: Report) -> None:
+    """Until those of our own kinds are Ready. Raises ProviderError on one that is refused."""
+    if own := [r for r in refs if r["apiVersion"].startswith(_OWN_GROUP)]:
+        _wait(
+            lambda: _first(cluster, own, _not_ready),
+            seconds=READY,
+            report=report,
+            failure="{state} after {seconds} s. Does the operator run? "
+            "kubectl -n antenna-system logs deployment/antenna-operator",
         )
 
 
@@ -109,6 +124,22 @@ def _not_available(cluster: Cluster, live: Object) -> str:
     said = f"{live['metadata']['name']} {min(updated, available)}/{wanted} available"
     reason = _pods_trouble(cluster, live)
     return f"{said}: {reason}" if reason else said
+
+
+def _not_ready(cluster: Cluster, live: Object) -> str:
+    """ "Tenant vib is not ready: ...", or "" """
+    name = f"{live['kind']} {live['metadata']['name']}"
+    said = {
+        condition["type"]: condition
+        for condition in _conditions(live)
+        if condition.get("observedGeneration", 0) >= live["metadata"]["generation"]
+    }
+    ready, stalled = said.get("Ready"), said.get("Stalled")
+    if stalled and stalled["status"] == "True":
+        raise ProviderError(f"{name}: {stalled['reason']}: {stalled['message']}")
+    if ready is None:
+        return f"{name} has not been seen by its controller"
+    return "" if ready["status"] == "True" else f"{name} is not ready: {ready['message'] or ready['reason']}"
 
 
 def _pods_trouble(cluster: Cluster, workload: Object) -> str:
