@@ -8,6 +8,5 @@ from typing import Final
 FOREIGN: Final[Mapping[str, str]] = {
     "up": "the scraper: 1 for a target that answered",
     "DCGM_FI_DEV_POWER_USAGE": "NVIDIA's DCGM exporter: watts of a GPU",
-    "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION": "NVIDIA's DCGM exporter: millijoules of a GPU since it started",
     "DCGM_FI_DEV_GPU_UTIL": "NVIDIA's DCGM exporter: percent of the time that a GPU was busy",
 }

@@ -121,7 +121,7 @@ _ENERGY: Final = Row(
         ),
         Panel(
             "Energy by partner, last day",
-            "Measured by the GPUs themselves while a partner's jobs held them.",
+            "Power over time of the GPUs that a partner's jobs held: each sample stands for 15 seconds.",
             (Query("sum_over_time(tenant:gpu_energy_joules:increase1m[1d]) / 3.6e6", "{{tenant}}"),),
             unit="kWh",
         ),

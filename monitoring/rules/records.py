@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from monitoring.scrape import INTERVAL_SECONDS
+
 
 @dataclass(frozen=True)
 class Record:
@@ -41,10 +43,12 @@ ENERGY: Final = (
     ),
     Record(
         "tenant:gpu_energy_joules:increase1m",
-        # DCGM counts millijoules. The group's interval is the window: sums over time count none twice.
+        # Each sample stands for the time until the next. DCGM's own counter would not do: it is the GPU's, so
+        # of a job that ends between two scrapes it shows nothing. The group's interval is the window, and so
+        # sums over time count nothing twice.
         "sum by (tenant) ("
-        + _of_tenant(f"increase({_held('DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION')}[1m])")
-        + ") / 1000",
+        + _of_tenant(f"sum_over_time({_held('DCGM_FI_DEV_POWER_USAGE')}[1m])")
+        + f") * {INTERVAL_SECONDS}",
         "Energy that a partner's GPUs used in the last minute, in joules; sum_over_time gives any period.",
     ),
     Record(
