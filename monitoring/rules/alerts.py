@@ -77,14 +77,14 @@ ALERTS: Final = (
     ),
     Alert(
         name="AntennaWatchStale",
-        expression="max by (resource) (antenna_operator_watch_age_seconds) > 150",
-        holds="30s",
+        expression="max by (resource) (antenna_operator_watch_age_seconds) > 60",
+        holds="1m",
         severity="warning",
         owner="platform",
         summary="The operator has not heard of {{ $labels.resource }} for {{ $value | humanizeDuration }}",
         description=(
-            "The API server sends a sign of life on every watch about once a minute. The operator has had "
-            "none for {{ $labels.resource }}, so figures made from them are that old."
+            "The operator renews every watch each 10 seconds. The API server has told it nothing of "
+            "{{ $labels.resource }} for longer than a minute, so figures made from them are that old."
         ),
     ),
     Alert(

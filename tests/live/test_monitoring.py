@@ -1,0 +1,219 @@
+"""Monitoring on a real site: it scrapes what there is, its graphs have data, its alerts come and go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from monitoring.dashboards.overview import OVERVIEW
+from monitoring.manifests import NAME, NAMESPACE
+from monitoring.rules.alerts import ALERTS
+from tests.live.site_under_test import ANTENNA, SiteUnderTest, eventually
+
+SCRAPED = {
+    "antenna-operator": 1,
+    "kueue": 1,
+    "node": 3,
+    "kubelet": 3,
+    "cadvisor": 3,
+    "dcgm": 2,
+    "victoria-metrics": 1,
+    "vmalert": 1,
+}
+QUERIES = [query.expression for row in OVERVIEW.rows for panel in row.panels for query in panel.queries]
+STOPPED = {"spec": {"stopPolicy": "Hold"}}
+GOING = {"spec": {"stopPolicy": "None"}}
+API_SERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+JOB = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "spec": {
+        "suspend": True,
+        "template": {
+            "spec": {
+                "restartPolicy": "Never",
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "work",
+                        "image": "antenna.be/sample-work:1",
+                        "command": ["true"],
+                        "resources": {
+                            "requests": {"cpu": "100m", "memory": "64Mi"},
+                            "limits": {"nvidia.com/gpu": 1},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                    }
+                ],
+            }
+        },
+    },
+}
+
+
+class Graphs:
+    """VictoriaMetrics behind the address that `antenna dashboard` printed."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def get(self, path: str, **query: str) -> Any:
+        with urlopen(f"{self.address}{path}?{urlencode(query)}", timeout=20) as answer:
+            return json.load(answer)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self.get("/api/v1/query", query=expression)["data"]["result"]
+        return result
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire."""
+        alerts = self.get("/api/v1/alerts")["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+
+@pytest.fixture
+def graphs(site: SiteUnderTest) -> Iterator[Graphs]:
+    with dashboard(site) as url:
+        yield Graphs(url.partition("/vmui")[0])
+
+
+@contextmanager
+def dashboard(site: SiteUnderTest) -> Iterator[str]:
+    """`antenna dashboard` while a test runs; what it prints on stdout."""
+    argv = [ANTENNA, "--stack", site.stack, "--config-file", site.file, "dashboard", "--port", "0", "--json"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield json.loads(process.stdout.readline())["url"]
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_everything_that_the_site_has_is_scraped(graphs: Graphs) -> None:
+    def targets() -> dict[str, int]:
+        found = graphs.query("sum by (job) (up)")
+        return {row["metric"]["job"]: int(row["value"][1]) for row in found}
+
+    eventually("all targets answer", lambda: targets() == SCRAPED, 180, every=5)
+
+
+def test_every_query_of_the_overview_has_data_while_jobs_run(graphs: Graphs, site: SiteUnderTest) -> None:
+    demo = subprocess.Popen(
+        [ANTENNA, "--stack", site.stack, "demo", "--jobs", "60"], stdout=subprocess.DEVNULL
+    )
+    empty = set(QUERIES)
+    end = time.monotonic() + 240
+    try:
+        while empty and time.monotonic() < end:
+            empty -= {query for query in empty if graphs.query(query)}
+            time.sleep(2)
+    finally:
+        demo.wait(600)
+    assert not empty
+    assert demo.returncode == 0
+
+
+def test_vmui_shows_the_overview(graphs: Graphs) -> None:
+    (shown,) = graphs.get("/vmui/custom-dashboards")["dashboardsSettings"]
+    assert shown["title"] == OVERVIEW.title
+    with urlopen(f"{graphs.address}/vmui/", timeout=20) as page:
+        assert b"<html" in page.read()
+
+
+def test_pods_and_machines_cannot_reach_it(site: SiteUnderTest) -> None:
+    (pod,) = site.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={NAME}")["items"]
+    for port in (8428, 8880):
+        with pytest.raises(URLError, match="refused"):
+            urlopen(f"http://{pod['status']['podIP']}:{port}/metrics", timeout=5)
+
+
+def test_the_scraper_may_not_read_what_is_not_metrics(site: SiteUnderTest) -> None:
+    account = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+    allowed = {"nodes": True, "secrets": False, "pods": False, "jobs.batch": False}
+    for resource, may in allowed.items():
+        argv = ["auth", "can-i", "list", resource, "-A", "--as", account]
+        assert _succeeds(site, *argv) == may, resource
+
+
+def test_a_lost_gpu_a_lost_node_and_a_stopped_queue_are_told_until_they_are_mended(
+    graphs: Graphs, site: SiteUnderTest
+) -> None:
+    job = json.loads(json.dumps(JOB))
+    job["metadata"] = {
+        "name": "stuck",
+        "namespace": "tenant-sck-cen",
+        "labels": {"kueue.x-k8s.io/queue-name": "default"},
+    }
+    faults = {"AntennaGPULost", "AntennaNodeNotReady", "AntennaQueueStuckWithFreeCapacity"}
+    assert not graphs.firing() & faults
+    try:
+        site.on("gpu-1", "echo 79 > /run/antenna/gpus/0/xid")
+        site.kubectl("patch", "clusterqueue", "sck-cen", "--type=merge", "-p", json.dumps(STOPPED))
+        site.kubectl("create", "-f", "-", given=json.dumps(job))
+        site.on("gpu-2", "systemctl stop kubelet")
+        eventually(f"{faults} fire", _told(graphs, lambda firing: faults <= firing), 540, every=5)
+    finally:
+        site.on("gpu-1", "rm -f /run/antenna/gpus/0/xid")
+        site.on("gpu-2", "systemctl start kubelet")
+        site.kubectl("patch", "clusterqueue", "sck-cen", "--type=merge", "-p", json.dumps(GOING))
+    eventually(f"{faults} are resolved", _told(graphs, lambda firing: not faults & firing), 180, every=5)
+    site.kubectl("delete", "job", "stuck", "-n", "tenant-sck-cen")
+
+
+def test_an_api_server_that_is_silent_is_told_until_it_speaks(graphs: Graphs, site: SiteUnderTest) -> None:
+    # The forward goes through the API server too, so what was told meanwhile is asked afterwards.
+    try:
+        site.on("head", f"mv {API_SERVER} /root/")
+        time.sleep(200)
+    finally:
+        site.on("head", f"mv /root/kube-apiserver.yaml {API_SERVER}")
+    eventually("the API server answers", lambda: _succeeds(site, "get", "nodes"), 120)
+    with dashboard(site) as url:
+        again = Graphs(url.partition("/vmui")[0])
+        told = 'max_over_time(ALERTS{alertname="AntennaWatchStale", alertstate="firing"}[5m])'
+        assert eventually("it was told", lambda: again.query(told), 60)
+        eventually("it is resolved", lambda: "AntennaWatchStale" not in again.firing(), 120, every=5)
+
+
+def test_an_operator_that_is_gone_is_told_until_it_is_back(graphs: Graphs, site: SiteUnderTest) -> None:
+    scale = ["scale", "deployment", "antenna-operator", "-n", "antenna-system"]
+    try:
+        site.kubectl(*scale, "--replicas=0")
+        eventually("it is told", _told(graphs, lambda firing: "AntennaOperatorDown" in firing), 300, every=5)
+    finally:
+        site.kubectl(*scale, "--replicas=1")
+    eventually("it is resolved", _told(graphs, lambda firing: "AntennaOperatorDown" not in firing), 180)
+
+
+def test_no_alert_fires_on_a_site_that_is_well(graphs: Graphs) -> None:
+    names = {alert.name for alert in ALERTS}
+    eventually("all is quiet", _told(graphs, lambda firing: not names & firing), 180, every=5)
+
+
+def _told(graphs: Graphs, holds: Callable[[set[str]], bool]) -> Callable[[], bool]:
+    return lambda: holds(graphs.firing())
+
+
+def _succeeds(site: SiteUnderTest, *arguments: str) -> bool:
+    try:
+        site.kubectl(*arguments)
+    except AssertionError:
+        return False
+    return True
