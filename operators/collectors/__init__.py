@@ -1,0 +1,74 @@
+"""From objects to figures: one noun a file, and here what reads which stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from operators.collectors.gauges import Gauges
+from operators.collectors.nodes import Fleet, Nodes, Pods
+from operators.collectors.queues import ClusterQueues, Usage
+from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
+from operators.collectors.totals import Totals
+from operators.collectors.work import Jobs, Work, Workloads
+from operators.exposition.store import Store
+from operators.ledger.ledger import Ledger
+from operators.objects import ClusterQueue, Job, LocalQueue, Namespace, Node, Pod, Tenant, Workload
+from operators.queues import API_VERSION as KUEUE
+from operators.stream.source import Sink, Source
+
+SITE: Final = "local"
+"""The label ``site`` of everything that runs in this cluster."""
+
+_NOT_ENDED: Final = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+def collectors(
+    store: Store, ledger: Ledger, clock: Callable[[], float] = time.time
+) -> list[tuple[Source[Any], Sink[Any]]]:
+    """Every stream and what reads it; they fill the store, and start the ledger's thread.
+
+    Figures of work show once all that they depend on was listed; those of nodes and tenants do not
+    wait for that. ``clock`` tells the time in seconds since the epoch. The streams call the sinks
+    under ``store.writing``.
+    """
+    gauges = Gauges(store)
+    places = Places()
+    usage = Usage(gauges, places, SITE)
+    totals = Totals(store, ledger, clock, SITE)
+    work = Work(store=store, gauges=gauges, totals=totals, places=places, usage=usage, clock=clock, site=SITE)
+    fleet = Fleet(store, SITE)
+    waited_for = {"namespaces", "localqueues", "clusterqueues", "workloads", "jobs"}
+
+    def arrived(resource: str) -> Callable[[], None]:
+        def first() -> None:
+            if resource in waited_for:
+                waited_for.discard(resource)
+                if not waited_for:
+                    work.open(ledger.present(), ledger.seen())
+
+        return first
+
+    store.on_scrape(work.show)
+    store.on_scrape(fleet.show)
+    ledger.start(totals.publish)
+    return [
+        (Source("namespaces", "v1", "Namespace", Namespace), Namespaces(places, arrived("namespaces"))),
+        (
+            Source("localqueues", KUEUE, "LocalQueue", LocalQueue),
+            LocalQueues(places, arrived("localqueues")),
+        ),
+        (
+            Source("clusterqueues", KUEUE, "ClusterQueue", ClusterQueue),
+            ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
+        ),
+        (Source("workloads", KUEUE, "Workload", Workload), Workloads(work, arrived("workloads"))),
+        (Source("jobs", "batch/v1", "Job", Job), Jobs(work, arrived("jobs"))),
+        (Source("nodes", "v1", "Node", Node), Nodes(fleet)),
+        (Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, work.stuck)),
+        (
+            Source("tenants", "antenna.be/v1alpha1", "Tenant", Tenant, required=False),
+            Tenants(store),
+        ),
+    ]

@@ -1,0 +1,214 @@
+"""Nodes and their GPUs, the pods that hold them, and pods that find no node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from operators.exposition.store import Store
+from operators.objects import Node, Pod, units
+from operators.reasons import Reason, of_scheduler
+
+_TERMINAL = ("Succeeded", "Failed")
+
+
+class NodeFacts(NamedTuple):
+    """The few facts that are kept of a node."""
+
+    uid: str
+    name: str
+    model: str
+    """What its label says of its GPUs; empty for a node that has none."""
+    capacity: int
+    allocatable: int
+    ready: bool
+    schedulable: bool
+
+
+class PodFacts(NamedTuple):
+    """The few facts that are kept of a pod that has not ended."""
+
+    node: str
+    """Empty while it has none."""
+    gpus: int
+    job_uid: str
+    stuck: Reason | None
+    """Why the scheduler finds no node for it."""
+
+
+def node_facts(node: Node) -> NodeFacts:
+    """Of a node's object."""
+    return NodeFacts(
+        uid=node.metadata.uid,
+        name=node.metadata.name,
+        model=node.metadata.labels.model,
+        capacity=units(node.status.capacity.gpu or 0),
+        allocatable=units(node.status.allocatable.gpu or 0),
+        ready=any(c.type == "Ready" and c.status == "True" for c in node.status.conditions),
+        schedulable=not node.spec.unschedulable,
+    )
+
+
+def pod_facts(pod: Pod) -> PodFacts | None:
+    """Of a pod's object; None for one that has ended, or that holds no GPU and belongs to no Job."""
+    if pod.status.phase in _TERMINAL:
+        return None
+    node = pod.spec.node_name
+    job_uid = next((o.uid for o in pod.metadata.owner_references if o.controller and o.kind == "Job"), "")
+    gpus = pod.spec.amounts.gpus if node else 0
+    stuck = None
+    if not node and job_uid:
+        for condition in pod.status.conditions:
+            if condition.type == "PodScheduled" and condition.reason == "Unschedulable":
+                stuck = of_scheduler(condition.message)
+    if not gpus and stuck is None:
+        return None
+    return PodFacts(node, gpus, job_uid, stuck)
+
+
+class Fleet:
+    """All nodes, and the pods on them. A node's allocated GPUs: of pods bound to it that have not ended."""
+
+    def __init__(self, store: Store, site: str) -> None:
+        self._store = store
+        self._site = site
+        self._nodes: dict[str, NodeFacts] = {}
+        self._allocated: Counter[str] = Counter()
+        self._shown: set[str] = set()
+
+    def put(self, facts: NodeFacts) -> None:
+        """A node is there, or has changed."""
+        old = self._nodes.get(facts.name)
+        if old == facts:
+            return
+        if old is not None and old.uid != facts.uid:
+            self._store.drop(old.uid)
+        self._nodes[facts.name] = facts
+        self._show(facts)
+
+    def drop(self, name: str) -> None:
+        """A node is gone."""
+        old = self._nodes.pop(name, None)
+        if old is not None:
+            self._store.drop(old.uid)
+
+    def names(self) -> set[str]:
+        """Of all nodes."""
+        return set(self._nodes)
+
+    def hold(self, node: str, gpus: int) -> None:
+        """Pods on a node hold so many GPUs more, or fewer."""
+        self._allocated[node] += gpus
+        if node in self._nodes:
+            self._show(self._nodes[node])
+
+    def show(self) -> None:
+        """Hand the sums by model to the store."""
+        allocatable: Counter[str] = Counter()
+        allocated: Counter[str] = Counter()
+        for facts in self._nodes.values():
+            if facts.capacity or self._allocated[facts.name]:
+                allocatable[facts.model] += facts.allocatable
+                allocated[facts.model] += self._allocated[facts.name]
+        for model in allocatable:
+            self._store.set("antenna_gpus_allocatable", (self._site, model), allocatable[model])
+            self._store.set("antenna_gpus_allocated", (self._site, model), allocated[model])
+        for model in self._shown - set(allocatable):
+            self._store.remove("antenna_gpus_allocatable", (self._site, model))
+            self._store.remove("antenna_gpus_allocated", (self._site, model))
+        self._shown = set(allocatable)
+
+    def _show(self, facts: NodeFacts) -> None:
+        node = (self._site, facts.name)
+        gpus = (*node, facts.model)
+        allocated = self._allocated[facts.name]
+        samples: list[tuple[str, tuple[str, ...], float]] = [
+            ("antenna_node_ready", node, facts.ready),
+            ("antenna_node_schedulable", node, facts.schedulable),
+        ]
+        if facts.capacity or allocated:
+            samples += [
+                ("antenna_node_gpus_capacity", gpus, facts.capacity),
+                ("antenna_node_gpus_allocatable", gpus, facts.allocatable),
+                ("antenna_node_gpus_allocated", gpus, allocated),
+            ]
+        self._store.put(facts.uid, samples)
+
+
+class Nodes:
+    """The stream of nodes."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def replace(self, objects: Iterable[Node]) -> None:
+        """All there are."""
+        gone = self._fleet.names()
+        for obj in objects:
+            gone.discard(obj.metadata.name)
+            self.apply(obj)
+        for name in gone:
+            self._fleet.drop(name)
+
+    def apply(self, obj: Node) -> None:
+        """A new or changed one."""
+        self._fleet.put(node_facts(obj))
+
+    def delete(self, obj: Node) -> None:
+        """One that is gone."""
+        self._fleet.drop(obj.metadata.name)
+
+
+class Pods:
+    """The stream of pods. ``stuck`` is told when what the scheduler says of a Job's pods changes."""
+
+    def __init__(self, fleet: Fleet, stuck: Callable[[str, Reason | None], None]) -> None:
+        self._fleet = fleet
+        self._tell = stuck
+        self._pods: dict[str, PodFacts] = {}
+        self._stuck: dict[str, dict[str, Reason]] = {}
+
+    def replace(self, objects: Iterable[Pod]) -> None:
+        """All there are."""
+        gone = set(self._pods)
+        for obj in objects:
+            gone.discard(obj.metadata.uid)
+            self.apply(obj)
+        for uid in gone:
+            self._put(uid, None)
+
+    def apply(self, obj: Pod) -> None:
+        """A new or changed one."""
+        self._put(obj.metadata.uid, pod_facts(obj))
+
+    def delete(self, obj: Pod) -> None:
+        """One that is gone, or has ended."""
+        self._put(obj.metadata.uid, None)
+
+    def _put(self, uid: str, new: PodFacts | None) -> None:
+        old = self._pods.get(uid)
+        if old == new:
+            return
+        if new is None:
+            del self._pods[uid]
+        else:
+            self._pods[uid] = new
+        for facts, sign in ((old, -1), (new, 1)):
+            if facts is not None and facts.gpus:
+                self._fleet.hold(facts.node, sign * facts.gpus)
+        if old is not None and old.stuck is not None:
+            self._say(uid, old.job_uid, None)
+        if new is not None and new.stuck is not None:
+            self._say(uid, new.job_uid, new.stuck)
+
+    def _say(self, uid: str, job_uid: str, reason: Reason | None) -> None:
+        """Of several stuck pods of a Job, the one that came first tells."""
+        of_job = self._stuck.setdefault(job_uid, {})
+        if reason is None:
+            of_job.pop(uid, None)
+        else:
+            of_job[uid] = reason
+        if not of_job:
+            del self._stuck[job_uid]
+        self._tell(job_uid, next(iter(of_job.values()), None))

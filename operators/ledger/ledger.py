@@ -1,0 +1,238 @@
+"""The ledger: a row a job, written in batches by a thread of its own.
+
+Writing an entry again changes nothing, so that what is read from the API server after a crash may be
+written once more. Totals are shown only once the rows that they come from are on disk; nothing that
+was ever shown is lost with the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    case,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from operators.ledger.entry import Entry
+from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA
+
+COMMIT_SECONDS: Final = 0.5
+_CHUNK: Final = 2000  # rows a statement
+_SEEN: Final = "seen"
+
+_log = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+"""(queue, tenant)."""
+Account = tuple[str, str, str]
+"""(tenant, sector, ecosystem)."""
+
+
+@dataclass(frozen=True)
+class Durations:
+    """A histogram: observations at or below each bound, their sum and number."""
+
+    buckets: tuple[int, ...]
+    total: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Sums over the jobs that are gone."""
+
+    finished: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """(queue, tenant, outcome) -> jobs."""
+    restarts: Mapping[Place, int] = field(default_factory=dict)
+    evictions: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """(queue, tenant, reason) -> times."""
+    waits: Mapping[Place, Durations] = field(default_factory=dict)
+    runs: Mapping[Place, Durations] = field(default_factory=dict)
+    gpu_seconds: Mapping[Account, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """Entries in a database. ``write`` may be called by any thread; it never waits for the disk.
+
+    ``where`` is a path of an SQLite file, or any URL that SQLAlchemy takes (SQLite, PostgreSQL).
+    """
+
+    def __init__(self, where: Path | str) -> None:
+        self._engine = _engine(where)
+        self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._lock = threading.Lock()
+        self._pending: dict[str, Entry] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        METADATA.create_all(self._engine)
+
+    # At start
+
+    def present(self) -> list[Entry]:
+        """Entries of jobs that were in the API when they were written last."""
+        with self._engine.connect() as connection:
+            evictions: dict[str, list[tuple[str, int]]] = {}
+            joined = EVICTIONS.join(JOBS, JOBS.c.uid == EVICTIONS.c.uid)
+            for uid, reason, count in connection.execute(
+                select(EVICTIONS).select_from(joined).where(JOBS.c.gone.is_(False))
+            ):
+                evictions.setdefault(uid, []).append((reason, count))
+            return [
+                Entry(**row, evictions=tuple(sorted(evictions.get(row["uid"], ()))))
+                for row in connection.execute(select(JOBS).where(JOBS.c.gone.is_(False))).mappings()
+            ]
+
+    def settled(self, bounds: Sequence[int]) -> Settled:
+        """Sums over the jobs that are gone; ``bounds`` of the histograms' buckets, in seconds."""
+        place = (JOBS.c.queue, JOBS.c.tenant)
+        account = (JOBS.c.tenant, JOBS.c.sector, JOBS.c.ecosystem)
+        held = JOBS.c.gpus * (JOBS.c.earlier + JOBS.c.past + JOBS.c.ran)
+        with self._engine.connect() as connection:
+
+            def sums(by: Sequence[ColumnElement[Any]], value: ColumnElement[Any]) -> dict[Any, int]:
+                query = select(*by, value).where(JOBS.c.gone.is_(True)).group_by(*by)
+                return {tuple(row[:-1]): int(row[-1] or 0) for row in connection.execute(query)}
+
+            put_back = JOBS.join(EVICTIONS, JOBS.c.uid == EVICTIONS.c.uid)
+            by_reason = (*place, EVICTIONS.c.reason)
+            evictions = connection.execute(
+                select(*by_reason, func.sum(EVICTIONS.c.count))
+                .select_from(put_back)
+                .where(JOBS.c.gone.is_(True))
+                .group_by(*by_reason)
+            )
+            return Settled(
+                finished=sums((*place, JOBS.c.outcome), func.count()),
+                restarts=sums(place, func.sum(JOBS.c.restarts)),
+                evictions={(row[0], row[1], row[2]): int(row[3]) for row in evictions},
+                waits=_durations(connection, JOBS.c.wait, bounds),
+                runs=_durations(connection, JOBS.c.run, bounds),
+                gpu_seconds=sums(account, func.sum(held)),
+            )
+
+    def marks(self) -> dict[Account, float]:
+        """The GPU-seconds that were shown last."""
+        with self._engine.connect() as connection:
+            return {
+                (r.tenant, r.sector, r.ecosystem): r.gpu_seconds for r in connection.execute(select(MARKS))
+            }
+
+    def seen(self) -> float | None:
+        """Until when what ran was known; None in a new ledger."""
+        with self._engine.connect() as connection:
+            return connection.scalar(select(CLOCK.c.time).where(CLOCK.c.name == _SEEN))
+
+    # While it runs
+
+    def write(self, entry: Entry) -> None:
+        """Have this written with the next commit, in place of what the job had."""
+        with self._lock:
+            self._pending[entry.uid] = entry
+
+    def take(self) -> list[Entry]:
+        """What waits to be written; whoever takes it commits it."""
+        with self._lock:
+            taken, self._pending = self._pending, {}
+        return list(taken.values())
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Have what could not be committed written later, but for what was written anew meanwhile."""
+        with self._lock:
+            self._pending = {**{entry.uid: entry for entry in entries}, **self._pending}
+
+    def commit(self, entries: Sequence[Entry], marks: Mapping[Account, float], seen: float) -> None:
+        """Write all of it, or nothing. Raises SQLAlchemyError."""
+        with self._engine.begin() as connection:
+            for start in range(0, len(entries), _CHUNK):
+                chunk = entries[start : start + _CHUNK]
+                rows = [msgspec.structs.asdict(entry) for entry in chunk]
+                counts = [
+                    {"uid": row["uid"], "reason": reason, "count": count}
+                    for row in rows
+                    for reason, count in row.pop("evictions")
+                ]
+                self._upsert(connection, JOBS, rows)
+                self._upsert(connection, EVICTIONS, counts)
+            shown = [
+                {"tenant": tenant, "sector": sector, "ecosystem": ecosystem, "gpu_seconds": value}
+                for (tenant, sector, ecosystem), value in marks.items()
+            ]
+            self._upsert(connection, MARKS, shown)
+            self._upsert(connection, CLOCK, [{"name": _SEEN, "time": seen}])
+
+    def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
+        """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
+
+        def run() -> None:
+            while not self._stop.wait(seconds):
+                try:
+                    tick()
+                except SQLAlchemyError:
+                    _log.exception("the ledger could not be written; trying again")
+
+        self._thread = threading.Thread(target=run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and let go of the database. What waits to be written is not."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        self._engine.dispose()
+
+    def _upsert(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        statement = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def _engine(where: Path | str) -> Engine:
+    if isinstance(where, Path):
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where = f"sqlite:///{where}"
+    engine = create_engine(make_url(where))
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def settings(connection: Any, _record: object) -> None:
+            # A commit survives the process at once, and the machine's power at the next checkpoint.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA busy_timeout=10000")
+
+    return engine
+
+
+def _durations(
+    connection: Connection, column: ColumnElement[Any], bounds: Sequence[int]
+) -> dict[Place, Durations]:
+    within = [func.sum(case((column <= bound, 1), else_=0)) for bound in bounds]
+    query = (
+        select(JOBS.c.queue, JOBS.c.tenant, func.sum(column), func.count(column), *within)
+        .where(JOBS.c.gone.is_(True), column.is_not(None))
+        .group_by(JOBS.c.queue, JOBS.c.tenant)
+    )
+    return {
+        (row[0], row[1]): Durations(tuple(int(n) for n in row[4:]), int(row[2]), int(row[3]))
+        for row in connection.execute(query)
+    }
