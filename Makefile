@@ -46,3 +46,5 @@ format: setup ## Format the Python code
 lock: setup ## Pin the newest allowed Python packages, with hashes
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--extra dev --upgrade -o requirements.lock pyproject.toml
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--upgrade -c requirements.lock -o operators/requirements.lock operators/requirements.in

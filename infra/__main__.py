@@ -18,12 +18,14 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from infra import paths, quotas, resources
 from infra.components.cluster import Cluster
 from infra.components.machines import Machines
+from infra.components.monitoring import Monitoring
 from infra.components.network import Network
+from infra.components.operator import Operator
 from infra.components.queueing import Queueing
 from infra.components.tenants import Tenant
 from infra.provider import base
 from infra.site import Site, SiteError
-from infra.tools import artifacts, images, pins
+from infra.tools import artifacts, images, operator_image, pins
 from infra.tools.failure import ToolError
 from infra.tools.progress import Progress
 from playbooks.digest import content_digest
@@ -33,9 +35,9 @@ NAMESPACE = "site:"
 
 def declare(site: Site) -> None:
     """Declare every resource of the site, and the stack's outputs."""
-    tools = artifacts.digest()
-    manifest = kueue_manifest(tools)
     made_here = site.platform == "embedded"
+    tools = artifacts.digest(made_here=made_here)
+    manifest = kueue_manifest(tools, made_here)
     known_hosts, kubeconfig = str(paths.known_hosts(site.stack)), str(paths.kubeconfig(site.stack))
     identity = Path(site.identity_file).expanduser() if site.identity_file else paths.ssh_key(site.stack)
 
@@ -68,8 +70,17 @@ def declare(site: Site) -> None:
     }
     cohort = quotas.cohort(site)
     queueing = Queueing(cohort, manifest=manifest, nodes=cluster.ready, **in_cluster)
+    operator = Operator(site, image=operator_image.reference(), queueing=queueing.ready, **in_cluster)
     for tenant in site.tenants:
-        Tenant(quotas.partner(site, tenant), cohort, queueing=queueing.ready, **in_cluster)
+        Tenant(quotas.partner(site, tenant), cohort, operator=operator.ready, **in_cluster)
+
+    Monitoring(
+        store_image=images.VICTORIA_METRICS,
+        alerter_image=images.VMALERT,
+        retention_days=site.monitoring.retention_days,
+        nodes=cluster.ready,
+        **in_cluster,
+    )
 
     for flavor, count in site.unassigned.items():
         if count:
@@ -110,11 +121,11 @@ def site_keys() -> dict[str, Any]:
     }
 
 
-def kueue_manifest(tools: str) -> resources.Manifest:
+def kueue_manifest(tools: str, made_here: bool) -> resources.Manifest:
     """Kueue's manifest among the pinned tools, which an update builds first; a preview builds nothing."""
     try:
         if not pulumi.runtime.is_dry_run():
-            artifacts.ensure_artifacts(_show)
+            artifacts.ensure_artifacts(_show, made_here=made_here)
         path, sha256 = artifacts.kueue_manifest(tools)
     except ToolError as error:
         raise pulumi.RunError(str(error)) from None

@@ -54,7 +54,11 @@ _NOT_IN_A_SITE = {"kwok"}
 def before_up(site: Site) -> facts.Facts:
     """What `up` must know before it touches anything. Takes well under a second."""
     known = [facts.Machine(name, container.is_running(site.stack, name)) for name in _disks(site.stack)]
-    stack = facts.Stack(tools_missing=tools_missing(), base=_base_there(), machines=tuple(known))
+    stack = facts.Stack(
+        tools_missing=tools_missing(made_here=site.platform == "embedded"),
+        base=_base_there(),
+        machines=tuple(known),
+    )
     return facts.Facts(site.stack, host(), site_facts(site), stack)
 
 
@@ -75,7 +79,7 @@ def everything(session: Session) -> facts.Facts:
         lock=held,
         lock_stale=stale,
         leftovers=_leftovers(session.stack),
-        tools_missing=tools_missing(),
+        tools_missing=tools_missing(made_here=described.platform == "embedded"),
         base=described.platform != "embedded" or _base_there(),
         machines=states,
     )
@@ -154,10 +158,10 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
     )
 
 
-def tools_missing() -> tuple[str, ...]:
+def tools_missing(*, made_here: bool) -> tuple[str, ...]:
     """The pinned tools that a site needs and that are not built."""
     try:
-        if artifacts.location(artifacts.digest()).is_dir():
+        if artifacts.location(artifacts.digest(made_here=made_here)).is_dir():
             return ()
         rows = stock.status()
     except ToolError:

@@ -74,8 +74,8 @@ def clean(session: Session) -> None:
     """Remove from the cache what this version does not use and no running machine uses either."""
     screen = session.begin("tools-clean")
     current = [row.path for row in stock.status()]
-    current += [artifacts.location(artifacts.digest()), base.directory(base.digest())]
-    folders = [paths.cache_dir() / name for name in ("tools", "artifacts", "base")]
+    current += [*artifacts.current(), base.directory(base.digest())]
+    folders = [paths.cache_dir() / name for name in ("tools", "images", "artifacts", "base")]
     there = [p for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()]
     old = outdated(there, current, in_use())
     if not old:

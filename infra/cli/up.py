@@ -93,7 +93,9 @@ def make_artifacts(site: Site, screen: Screen) -> None:
         else:
             made.set_result("")
         # In this thread, so that Ctrl-C ends a build at once.
-        artifacts.ensure_artifacts(lambda progress: screen.status("tools", str(progress)))
+        artifacts.ensure_artifacts(
+            lambda progress: screen.status("tools", str(progress)), made_here=site.platform == "embedded"
+        )
         made.result()
 
 

@@ -9,6 +9,7 @@ import pulumi
 
 from infra import resources
 from infra.site import Machine, Site
+from operators.manifests import STATE_ON_HEAD
 
 ARTIFACTS = "/opt/antenna/artifacts"
 
@@ -51,6 +52,7 @@ class Cluster(pulumi.ComponentResource):
                 "antenna_kubernetes_version": kubernetes_version,
                 "antenna_pause_image": pause_image,
                 "antenna_kubeconfig": kubeconfig,
+                "antenna_operator_state": STATE_ON_HEAD,
             },
             digest=digest,
             identity_file=identity_file,

@@ -34,6 +34,7 @@ APPLY_ORDER: Final = (
     "ClusterRoleBinding",
     "Role",
     "RoleBinding",
+    "PersistentVolume",
     "PersistentVolumeClaim",
     "Service",
     "DaemonSet",

@@ -9,6 +9,7 @@ from infra.site.kubernetes import Kubernetes
 from infra.site.machines import Gpus, Machine, Role
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
+from infra.site.operator import Operator
 from infra.site.problem import Problem, SiteError
 from infra.site.remote import Access, Accounting, Partition, RemoteSite
 from infra.site.site import Platform, Site
@@ -26,6 +27,7 @@ __all__ = [
     "Machine",
     "Monitoring",
     "Network",
+    "Operator",
     "Partition",
     "Platform",
     "Problem",

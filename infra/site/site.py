@@ -13,6 +13,7 @@ from infra.site.kubernetes import Kubernetes
 from infra.site.machines import Machine
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
+from infra.site.operator import Operator
 from infra.site.problem import Problem, SiteError, explain
 from infra.site.remote import RemoteSite
 from infra.site.rules import broken_rules
@@ -40,6 +41,7 @@ class Site(Model):
     tenants: tuple[Tenant, ...] = Field(min_length=1)
     sites: tuple[RemoteSite, ...] = ()
     funding: Funding = Funding()
+    operator: Operator = Operator()
     monitoring: Monitoring = Monitoring()
 
     _stack: str = PrivateAttr(default="")

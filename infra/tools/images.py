@@ -6,13 +6,16 @@ A real site pulls the same names from its registries. The Kubernetes rows are wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from infra.tools import busybox
-from infra.tools.build import binary
+from infra import paths
+from infra.tools import busybox, layers
+from infra.tools.build import binary, directory
+from infra.tools.cache import make_once
 from infra.tools.layers import Contents, write_image
 from infra.tools.pins import KUBERNETES_VERSION, KUEUE_VERSION, VICTORIAMETRICS_VERSION, tool
 
@@ -93,11 +96,23 @@ def listing() -> list[dict[str, str]]:
     return [{"name": image.reference, "file": image.file, "where": image.where} for image in IMAGES]
 
 
-def write(image: Image, folder: Path) -> None:
-    """Put the image's archive into ``folder``; its tool has been built."""
+def ensure_archive(image: Image, waiting: Callable[[str], None]) -> Path:
+    """The image's archive, made if it is not in the cache; its tool has been built."""
     name, program = image.source
     source = busybox.location() if name == busybox.PACKAGE else binary(tool(name), program)
     contents = Contents(
         files={image.path: source}, entrypoint=image.entrypoint, links=image.links, user=image.user
     )
-    write_image(image.reference, contents, folder / image.file)
+
+    def make(scratch: Path, _lock: int) -> None:
+        write_image(image.reference, contents, scratch / image.file)
+
+    return make_once(folder(image), image.file, make, waiting) / image.file
+
+
+def folder(image: Image) -> Path:
+    """The folder of the image's archive in the cache, whether it is there or not."""
+    name, _ = image.source
+    made_from = "" if name == busybox.PACKAGE else directory(tool(name)).name
+    content = hashlib.sha256(Path(layers.__file__).read_bytes() + f"{image} {made_from}".encode())
+    return paths.cache_dir() / "images" / f"{image.file.removesuffix('.tar')}-{content.hexdigest()[:16]}"

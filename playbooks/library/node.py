@@ -40,8 +40,8 @@ options:
       link: {description: Target of a symbolic link., type: str}
       directory: {description: The path is a folder., type: bool, default: false}
       mode: {description: 'Octal mode; 0644 for files and 0755 for folders.', type: str}
-      owner: {description: Name of the owner., type: str, default: root}
-      group: {description: Name of the group; the owner's by default., type: str}
+      owner: {description: Name or number of the owner., type: str, default: root}
+      group: {description: Name or number of the group; the owner's by default., type: str}
       validate: {description: 'Command that must accept the new content; %s is its path.', type: str}
   absent:
     description: Files and links that must not exist.

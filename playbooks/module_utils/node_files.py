@@ -66,20 +66,30 @@ def write_text(module: AnsibleModule, entry: dict[str, Any], text: str) -> None:
             os.unlink(temporary)
 
 
+def account(owner: str, group: str | None) -> tuple[int, int]:
+    """(uid, gid) of names, or of numbers: users of containers have no names on a machine."""
+    if owner.isdecimal():
+        uid = gid = int(owner)
+    else:
+        uid, gid = pwd.getpwnam(owner)[2:4]
+    if group:
+        gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    return uid, gid
+
+
 def mend_attributes(entry: dict[str, Any], check: bool) -> list[str]:
     """Mode and owner of what exists."""
     path = entry["path"]
     found = os.stat(path)
     mode = int(entry["mode"] or ("0755" if entry["directory"] else "0644"), 8)
-    account = pwd.getpwnam(entry["owner"])
-    group = grp.getgrnam(entry["group"]).gr_gid if entry["group"] else account.pw_gid
+    owner, group = account(entry["owner"], entry["group"])
     changes = []
     if stat.S_IMODE(found.st_mode) != mode:
         changes.append(f"{path}: mode {stat.S_IMODE(found.st_mode):04o}, declared {mode:04o}")
-    if (found.st_uid, found.st_gid) != (account.pw_uid, group):
-        changes.append(f"{path}: owner {found.st_uid}:{found.st_gid}, declared {account.pw_uid}:{group}")
+    if (found.st_uid, found.st_gid) != (owner, group):
+        changes.append(f"{path}: owner {found.st_uid}:{found.st_gid}, declared {owner}:{group}")
     if changes and not check:
-        os.chown(path, account.pw_uid, group)
+        os.chown(path, owner, group)
         os.chmod(path, mode)
     return changes
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from operators import controllers
+from operators.api import API_VERSION
 from operators.api.crd import definitions
-from operators.controllers.rights import RIGHTS
+from operators.api.tenant import KIND, tenant_object
+from operators.rights import CONTROLLERS
 from operators.k8s import Cluster, connect
-from tests.cluster.light import LightCluster
+from operators.k8s_errors import NotFound
+from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
+from operators.tenancy import Tenant, namespace_name
+from tests.cluster.access import Access
 
 Object = dict[str, Any]
-NAMESPACE = "antenna-system"
-NAME = "antenna-operator"
+NAMESPACE = "antenna-test"
+NAME = "tenant-controller"
 
 
 @dataclass
@@ -31,14 +38,14 @@ class Running:
 
 
 @contextmanager
-def tenant_controller(light: LightCluster, folder: Path) -> Iterator[Running]:
+def tenant_controller(admin: Access, folder: Path) -> Iterator[Running]:
     """Running when entered, ended when left; the CRDs stay. ``folder`` takes its kubeconfig."""
-    admin = connect(light.kubeconfig)
+    client = connect(admin.kubeconfig)
     for obj in [*definitions(), *operators_account()]:
-        admin.apply(obj, manager="test")
-    admin.close()
-    light.kubectl("wait", "--for=condition=Established", "crd/tenants.antenna.be", "--timeout=30s")
-    running = Running(operators_kubeconfig(light, folder))
+        client.apply(obj, manager="test")
+    client.close()
+    admin.kubectl("wait", "--for=condition=Established", "crd/tenants.antenna.be", "--timeout=30s")
+    running = Running(operators_kubeconfig(admin, folder))
     stop = threading.Event()
     cluster = connect(running.kubeconfig)
     thread = threading.Thread(
@@ -57,9 +64,9 @@ def tenant_controller(light: LightCluster, folder: Path) -> Iterator[Running]:
 
 
 def operators_account() -> list[Object]:
-    """The operator's service account, bound to a ClusterRole of RIGHTS."""
+    """The operator's service account, bound to a ClusterRole of CONTROLLERS."""
     rules: list[Object] = []
-    for right in RIGHTS:
+    for right in CONTROLLERS:
         rule: Object = {
             "apiGroups": [right.group],
             "resources": list(right.resources),
@@ -90,10 +97,10 @@ def operators_account() -> list[Object]:
     ]
 
 
-def operators_kubeconfig(light: LightCluster, folder: Path) -> Path:
+def operators_kubeconfig(admin: Access, folder: Path) -> Path:
     """A kubeconfig with a token of the operator's service account."""
-    token = light.kubectl("-n", NAMESPACE, "create", "token", NAME).strip()
-    config = yaml.safe_load(light.kubeconfig.read_text())
+    token = admin.kubectl("-n", NAMESPACE, "create", "token", NAME).strip()
+    config = yaml.safe_load(admin.kubeconfig.read_text())
     for user in config["users"]:
         user["user"] = {"token": token}
     path = folder / "operator.kubeconfig"
@@ -101,9 +108,90 @@ def operators_kubeconfig(light: LightCluster, folder: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def given(cluster: Cluster) -> Iterator[Callable[..., Object]]:
+    """Makes a Tenant, or changes it to this; all are deleted after the test."""
+    names: set[str] = set()
+
+    def tenant(partner: Tenant, cohort: Cohort) -> Object:
+        names.add(partner.name)
+        return cluster.apply(tenant_object(partner, cohort), manager="test")
+
+    yield tenant
+    for name in names:
+        with suppress(NotFound):
+            cluster.delete(API_VERSION, KIND, name)
+    eventually(lambda: not [name for name in names if cluster.find(API_VERSION, KIND, name)])
+
+
+def eventually(holds: Callable[[], object], seconds: float = 15) -> None:
+    """Until it holds; AssertionError after ``seconds``."""
+
+    @retry(
+        retry=retry_if_exception_type(AssertionError),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
+    def look() -> None:
+        assert holds()
+
+    look()
+
+
+def train(cluster: Cluster, tenant: str, *, gpus: int, queue: str = LOCAL_QUEUE) -> Object:
+    """A Job of a partner that runs until it is deleted."""
+    container = {
+        "name": "train",
+        "image": "example/train",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": {
+            "requests": {"cpu": "1", "memory": "1Gi", GPU: str(gpus)},
+            "limits": {GPU: str(gpus)},
+        },
+    }
+    return cluster.create(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "generateName": "train-",
+                "namespace": namespace_name(tenant),
+                "labels": {QUEUE_LABEL: queue},
+            },
+            "spec": {
+                "backoffLimit": 0,
+                "template": {"spec": {"containers": [container], "restartPolicy": "Never"}},
+            },
+        }
+    )
+
+
+def runs(cluster: Cluster, job: Object) -> bool:
+    """Whether Kueue has let a Job run."""
+    live = cluster.get("batch/v1", "Job", job["metadata"]["name"], job["metadata"]["namespace"])
+    return live["spec"]["suspend"] is False
+
+
+def is_ready(cluster: Cluster, name: str) -> bool:
+    """Whether a Tenant is Ready as it is declared now."""
+    return ready(cluster, name).get("status") == "True"
+
+
+def refused(cluster: Cluster, name: str) -> str:
+    """The reason for which a Tenant is refused as it is declared now; "" while it is not."""
+    condition = ready(cluster, name)
+    return str(condition["reason"]) if condition.get("status") == "False" else ""
+
+
 def ready(cluster: Cluster, name: str) -> Object:
     """The Ready condition of a Tenant, of its present generation; empty while there is none."""
-    tenant = cluster.get("antenna.be/v1alpha1", "Tenant", name)
+    tenant = cluster.get(API_VERSION, KIND, name)
     for condition in (tenant.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Ready" and (
             condition["observedGeneration"] == tenant["metadata"]["generation"]

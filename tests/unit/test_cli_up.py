@@ -24,7 +24,7 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
     monkeypatch.setenv("ANTENNA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
     monkeypatch.setattr("infra.cli.up.refusals", lambda _: [])
-    monkeypatch.setattr("infra.cli.up.artifacts.ensure_artifacts", lambda report: ("digest", tmp_path))
+    monkeypatch.setattr("infra.cli.up.artifacts.ensure_artifacts", lambda report, **_: ("digest", tmp_path))
     monkeypatch.setattr("infra.cli.up.base.ensure", lambda report: "digest")
 
     def install(engine: FakeEngine) -> FakeEngine:

@@ -12,7 +12,7 @@ import yaml
 
 from infra import paths
 from infra.sitefile import path_of, read
-from infra.tools import artifacts
+from infra.tools import artifacts, operator_image
 from infra.tools.failure import ToolError
 from tests.unit.program import UNKNOWN, Program, declare, difference
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
@@ -31,7 +31,7 @@ def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]
     """Tools that are built already, in a home of the test's own; the list has what was asked of them."""
     asked: list[str] = []
 
-    def ensure(report: object) -> tuple[str, Path]:
+    def ensure(report: object, **_: object) -> tuple[str, Path]:
         asked.append("ensure")
         return artifacts.digest(), tmp_path
 
@@ -53,6 +53,11 @@ def nominal(queue: dict[str, Any]) -> dict[str, str]:
     return {resource["name"]: resource["nominalQuota"] for resource in flavor["resources"]}
 
 
+def own(tenant: dict[str, Any]) -> dict[str, str]:
+    (quota,) = tenant["spec"]["quotas"]
+    return {name: amount["nominal"] for name, amount in quota["resources"].items()}
+
+
 def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner() -> None:
     program = declare(read(path_of("embedded")), "embedded")
     by_type: dict[str, list[str]] = {}
@@ -62,13 +67,15 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
     assert sorted(by_type["antenna:index:Machine"]) == ["gpu-1", "gpu-2", "head"]
     assert by_type["antenna:index:Playbook"] == ["nodes"]
     bundles = by_type["antenna:index:Objects"]
-    assert {"kueue", "queues", "tenant-imec", "tenant-ku-leuven", "tenant-sck-cen"} < set(bundles)
-    assert len(bundles) == 2 + 15
+    assert {"kueue", "queues", "monitoring", "tenant-imec", "tenant-ku-leuven"} < set(bundles)
+    assert len(bundles) == 5 + 15
     assert set(program.components) == {
         "network",
         "machines",
         "cluster",
         "queueing",
+        "operator",
+        "monitoring",
         *(name for name in bundles if name.startswith("tenant-")),
     }
 
@@ -79,9 +86,10 @@ def test_each_step_waits_for_the_one_it_stands_on() -> None:
     assert resources["gpu-1"].dependencies == {"network"}
     assert resources["nodes"].dependencies == {"head", "gpu-1", "gpu-2"}
     assert "nodes" in resources["kueue"].dependencies
-    assert "kueue" in resources["queues"].dependencies
+    assert {"kueue", "crds"} <= resources["queues"].dependencies
+    assert "queues" in resources["operator"].dependencies
     for tenant in ("tenant-imec", "tenant-ulb"):
-        assert "queues" in resources[tenant].dependencies
+        assert "operator" in resources[tenant].dependencies
         assert not {"tenant-imec", "tenant-ulb"} & resources[tenant].dependencies
 
 
@@ -95,9 +103,12 @@ def test_every_resource_belongs_to_its_component() -> None:
         "gpu-2": "machines",
         "nodes": "cluster",
         "kueue": "queueing",
+        "crds": "queueing",
         "queues": "queueing",
+        "operator": "operator",
         "tenant-imec": "tenant-imec",
         "tenant-ulb": "tenant-ulb",
+        "monitoring": "monitoring",
     }
 
 
@@ -190,6 +201,7 @@ def test_the_run_is_given_what_the_roles_require() -> None:
         "antenna_image_repository": "registry.k8s.io",
         "antenna_registry_mirrors": {},
         "antenna_kubeconfig": str(paths.kubeconfig("x")),
+        "antenna_operator_state": "/var/lib/antenna/operator",
     }
 
 
@@ -198,7 +210,9 @@ def test_machines_that_exist_are_given_the_tools_and_are_reset_at_the_end() -> N
     assert given["reset"] == "reset.yml"
     assert given["vars"]["antenna_nested"] is False
     assert given["vars"]["antenna_resolvers"] == []
-    assert given["vars"]["antenna_artifacts_source"] == str(artifacts.location(artifacts.digest()))
+    assert given["vars"]["antenna_artifacts_source"] == str(
+        artifacts.location(artifacts.digest(made_here=False))
+    )
 
 
 def test_every_variable_is_one_that_a_role_or_play_speaks_of() -> None:
@@ -213,21 +227,55 @@ def test_every_variable_is_one_that_a_role_or_play_speaks_of() -> None:
 def test_what_lives_in_machines_made_here_goes_with_the_head() -> None:
     resources = declare(EMBEDDED).resources
     with_head = {name for name, resource in resources.items() if resource.deleted_with == "head"}
-    assert with_head == {"nodes", "kueue", "queues", "tenant-imec", "tenant-ulb"}
+    bundles = {"kueue", "crds", "queues", "operator", "monitoring", "tenant-imec", "tenant-ulb"}
+    assert with_head == {"nodes", *bundles}
 
 
 def test_on_machines_that_stay_everything_is_deleted_by_itself() -> None:
     assert not any(resource.deleted_with for resource in declare(EXISTING).resources.values())
 
 
-def test_a_partners_bundle_has_its_namespace_rights_and_queues() -> None:
-    bundle = objects(declare(EMBEDDED), "tenant-ulb")
-    assert {"Namespace/tenant-ulb", "ClusterQueue/ulb", "LocalQueue/default"} <= set(bundle)
-    assert bundle["Namespace/tenant-ulb"]["metadata"]["labels"]["antenna.be/ecosystem"] == "brussels-capital"
-    queue = bundle["ClusterQueue/ulb"]
-    assert queue["spec"]["cohortName"] == "antenna"
+def test_a_partners_bundle_is_its_tenant() -> None:
+    program = declare(EMBEDDED)
+    (tenant,) = objects(program, "tenant-ulb").values()
+    assert tenant["kind"] == "Tenant"
+    assert tenant["spec"]["ecosystem"] == "brussels-capital"
+    assert tenant["spec"]["cohort"] == "antenna"
     # A quarter of a core and half a GiB with each of three GPUs.
-    assert nominal(queue) == {"nvidia.com/gpu": "3", "cpu": "750m", "memory": "1536Mi"}
+    assert own(tenant) == {"nvidia.com/gpu": "3", "cpu": "750m", "memory": "1536Mi"}
+    assert program.resources["tenant-ulb"].inputs["wait"] is True
+
+
+def deployment(program: Program) -> dict[str, Any]:
+    return objects(program, "operator")["Deployment/antenna-operator"]["spec"]["template"]["spec"]
+
+
+def test_the_operator_runs_the_image_that_is_made_here_unless_the_site_names_another() -> None:
+    (container,) = deployment(declare(EMBEDDED))["containers"]
+    assert container["image"] == operator_image.reference()
+    elsewhere = edited(EXISTING, ("operator", {"image": "registry.example/operator:0.1.0"}))
+    (container,) = deployment(declare(elsewhere))["containers"]
+    assert container["image"] == "registry.example/operator:0.1.0"
+
+
+def test_another_image_of_the_operator_is_another_deployment_and_another_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = declare(EMBEDDED)
+    monkeypatch.setattr(operator_image, "digest", lambda: "0" * 16)
+    changes = difference(before, declare(EMBEDDED))
+    assert changes.pop("operator") == "update"
+    # The nodes are shown the tree that holds the image.
+    assert set(changes) == {"head", "gpu-1", "gpu-2", "nodes"}
+
+
+def test_the_operators_state_is_on_the_head_or_in_a_class_that_the_site_names() -> None:
+    here = objects(declare(EMBEDDED), "operator")
+    assert here["PersistentVolume/antenna-operator-state"]["spec"]["local"]["path"]
+    elsewhere = objects(declare(edited(EXISTING, ("operator", {"storage_class": "ceph"}))), "operator")
+    assert "PersistentVolume/antenna-operator-state" not in elsewhere
+    claim = elsewhere["PersistentVolumeClaim/antenna-operator-state"]
+    assert claim["spec"]["storageClassName"] == "ceph"
 
 
 def test_the_cohort_holds_what_is_shared_and_never_more_than_there_is() -> None:
@@ -235,9 +283,9 @@ def test_the_cohort_holds_what_is_shared_and_never_more_than_there_is() -> None:
     shared = objects(program, "queues")
     assert set(shared) == {"ResourceFlavor/h100", "Cohort/antenna"}
     assert nominal(shared["Cohort/antenna"]) == {"nvidia.com/gpu": "1", "cpu": "1250m", "memory": "4608Mi"}
-    partners = [objects(program, f"tenant-{name}")[f"ClusterQueue/{name}"] for name in ("imec", "ulb")]
-    everything = [shared["Cohort/antenna"], *partners]
-    assert sum(int(nominal(queue)["nvidia.com/gpu"]) for queue in everything) == 8
+    partners = [objects(program, f"tenant-{name}")[f"Tenant/{name}"] for name in ("imec", "ulb")]
+    everything = [nominal(shared["Cohort/antenna"]), *map(own, partners)]
+    assert sum(int(amounts["nvidia.com/gpu"]) for amounts in everything) == 8
 
 
 def test_flavors_find_their_nodes_once_there_are_two() -> None:
@@ -289,7 +337,7 @@ def test_one_partners_quota_is_one_change() -> None:
     before, after = declare(EMBEDDED), declare(edited(EMBEDDED, ("tenants[1].quota.h100", 2)))
     assert difference(before, after) == {"tenant-ulb": "update"}
     old, new = objects(before, "tenant-ulb"), objects(after, "tenant-ulb")
-    assert [name for name in new if new[name] != old[name]] == ["ClusterQueue/ulb"]
+    assert [name for name in new if new[name] != old[name]] == ["Tenant/ulb"]
 
 
 def test_a_partner_that_leaves_takes_exactly_what_was_its_own() -> None:
@@ -355,7 +403,7 @@ def test_an_update_builds_the_tools_first(tools: list[str]) -> None:
 
 def test_other_tools_are_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     before = declare(EMBEDDED)
-    monkeypatch.setattr(artifacts, "digest", lambda: "0" * 16)
+    monkeypatch.setattr(artifacts, "digest", lambda **_: "0" * 16)
     assert difference(before, declare(EMBEDDED)) == {
         "head": "update",
         "gpu-1": "update",
@@ -367,7 +415,7 @@ def test_other_tools_are_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tools_that_cannot_be_built_end_the_program_before_anything_is_declared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(report: object) -> tuple[str, Path]:
+    def fail(report: object, **_: object) -> tuple[str, Path]:
         raise ToolError("etcd: go build failed; see /log")
 
     monkeypatch.setattr(artifacts, "ensure_artifacts", fail)

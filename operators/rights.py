@@ -1,4 +1,4 @@
-"""The rights that the controllers need, and no more: the rows of the operator's ClusterRole.
+"""The rights that the operator needs, and no more: the rows of its ClusterRole.
 
 To make Roles that hold the submitters' rights, Kubernetes asks that the operator hold them itself, or may
 ``escalate``. To hold them would be to read every Secret of the cluster; so it may escalate, and bind, for
@@ -26,7 +26,7 @@ class Right:
     names: tuple[str, ...] = ()
 
 
-RIGHTS: Final = (
+CONTROLLERS: Final = (
     Right(GROUP, ("tenants",), (*_READ, "patch")),
     Right(GROUP, ("tenants/status",), ("patch",)),
     # To name a Tenant as the owner without whom an object cannot stay.
@@ -40,3 +40,20 @@ RIGHTS: Final = (
     # kopf sees by these which kinds are served.
     Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
 )
+
+METRICS: Final = (
+    Right("", ("events", "namespaces", "nodes", "pods"), _READ),
+    Right("batch", ("jobs",), _READ),
+    Right(
+        "kueue.x-k8s.io",
+        ("clusterqueues", "cohorts", "localqueues", "resourceflavors", "workloads"),
+        _READ,
+    ),
+    Right(GROUP, ("tenants",), _READ),
+    # Whose token came with a scrape, and whether they may.
+    Right("authentication.k8s.io", ("tokenreviews",), ("create",)),
+    Right("authorization.k8s.io", ("subjectaccessreviews",), ("create",)),
+    # Why work waits, said beside it.
+    Right("", ("events",), ("create", "patch")),
+)
+"""What figures and the reasons for waiting are made of, and the check of who reads them."""
