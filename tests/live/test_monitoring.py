@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -74,7 +74,7 @@ class Graphs:
         self.address = address
 
     def get(self, path: str, **query: str) -> Any:
-        with urlopen(f"{self.address}{path}?{urlencode(query)}", timeout=20) as answer:
+        with urlopen(f"http://{self.address}{path}?{urlencode(query)}", timeout=20) as answer:
             return json.load(answer)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -90,13 +90,13 @@ class Graphs:
 @pytest.fixture
 def graphs(site: SiteUnderTest) -> Iterator[Graphs]:
     with dashboard(site) as url:
-        yield Graphs(url.partition("/vmui")[0])
+        yield Graphs(urlsplit(url).netloc)
 
 
 @contextmanager
 def dashboard(site: SiteUnderTest) -> Iterator[str]:
     """`antenna dashboard` while a test runs; what it prints on stdout."""
-    argv = [ANTENNA, "--stack", site.stack, "--config-file", site.file, "dashboard", "--port", "0", "--json"]
+    argv = [ANTENNA, "--stack", site.stack, "dashboard", "--port", "0", "--json"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
@@ -133,7 +133,7 @@ def test_every_query_of_the_overview_has_data_while_jobs_run(graphs: Graphs, sit
 def test_vmui_shows_the_overview(graphs: Graphs) -> None:
     (shown,) = graphs.get("/vmui/custom-dashboards")["dashboardsSettings"]
     assert shown["title"] == OVERVIEW.title
-    with urlopen(f"{graphs.address}/vmui/", timeout=20) as page:
+    with urlopen(f"http://{graphs.address}/vmui/", timeout=20) as page:
         assert b"<html" in page.read()
 
 
@@ -186,7 +186,7 @@ def test_an_api_server_that_is_silent_is_told_until_it_speaks(graphs: Graphs, si
         site.on("head", f"mv /root/kube-apiserver.yaml {API_SERVER}")
     eventually("the API server answers", lambda: _succeeds(site, "get", "nodes"), 120)
     with dashboard(site) as url:
-        again = Graphs(url.partition("/vmui")[0])
+        again = Graphs(urlsplit(url).netloc)
         told = 'max_over_time(ALERTS{alertname="AntennaWatchStale", alertstate="firing"}[5m])'
         assert eventually("it was told", lambda: again.query(told), 60)
         eventually("it is resolved", lambda: "AntennaWatchStale" not in again.firing(), 120, every=5)
