@@ -96,7 +96,7 @@ def graphs(site: SiteUnderTest) -> Iterator[Graphs]:
 @contextmanager
 def dashboard(site: SiteUnderTest) -> Iterator[str]:
     """`antenna dashboard` while a test runs; what it prints on stdout."""
-    argv = [ANTENNA, "--stack", site.stack, "dashboard", "--port", "0", "--json"]
+    argv = [str(ANTENNA), "--stack", site.stack, "dashboard", "--port", "0", "--json"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
