@@ -38,6 +38,8 @@ from tests.cluster.access import Access
 
 Object = dict[str, Any]
 KUEUE_NAMESPACE = "kueue-system"
+OWN_KUBELET = {"kwok.x-k8s.io/status": "custom"}
+"""The annotation of pods that kwok leaves alone: the test plays their kubelet. kwok's own end at once."""
 _PORTS = (
     "etcdPort",
     "etcdPeerPort",
@@ -50,9 +52,10 @@ _PORTS = (
 
 @dataclass(frozen=True)
 class LightCluster(Access):
-    """One that is up. ``programs`` are the binaries that it runs."""
+    """One that is up. ``programs`` are the binaries that it runs, ``etcd`` the address of its store."""
 
     programs: ControlPlane
+    etcd: str
 
 
 @contextmanager
@@ -71,13 +74,15 @@ def light_cluster(
         "KWOK_WORKDIR": str(folder / "kwok"),
         "KWOK_KUBE_VERSION": KUBERNETES_VERSION,
     }
-    kwokctl: list[str | Path] = [programs.kwokctl, "--config", _kwokctl_configuration(folder, programs)]
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    configuration = _kwokctl_configuration(folder, programs, ports)
+    kwokctl: list[str | Path] = [programs.kwokctl, "--config", configuration]
     create: list[str | Path] = ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig]
     try:
         with ThreadPoolExecutor(1) as meanwhile:
             rendered = meanwhile.submit(kueue_manifests) if kueue else None
             _run([*kwokctl, *create, *(f"--disable={program}" for program in without)], environment)
-        cluster = LightCluster(kubeconfig, programs)
+        cluster = LightCluster(kubeconfig, programs, f"http://127.0.0.1:{ports['etcdPort']}")
         with kueue_beside(cluster, folder / "kueue", rendered) if rendered else nullcontext():
             _wait_until_ready(cluster)
             yield cluster
@@ -152,32 +157,42 @@ def shipped_configuration(documents: list[Object]) -> Object:
     return configuration
 
 
-def _kwokctl_configuration(folder: Path, programs: ControlPlane) -> Path:
+def _kwokctl_configuration(folder: Path, programs: ControlPlane, ports: dict[str, int]) -> Path:
     """kwokctl binds to every address of the host by default, etcd without authentication."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "kwokctl.yaml"
+    version = "config.kwok.x-k8s.io/v1alpha1"
+    key, value = next(iter(OWN_KUBELET.items()))
+    kwok = {"disregardStatusWithAnnotationSelector": f"{key}={value}"}
     path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
-                "kind": "KwokctlConfiguration",
-                "options": {
-                    "runtime": "binary",
-                    "bindAddress": "127.0.0.1",
-                    "disableQPSLimits": True,
-                    # Chosen here: kwokctl counts down from one number, and two at once would meet.
-                    **dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)),
-                    "etcdBinary": str(programs.etcd),
-                    "kubeApiserverBinary": str(programs.kube_apiserver),
-                    "kubeControllerManagerBinary": str(programs.kube_controller_manager),
-                    "kubeSchedulerBinary": str(programs.kube_scheduler),
-                    "kubectlBinary": str(programs.kubectl),
-                    "kwokControllerBinary": str(programs.kwok),
-                },
-            }
+        yaml.safe_dump_all(
+            [
+                {"apiVersion": version, "kind": "KwokConfiguration", "options": kwok},
+                _kwokctl_options(version, programs, ports),
+            ]
         )
     )
     return path
+
+
+def _kwokctl_options(version: str, programs: ControlPlane, ports: dict[str, int]) -> Object:
+    return {
+        "apiVersion": version,
+        "kind": "KwokctlConfiguration",
+        "options": {
+            "runtime": "binary",
+            "bindAddress": "127.0.0.1",
+            "disableQPSLimits": True,
+            # Chosen here: kwokctl counts down from one number, and two at once would meet.
+            **ports,
+            "etcdBinary": str(programs.etcd),
+            "kubeApiserverBinary": str(programs.kube_apiserver),
+            "kubeControllerManagerBinary": str(programs.kube_controller_manager),
+            "kubeSchedulerBinary": str(programs.kube_scheduler),
+            "kubectlBinary": str(programs.kubectl),
+            "kwokControllerBinary": str(programs.kwok),
+        },
+    }
 
 
 def install_definitions(cluster: LightCluster) -> None:
