@@ -17,10 +17,10 @@ from operators import controllers
 from operators.api import API_VERSION
 from operators.api.crd import definitions
 from operators.api.tenant import KIND, tenant_object
-from operators.rights import CONTROLLERS
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
+from operators.rights import CONTROLLERS
 from operators.tenancy import Tenant, namespace_name
 from tests.cluster.access import Access
 
@@ -31,10 +31,13 @@ NAME = "tenant-controller"
 
 @dataclass
 class Running:
-    """A controller that runs. ``errors`` has an entry for each time that it could not do its work."""
+    """A controller that runs."""
 
     kubeconfig: Path
     errors: list[None] = field(default_factory=list)
+    """An entry for each time that it could not do its work."""
+    made: set[str] = field(default_factory=set)
+    """Names of the Tenants that tests have made: it ends when all of them are gone."""
 
 
 @contextmanager
@@ -56,6 +59,10 @@ def tenant_controller(admin: Access, folder: Path) -> Iterator[Running]:
     thread.start()
     try:
         yield running
+        # A namespace takes its time to go, and no test needs to wait for that.
+        there = connect(admin.kubeconfig)
+        eventually(lambda: not any(there.find(API_VERSION, KIND, name) for name in running.made), 90)
+        there.close()
     finally:
         stop.set()
         thread.join(30)
@@ -109,7 +116,7 @@ def operators_kubeconfig(admin: Access, folder: Path) -> Path:
 
 
 @pytest.fixture
-def given(cluster: Cluster) -> Iterator[Callable[..., Object]]:
+def given(controller: Running, cluster: Cluster) -> Iterator[Callable[..., Object]]:
     """Makes a Tenant, or changes it to this; all are deleted after the test."""
     names: set[str] = set()
 
@@ -118,10 +125,10 @@ def given(cluster: Cluster) -> Iterator[Callable[..., Object]]:
         return cluster.apply(tenant_object(partner, cohort), manager="test")
 
     yield tenant
+    controller.made |= names
     for name in names:
         with suppress(NotFound):
             cluster.delete(API_VERSION, KIND, name)
-    eventually(lambda: not [name for name in names if cluster.find(API_VERSION, KIND, name)])
 
 
 def eventually(holds: Callable[[], object], seconds: float = 15) -> None:
