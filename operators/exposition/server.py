@@ -46,16 +46,16 @@ class Pages:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``pages`` at ``address``; over TLS where there is a context."""
+    """Serves ``pages`` at an address (host, port; no host: every address), over TLS where there is a context."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], pages: Pages, tls: ssl.SSLContext | None = None) -> None:
-        self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ][0]
-        super().__init__(address, _Handler)
+        host, port = address
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = found[0]
+        super().__init__((str(found[4][0]), port), _Handler)
         self.pages = pages
         self.scrapes = threading.BoundedSemaphore(SCRAPES)
         self._tls = tls
