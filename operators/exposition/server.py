@@ -46,7 +46,7 @@ class Pages:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``pages`` at an address (host, port; no host: every address), over TLS where there is a context."""
+    """Serves ``pages`` at (host, port), no host being every address; over TLS where there is a context."""
 
     daemon_threads = True
     request_queue_size = 128
