@@ -127,7 +127,7 @@ TOOLS = (
             f"github.com/VictoriaMetrics/VictoriaMetrics/app/{name}": name
             for name in ("victoria-metrics", "vmalert", "vmalert-tool")
         },
-        seconds=20,
+        seconds=60,
         symbols={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": VICTORIAMETRICS_VERSION},
     ),
 )

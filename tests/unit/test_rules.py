@@ -40,7 +40,7 @@ def vmalert_tool() -> Path:
 @pytest.mark.parametrize("case", sorted(CASES.glob("*.yaml")), ids=lambda case: case.stem)
 def test_the_rules_do_what_their_cases_say(case: Path, vmalert_tool: Path) -> None:
     done = subprocess.run(
-        [vmalert_tool, "unittest", "--files", case, "--disableAlertgroupLabel"],
+        [vmalert_tool, "unittest", "--files", case],
         capture_output=True,
         text=True,
         timeout=120,
@@ -57,7 +57,7 @@ def test_a_wrong_rule_fails_its_cases(vmalert_tool: Path, tmp_path: Path) -> Non
     )
     cases = yaml.safe_load((CASES / "AntennaNodeNotReady.yaml").read_text())
     (tmp_path / "cases.yaml").write_text(yaml.safe_dump({**cases, "rule_files": ["antenna-alerts.yaml"]}))
-    argv = [vmalert_tool, "unittest", "--files", tmp_path / "cases.yaml", "--disableAlertgroupLabel"]
+    argv = [vmalert_tool, "unittest", "--files", tmp_path / "cases.yaml"]
     assert subprocess.run(argv, capture_output=True, timeout=120, check=False).returncode != 0
 
 
