@@ -1,0 +1,109 @@
+"""`python -m bench`: raises a light control plane, fills it, measures, reports."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bench.aims import aims
+from bench.figures import Reading, summarise
+from bench.measure import events, freshness, starts_and_scrapes
+from bench.population import Population
+from bench.programs import KOPF, NAIVE, OPERATOR, Program
+from bench.report import document, print_report, save, shown
+from operators.k8s import connect
+from tests.cluster.light import install_definitions, light_cluster
+
+FRESHNESS_JOBS = 2_000
+EVENT_JOBS = 5_000
+
+Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
+STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
+    ("freshness", freshness, FRESHNESS_JOBS, (OPERATOR, NAIVE)),
+    ("events", events, EVENT_JOBS, (OPERATOR, KOPF, NAIVE)),
+    ("scrape", starts_and_scrapes, None, (OPERATOR, NAIVE)),
+)
+"""What is measured, with at most how many Jobs (None: all), of which programs."""
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--jobs", default=100_000, help="Jobs, each with its Workload, for scrapes and cold starts.")
+@click.option("--runs", default=5, help="Runs of each measurement; medians are shown.")
+@click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
+@click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
+@click.option("--only", multiple=True, type=click.Choice([name for name, *_ in STEPS]), help="Only these.")
+@click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
+def main(
+    *, jobs: int, runs: int, peer_runs: int | None, peers: bool, only: tuple[str, ...], output: Path | None
+) -> None:
+    """Measure the operator, and beside it what people would write instead.
+
+    It is a report: a missed aim is shown as missed, and the exit status stays 0.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console()
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:7.1f} s[/]  {what}", highlight=False)
+
+    readings: list[Reading] = []
+    with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
+        folder = Path(temporary)
+        say("a light control plane, without Kueue and without controllers")
+        quiet = ("kube-controller-manager", "kube-scheduler")
+        with light_cluster(folder / "light", kueue=False, without=quiet) as light:
+            install_definitions(light)
+            cluster = connect(light.kubeconfig)
+            population = Population(light, cluster)
+            population.prepare()
+            try:
+                for name, measure, most, programs in STEPS:
+                    if only and name not in only:
+                        continue
+                    _grow(population, min(jobs, most or jobs), say)
+                    for program in programs if peers else (OPERATOR,):
+                        turns = runs if program is OPERATOR else peer_runs or runs
+                        where = folder / name / program.name.replace(" ", "-")
+                        readings += _told(measure(program, population, where, turns), say)
+            except KeyboardInterrupt:
+                say("cut off; what is there is shown")
+            finally:
+                cluster.close()
+    summaries = summarise(readings)
+    judged = aims(summaries)
+    print_report(console, summaries, judged)
+    path = save(document(readings, summaries, judged), output)
+    wide = max((s.jobs for s in summaries), default=0)
+    console.print(
+        f"{len(readings)} runs in {time.monotonic() - began:.0f} s, of up to {wide:,} Jobs; all are in {path}\n"
+        "next: compare with bench/results/baseline.json; "
+        "`make bench JOBS=2000 RUNS=5` is the quick variant",
+        highlight=False,
+    )
+
+
+def _grow(population: Population, jobs: int, say: Callable[[str], None]) -> None:
+    if jobs <= population.jobs:
+        return
+    added, began = jobs - population.jobs, time.monotonic()
+    population.grow(jobs, say)
+    rate = 2 * added / (time.monotonic() - began)
+    say(f"{jobs:,} Jobs with their Workloads are in ({rate:,.0f} objects a second)")
+
+
+def _told(readings: Iterable[Reading], say: Callable[[str], None]) -> Iterator[Reading]:
+    for reading in readings:
+        figures = ", ".join(f"{name} {shown(name, value)}" for name, value in reading.figures.items())
+        say(f"{reading.measure} of {reading.program}: {figures}")
+        yield reading
+
+
+if __name__ == "__main__":
+    main()

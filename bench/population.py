@@ -1,0 +1,106 @@
+"""Puts many objects into a light control plane, and changes many at once.
+
+The first object of each kind and state is made through the API, so that the API server has validated
+and defaulted it; its copies go into etcd, 128 a transaction, where the API server finds them as if it
+had written them: thousands of objects a second on two cores, most of which are then free for what is
+measured.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import urllib3
+
+from bench.world import STATES, Template, job, surroundings, template, workload
+from operators.k8s import Cluster
+from operators.tenancy import Object
+from tests.cluster.light import LightCluster
+
+TRANSACTION = 128  # operations: etcd's own limit
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Population:
+    """The Jobs and Workloads of one control plane."""
+
+    light: LightCluster
+    cluster: Cluster
+    jobs: int = 0
+    _templates: dict[tuple[str, str], Template] = field(default_factory=dict)
+    _http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=4))
+
+    def prepare(self) -> None:
+        """Nodes and queues, and the objects that the others are copies of. These are deleted again."""
+        for obj in surroundings():
+            made = self.cluster.create(obj)
+            if obj["kind"] == "Node":
+                self._set_status({**made, "status": obj["status"]})
+        for state in STATES:
+            live = self._made(job(f"template-{state}", state))
+            queued = self._made(workload(live, state))
+            self._templates["Job", state] = template(live, live)
+            self._templates["Workload", state] = template(queued, live)
+            for obj in (queued, live):
+                metadata = obj["metadata"]
+                self.cluster.patch(
+                    *(obj["apiVersion"], obj["kind"], metadata["name"], metadata["namespace"]),
+                    {"metadata": {"finalizers": None}},
+                )
+                self.cluster.delete(obj["apiVersion"], obj["kind"], metadata["name"], metadata["namespace"])
+
+    def grow(self, jobs: int, report: Report) -> None:
+        """Add Jobs and their Workloads until there are so many Jobs."""
+        copies = (
+            self._templates[kind, _state(number)].copy(number)
+            for number in range(self.jobs, jobs)
+            for kind in ("Job", "Workload")
+        )
+        done = 2 * self.jobs
+        for count in self._put(copies):
+            done += count
+            if done % (TRANSACTION * 40) < TRANSACTION:
+                report(f"{done // 2} of {jobs} Jobs with their Workloads are in")
+        self.jobs = max(jobs, self.jobs)
+
+    def change(self, numbers: Iterable[int], turn: int) -> int:
+        """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state."""
+        return sum(self._put(self._templates["Workload", _state(n + turn)].copy(n) for n in numbers))
+
+    def _put(self, pairs: Iterable[tuple[str, str]]) -> Iterator[int]:
+        """Write in transactions; the number of objects of each."""
+        pairs = iter(pairs)
+        while batch := list(itertools.islice(pairs, TRANSACTION)):
+            puts = [{"request_put": {"key": _base64(key), "value": _base64(body)}} for key, body in batch]
+            body = json.dumps({"success": puts})
+            answer = self._http.request("POST", f"{self.light.etcd}/v3/kv/txn", body=body)
+            if answer.status != 200:
+                raise RuntimeError(f"etcd refused a transaction: {answer.data[:300]!r}")
+            yield len(batch)
+
+    def _made(self, obj: Object) -> Object:
+        """Created and given its status, as the API server then returns it."""
+        made = self.cluster.create(obj)
+        return self._set_status({**made, "status": obj["status"]})
+
+    def _set_status(self, obj: Object) -> Object:
+        metadata = obj["metadata"]
+        return self.cluster.patch(
+            *(obj["apiVersion"], obj["kind"], metadata["name"], metadata.get("namespace")),
+            {"status": obj["status"]},
+            subresource="status",
+        )
+
+
+def _state(number: int) -> str:
+    return STATES[number % len(STATES)]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
