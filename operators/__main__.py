@@ -167,13 +167,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=[family.name for family in FAMILIES if family.per_object],
         help="leave out a family of one series an object; may be repeated",
     )
-    add(
-        "--publish-to",
-        action="append",
-        default=[],
-        metavar="NAMESPACE",
-        help=f"put the certificate into this namespace's ConfigMap {CA_CONFIG_MAP} too; may be repeated",
-    )
     add("--no-controllers", dest="controllers", action="store_false", help="metrics only: change nothing")
     add("--log-format", choices=("text", "json"), default="text")
     options = parser.parse_args(arguments)
