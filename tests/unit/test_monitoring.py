@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infra.tools.build import binary, build
+from infra.tools.pins import tool
 from monitoring.dashboards import vmui
 from monitoring.dashboards.overview import OVERVIEW
 from monitoring.dashboards.panel import COLUMNS, Panel
@@ -100,6 +104,24 @@ def test_another_configuration_is_another_pod(monkeypatch: pytest.MonkeyPatch) -
 def test_the_scrape_configuration_is_in_its_config_map(objects: dict[str, dict[str, Any]]) -> None:
     data = objects["ConfigMap/victoria-metrics-scrape"]["data"]
     assert yaml.safe_load(data["scrape.yaml"]) == scrape_config()
+
+
+def test_the_programs_that_read_them_take_the_configuration_and_the_rules(
+    objects: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    pinned = tool("victoriametrics")
+    build([pinned], lambda _: None)
+    for name in ("scrape", "rules"):
+        for file, text in objects[f"ConfigMap/victoria-metrics-{name}"]["data"].items():
+            (tmp_path / file).write_text(text)
+    for argv in (
+        ["victoria-metrics", f"-promscrape.config={tmp_path}/scrape.yaml", "-promscrape.config.strictParse"],
+        ["vmalert", f"-rule={tmp_path}/antenna-*.yaml", "-rule.validateExpressions"],
+    ):
+        done = subprocess.run(
+            [binary(pinned, argv[0]), *argv[1:], "-dryRun"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
