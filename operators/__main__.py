@@ -159,6 +159,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAMESPACE",
         help=f"put the certificate into this namespace too, beside {NAMESPACE}; may be repeated",
     )
+    per_object = [family.name for family in FAMILIES if family.per_object]
+    add(
+        "--without",
+        action="append",
+        default=[],
+        metavar="FAMILY",
+        choices=per_object,
+        help=f"leave out a family of one series an object; may be repeated: {', '.join(per_object)}",
+    )
+    add(
+        "--publish-to",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help=f"put the certificate into this namespace too, beside {NAMESPACE}; may be repeated",
+    )
     add(
         "--without",
         action="append",

@@ -94,7 +94,8 @@ def _configuration(long_lived: bool) -> Any:
     from urllib3 import Retry  # noqa: PLC0415
 
     # A kept connection that the server has closed meanwhile is worth one more try; a refused one is not.
-    configuration: Any = Configuration(retries=Retry(connect=0, read=0 if long_lived else 1, redirect=0))
+    retries = Retry(total=0) if long_lived else Retry(connect=0, read=1, redirect=0)
+    configuration: Any = Configuration(retries=retries)
     if long_lived:
         configuration.keep_alive = True
         configuration.connection_pool_maxsize = _CONNECTIONS
