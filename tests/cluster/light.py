@@ -85,6 +85,9 @@ def light_cluster(
         cluster = LightCluster(kubeconfig, programs, f"http://127.0.0.1:{ports['etcdPort']}")
         with kueue_beside(cluster, folder / "kueue", rendered) if rendered else nullcontext():
             _wait_until_ready(cluster)
+            # The controller manager ends itself where the API server is not healthy ten seconds after it:
+            # on a busy host that happens. What runs is left alone.
+            _run([*kwokctl, "start", "cluster", "--name", name], environment)
             yield cluster
     finally:
         _run([*kwokctl, "delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], environment)
