@@ -3,7 +3,7 @@ SHELL := /bin/bash
 STACK ?= $(or $(ANTENNA_STACK),embedded)
 ANTENNA := .venv/bin/antenna --stack $(STACK)
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo status preview down doctor test check lock format
+.PHONY: help setup up demo status preview down doctor test bench check lock format
 
 help: ## What there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ doctor: setup ## Check the host and the site; each finding with its fix
 test: setup ## All tests, on a site of their own
 	@.venv/bin/antenna tools build
 	@.venv/bin/pytest
+
+# PEERS=no leaves the peers out, ONLY=scrape (or events, freshness) measures that alone.
+bench: JOBS ?= 100000
+bench: RUNS ?= 5
+bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
+	@.venv/bin/antenna tools build
+	@.venv/bin/python -m bench --jobs $(JOBS) --runs $(RUNS) \
+		$(if $(filter no,$(PEERS)),--no-peers) $(foreach step,$(ONLY),--only $(step))
 
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
 	@.ci/check

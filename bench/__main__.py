@@ -82,7 +82,7 @@ def main(
     path = save(document(readings, summaries, judged), output)
     wide = max((s.jobs for s in summaries), default=0)
     console.print(
-        f"{len(readings)} runs in {time.monotonic() - began:.0f} s, of up to {wide:,} Jobs; all are in {path}\n"
+        f"{len(readings)} runs in {time.monotonic() - began:.0f} s, up to {wide:,} Jobs; all are in {path}\n"
         "next: compare with bench/results/baseline.json; "
         "`make bench JOBS=2000 RUNS=5` is the quick variant",
         highlight=False,
