@@ -168,21 +168,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=per_object,
         help=f"leave out a family of one series an object; may be repeated: {', '.join(per_object)}",
     )
-    add(
-        "--publish-to",
-        action="append",
-        default=[],
-        metavar="NAMESPACE",
-        help=f"put the certificate into this namespace too, beside {NAMESPACE}; may be repeated",
-    )
-    add(
-        "--without",
-        action="append",
-        default=[],
-        metavar="FAMILY",
-        choices=[family.name for family in FAMILIES if family.per_object],
-        help="leave out a family of one series an object; may be repeated",
-    )
     add("--no-controllers", dest="controllers", action="store_false", help="metrics only: change nothing")
     add("--log-format", choices=("text", "json"), default="text")
     options = parser.parse_args(arguments)
