@@ -180,18 +180,22 @@ class Ledger:
     def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
         """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
 
+        def attempt() -> None:
+            try:
+                tick()
+            except SQLAlchemyError:
+                _log.exception("the ledger could not be written; trying again")
+
         def run() -> None:
             while not self._stop.wait(seconds):
-                try:
-                    tick()
-                except SQLAlchemyError:
-                    _log.exception("the ledger could not be written; trying again")
+                attempt()
+            attempt()
 
         self._thread = threading.Thread(target=run, name="ledger", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and let go of the database. What waits to be written is not."""
+        """Call what ``start`` was given a last time, end the thread, and let go of the database."""
         self._stop.set()
         if self._thread:
             self._thread.join()

@@ -1,0 +1,257 @@
+"""The figures of queues, jobs and nodes, recomputed from what the API server says, in the plainest way.
+
+Nothing here knows the operator: whole lists of plain dicts in, every figure anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime
+from fractions import Fraction
+
+QUEUE, TENANT, SITE = "queue", "tenant", "local"
+GPU = "nvidia.com/gpu"
+KUEUE = "kueue.x-k8s.io/v1beta2"
+SUFFIXES = {"m": Fraction(1, 1000), "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1000, "M": 10**6}
+FAMILIES = {"gpus": GPU, "cpu_cores": "cpu", "memory_bytes": "memory"}
+
+
+def amount(text):
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if str(text).endswith(suffix):
+            return Fraction(str(text).removesuffix(suffix)) * SUFFIXES[suffix]
+    return Fraction(str(text))
+
+
+def seconds(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def condition(obj, kind):
+    for one in obj.get("status", {}).get("conditions", ()):
+        if one["type"] == kind:
+            return one
+    return {"status": "Unknown", "reason": "", "message": ""}
+
+
+def holds(obj, kind):
+    return condition(obj, kind)["status"] == "True"
+
+
+class Lists:
+    """What the API server holds at about one moment; equal to another that shows the same versions."""
+
+    def __init__(self, cluster):
+        kinds = (
+            *(("batch/v1", "Job"), (KUEUE, "Workload"), (KUEUE, "ClusterQueue"), (KUEUE, "LocalQueue")),
+            *(("v1", "Pod"), ("v1", "Node"), ("v1", "Namespace")),
+        )
+        self.by_kind = {kind: cluster.list_objects(version, kind) for version, kind in kinds}
+        self.versions = {
+            (kind, o["metadata"]["uid"]): o["metadata"]["resourceVersion"]
+            for kind, objects in self.by_kind.items()
+            for o in objects
+        }
+
+    def __eq__(self, other):
+        return self.versions == other.versions
+
+    def __hash__(self):
+        return hash(frozenset(self.versions.items()))
+
+    def __getitem__(self, kind):
+        return self.by_kind[kind]
+
+    def workload_of(self, job):
+        for workload in self["Workload"]:
+            if workload["metadata"]["labels"].get("kueue.x-k8s.io/job-uid") == job["metadata"]["uid"]:
+                return workload
+        return None
+
+    def tenant(self, namespace):
+        for one in self["Namespace"]:
+            if one["metadata"]["name"] == namespace:
+                return one["metadata"].get("labels", {}).get("antenna.be/tenant", "")
+        return ""
+
+    def queue(self, namespace, name):
+        for one in self["LocalQueue"]:
+            if (one["metadata"]["namespace"], one["metadata"]["name"]) == (namespace, name):
+                return one["spec"]["clusterQueue"]
+        return ""
+
+    def place(self, job):
+        metadata = job["metadata"]
+        name = metadata.get("labels", {}).get("kueue.x-k8s.io/queue-name", "")
+        return self.queue(metadata["namespace"], name), self.tenant(metadata["namespace"])
+
+    def owner(self, queue):
+        for one in self["ClusterQueue"]:
+            if one["metadata"]["name"] == queue:
+                return one["metadata"].get("labels", {}).get("antenna.be/tenant", "")
+        return ""
+
+
+def state(job):
+    if holds(job, "Complete"):
+        return "succeeded"
+    if holds(job, "Failed"):
+        return "failed"
+    if "deletionTimestamp" in job["metadata"]:
+        return "cancelled"
+    status = job["status"]
+    uncounted = status.get("uncountedTerminatedPods", {})
+    begun = (
+        status.get("ready", 0)
+        + status.get("succeeded", 0)
+        + status.get("failed", 0)
+        + len(uncounted.get("succeeded", ()))
+        + len(uncounted.get("failed", ()))
+    )
+    return "running" if begun and not job["spec"].get("suspend") else "pending"
+
+
+def asked(workload, resource):
+    """What the pods of a Workload ask for together, of one resource."""
+    total = Fraction(0)
+    for pods in workload["spec"]["podSets"]:
+        for container in pods["template"]["spec"]["containers"]:
+            requests = container.get("resources", {}).get("requests", {})
+            total += amount(requests.get(resource, 0)) * pods["count"]
+    return total
+
+
+def gauges(lists):
+    """(family, labels) -> value, of every gauge of queues, jobs and nodes but for ages."""
+    figures = Counter()
+    for queue in lists["ClusterQueue"]:
+        name = queue["metadata"]["name"]
+        key = (SITE, name, lists.owner(name))
+        for one in ("pending", "running", "succeeded", "failed", "cancelled"):
+            figures["antenna_queue_jobs", (*key, one)] += 0
+        reserved = defaultdict(Fraction)
+        requested = Counter()
+        for workload in lists["Workload"]:
+            metadata, status = workload["metadata"], workload["status"]
+            admission = status.get("admission")
+            target = (
+                admission["clusterQueue"]
+                if admission
+                else lists.queue(metadata["namespace"], workload["spec"]["queueName"])
+            )
+            if target != name or holds(workload, "Finished"):
+                continue
+            gone = {pods["name"]: pods["count"] for pods in status.get("reclaimablePods", ())}
+            for family, resource in FAMILIES.items():
+                if admission is None:
+                    requested[family] += asked(workload, resource)
+                    continue
+                for given in admission["podSetAssignments"]:
+                    left = Fraction(given["count"] - gone.get(given["name"], 0), given["count"])
+                    held = amount(given["resourceUsage"].get(resource, 0)) * left
+                    requested[family] += held
+                    reserved[family, given["flavors"][resource]] += held
+        for family, resource in FAMILIES.items():
+            figures[f"antenna_queue_{family}_requested", key] = requested[family]
+            for group in queue["spec"]["resourceGroups"]:
+                for flavor in group["flavors"]:
+                    (quota,) = (
+                        amount(r["nominalQuota"]) for r in flavor["resources"] if r["name"] == resource
+                    )
+                    labels = (*key, flavor["name"])
+                    held = reserved[family, flavor["name"]]
+                    figures[f"antenna_queue_{family}_quota", labels] = quota
+                    figures[f"antenna_queue_{family}_reserved", labels] = held
+                    figures[f"antenna_queue_{family}_borrowed", labels] = max(Fraction(0), held - quota)
+    for job in lists["Job"]:
+        figures["antenna_queue_jobs", (SITE, *lists.place(job), state(job))] += 1
+        figures.update(job_gauges(lists, job))
+    figures.update(node_gauges(lists))
+    return {key: float(value) for key, value in figures.items()}
+
+
+def job_gauges(lists, job):
+    metadata, status = job["metadata"], job["status"]
+    key = (SITE, metadata["namespace"], metadata["name"])
+    workload = lists.workload_of(job)
+    figures = {
+        ("antenna_job_state", (*key, state(job))): 1,
+        ("antenna_job_info", (*key, metadata["uid"], *lists.place(job), "")): 1,
+        ("antenna_job_created_timestamp_seconds", key): seconds(metadata["creationTimestamp"]),
+        ("antenna_job_restarts", key): restarts(job),
+        ("antenna_job_evictions", key): sum(evictions(workload).values()) if workload else 0,
+    }
+    if "startTime" in status:
+        figures["antenna_job_started_timestamp_seconds", key] = seconds(status["startTime"])
+    if (end := finished(job)) is not None:
+        figures["antenna_job_finished_timestamp_seconds", key] = end
+    if workload and holds(workload, "Admitted"):
+        since = condition(workload, "Admitted")["lastTransitionTime"]
+        figures["antenna_job_admitted_timestamp_seconds", key] = seconds(since)
+    template = {"spec": {"podSets": [{"count": job["spec"]["parallelism"], **job["spec"]}]}}
+    for family, resource in FAMILIES.items():
+        figures[f"antenna_job_{family}", key] = asked(workload or template, resource)
+    return figures
+
+
+def node_gauges(lists):
+    figures = Counter()
+    for node in lists["Node"]:
+        name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
+        key, model = (SITE, name), labels.get("nvidia.com/gpu.product", "")
+        status = node["status"]
+        held = sum(
+            amount(c.get("resources", {}).get("requests", {}).get(GPU, 0))
+            for pod in lists["Pod"]
+            if pod["spec"].get("nodeName") == name and pod["status"]["phase"] not in ("Succeeded", "Failed")
+            for c in pod["spec"]["containers"]
+        )
+        has = amount(status["allocatable"].get(GPU, 0))
+        figures["antenna_node_ready", key] = int(holds(node, "Ready"))
+        figures["antenna_node_schedulable", key] = int(not node["spec"].get("unschedulable", False))
+        figures["antenna_node_gpus_capacity", (*key, model)] = amount(status["capacity"].get(GPU, 0))
+        figures["antenna_node_gpus_allocatable", (*key, model)] = has
+        figures["antenna_node_gpus_allocated", (*key, model)] = held
+        figures["antenna_gpus_allocatable", (SITE, model)] += has
+        figures["antenna_gpus_allocated", (SITE, model)] += held
+    return figures
+
+
+def finished(job):
+    if holds(job, "Complete"):
+        return seconds(job["status"]["completionTime"])
+    if holds(job, "Failed"):
+        return seconds(condition(job, "Failed")["lastTransitionTime"])
+    return None
+
+
+def restarts(job):
+    status = job["status"]
+    return status.get("failed", 0) + len(status.get("uncountedTerminatedPods", {}).get("failed", ()))
+
+
+def evictions(workload):
+    found = Counter()
+    for one in workload["status"].get("schedulingStats", {}).get("evictions", ()):
+        found[one["reason"]] += one["count"]
+    return found
+
+
+def gpu_seconds(job, workload, now):
+    """GPUs x (admitted time before + since the last admission, up to the end or now)."""
+    status = workload["status"]
+    total = status.get("accumulatedPastExecutionTimeSeconds", 0)
+    if holds(workload, "Admitted"):
+        since = seconds(condition(workload, "Admitted")["lastTransitionTime"])
+        end = finished(job)
+        total += (now if end is None else end) - since
+    gpus = asked(workload, GPU)
+    return float(gpus) * total
+
+
+def run_time(job, workload):
+    """From the last admission to the end; None before it has ended."""
+    end = finished(job)
+    if end is None or not holds(workload, "Admitted"):
+        return None
+    return end - seconds(condition(workload, "Admitted")["lastTransitionTime"])

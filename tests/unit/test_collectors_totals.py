@@ -1,0 +1,231 @@
+"""Counters and histograms: each job once, whatever comes in which order, and never less after a restart."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.rig import Rig, ended, job, partner, running, workload
+
+PLACE = {"site": "local", "queue": "cq-a", "tenant": "a"}
+ACCOUNT = {"site": "local", "tenant": "a", "sector": "agri-food", "ecosystem": "wallonia"}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts an operator on the same ledger each time."""
+
+    def begin(**objects):
+        return Rig(tmp_path / "ledger.sqlite").lists(**partner("a"), **objects)
+
+    return begin
+
+
+def finished(rig, outcome):
+    return rig.figure("antenna_jobs_finished_total", **PLACE, outcome=outcome)
+
+
+def through(rig, name, *, gpus=2, admitted=10, at=40):
+    """A job from its creation to its end."""
+    rig.apply("jobs", job(name, gpus=gpus))
+    rig.apply("workloads", workload(name, gpus=gpus, admitted=admitted))
+    rig.apply("jobs", running(name, gpus=gpus, started=admitted))
+    last = ended(name, gpus=gpus, started=admitted, at=at)
+    rig.apply("jobs", last)
+    over = workload(name, gpus=gpus, admitted=admitted, finished=True)
+    rig.apply("workloads", over)
+    return last, over
+
+
+def test_a_new_queue_shows_counters_of_zero(start):
+    rig = start()
+    rig.commit()
+    assert [finished(rig, o) for o in ("succeeded", "failed", "cancelled")] == [0, 0, 0]
+    assert rig.figure("antenna_job_restarts_total", **PLACE) == 0
+    assert rig.figure("antenna_job_preemptions_total", **PLACE) == 0
+
+
+def test_nothing_is_shown_that_is_not_on_disk(start):
+    rig = start()
+    through(rig, "one")
+    assert finished(rig, "succeeded") is None
+    rig.commit()
+    assert finished(rig, "succeeded") == 1
+
+
+def test_a_finished_job_is_counted_once(start):
+    rig = start()
+    last, over = through(rig, "one")
+    rig.apply("jobs", last)
+    rig.apply("workloads", over)
+    rig.delete("jobs", last)
+    rig.delete("workloads", over)
+    rig.commit()
+    assert finished(rig, "succeeded") == 1
+
+
+def test_waits_and_runs_are_observed_once_in_their_buckets(start):
+    rig = start()
+    through(rig, "one", admitted=10, at=70)
+    rig.commit()
+    for family, seconds in (("antenna_job_wait_seconds", 10), ("antenna_job_run_seconds", 60)):
+        assert rig.figure(f"{family}_count", **PLACE) == 1
+        assert rig.figure(f"{family}_sum", **PLACE) == seconds
+    assert rig.figure("antenna_job_wait_seconds_bucket", **PLACE, le="5.0") == 0
+    assert rig.figure("antenna_job_wait_seconds_bucket", **PLACE, le="15.0") == 1
+    assert rig.figure("antenna_job_run_seconds_bucket", **PLACE, le="60.0") == 1
+    assert rig.figure("antenna_job_run_seconds_bucket", **PLACE, le="15.0") == 0
+
+
+def test_the_first_admission_ends_the_wait_though_the_job_is_put_back(start):
+    rig = start()
+    rig.apply("jobs", job("one"))
+    rig.apply("workloads", workload("one", admitted=10))
+    rig.apply("workloads", workload("one", waits="x", past=5, evictions={"Preempted": 1}))
+    rig.apply("workloads", workload("one", admitted=100, past=5, evictions={"Preempted": 1}))
+    rig.commit()
+    assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 10
+    assert rig.figure("antenna_job_wait_seconds_count", **PLACE) == 1
+
+
+def test_evictions_are_counted_by_reason_and_preemptions_on_their_own(start):
+    rig = start()
+    rig.apply("jobs", job("one"))
+    rig.apply("workloads", workload("one", waits="x", evictions={"Preempted": 2, "NodeFailures": 1}))
+    rig.apply("workloads", workload("one", waits="x", evictions={"Preempted": 3, "Invented": 1}))
+    rig.commit()
+    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_job_evictions_total").items()}
+    assert by_reason == {"Preempted": 3, "NodeFailures": 1, "Other": 1}
+    assert rig.figure("antenna_job_preemptions_total", **PLACE) == 3
+
+
+def test_failed_pods_are_restarts(start):
+    rig = start()
+    rig.apply("jobs", running("one"))
+    rig.apply("jobs", job("one", suspend=False, status={"failed": 2, "ready": 1}))
+    rig.commit()
+    assert rig.figure("antenna_job_restarts_total", **PLACE) == 2
+
+
+def test_gpu_seconds_grow_while_a_job_runs_and_end_with_it(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=2, started=10))
+    rig.apply("workloads", workload("one", gpus=2, admitted=10))
+    rig.now = 22
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * (22 - 2 - 10)
+    rig.now = 31
+    rig.apply("jobs", ended("one", gpus=2, started=10, at=30))
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 40
+    rig.now = 500
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 40
+
+
+def test_time_before_an_eviction_counts(start):
+    rig = start()
+    rig.apply("jobs", job("one", gpus=3))
+    rig.apply("workloads", workload("one", gpus=3, admitted=0))
+    rig.now = 9
+    rig.apply("workloads", workload("one", gpus=3, waits="x", past=7))
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 21
+    rig.apply("workloads", workload("one", gpus=3, admitted=50, past=7))
+    rig.apply("jobs", ended("one", gpus=3, started=50, at=60))
+    rig.now = 70
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 3 * 17
+
+
+def test_a_job_that_loses_its_workload_keeps_what_it_has_used(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=1))
+    rig.apply("workloads", workload("one", admitted=0))
+    rig.now = 30
+    rig.delete("workloads", workload("one", admitted=0))
+    rig.apply("jobs", job("one"))
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 30
+
+
+def test_a_job_that_is_deleted_before_its_end_is_cancelled(start):
+    rig = start()
+    rig.apply("jobs", job("waiting"), running("running", gpus=2, started=5))
+    rig.apply("workloads", workload("running", gpus=2, admitted=5))
+    rig.now = 25
+    rig.delete("jobs", job("waiting"), running("running", gpus=2, started=5))
+    rig.commit()
+    assert finished(rig, "cancelled") == 2
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 40
+
+
+def test_a_job_beside_all_queues_runs_from_its_start(start):
+    rig = start()
+    rig.apply("jobs", ended("one", queue="", gpus=1, started=10, at=25))
+    rig.commit()
+    assert rig.figure("antenna_job_run_seconds_sum", tenant="a", queue="") == 15
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 15
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_restart_changes_no_total(start, gone):
+    rig = start()
+    last, over = through(rig, "one", admitted=10, at=70)
+    rig.apply("jobs", running("two", gpus=1, started=20))
+    rig.apply("workloads", workload("two", gpus=1, admitted=20, evictions={"Preempted": 1}))
+    rig.now = 100
+    if gone:
+        rig.delete("jobs", last)
+        rig.delete("workloads", over)
+    rig.commit()
+    before = totals(rig)
+    there = {
+        "jobs": [running("two", gpus=1, started=20), *([] if gone else [last])],
+        "workloads": [
+            workload("two", gpus=1, admitted=20, evictions={"Preempted": 1}),
+            *([] if gone else [over]),
+        ],
+    }
+    for _ in range(3):
+        again = start(**there)
+        again.now = 100
+        again.commit()
+        assert totals(again) == before
+
+
+def test_work_that_went_while_the_operator_was_down_counts_until_it_was_last_seen(start):
+    rig = start()
+    through(rig, "one", at=40)
+    rig.apply("jobs", running("two", gpus=2, started=50))
+    rig.apply("workloads", workload("two", gpus=2, admitted=50))
+    rig.now = 80
+    rig.commit()
+    before = rig.figure("antenna_gpu_seconds_total", **ACCOUNT)
+    again = start()
+    again.now = 500
+    again.commit()
+    assert (finished(again, "succeeded"), finished(again, "cancelled")) == (1, 1)
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == before
+    assert again.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 30 + 2 * (80 - 50)
+
+
+def test_a_partner_that_changes_its_sector_keeps_what_was_counted_under_the_old_one(start, tmp_path):
+    rig = start()
+    last, over = through(rig, "one")
+    rig.commit()
+    moved = partner("a", sectors="construction")
+    again = Rig(tmp_path / "ledger.sqlite").lists(**moved, jobs=[last], workloads=[over])
+    through(again, "two")
+    again.commit()
+    assert again.figure("antenna_gpu_seconds_total", **ACCOUNT) == 60
+    assert again.figure("antenna_gpu_seconds_total", tenant="a", sector="construction") == 60
+
+
+def totals(rig):
+    names = (
+        *("antenna_jobs_finished_total", "antenna_gpu_seconds_total", "antenna_job_restarts_total"),
+        *("antenna_job_evictions_total", "antenna_job_preemptions_total"),
+        *("antenna_job_wait_seconds_bucket", "antenna_job_run_seconds_bucket"),
+        *("antenna_job_wait_seconds_sum", "antenna_job_run_seconds_sum"),
+    )
+    return {name: rig.shown(name) for name in names}
