@@ -117,11 +117,7 @@ _OPERATOR: Final = (
 
 _QUEUE: Final = ("site", "queue", "tenant")
 _JOB: Final = ("site", "namespace", "job")
-_RESOURCES: Final = (
-    ("gpus", "", "GPUs"),
-    ("cpu_cores", "", "CPU cores"),
-    ("memory_bytes", "bytes", "Memory"),
-)
+_RESOURCES: Final = (("gpus", "GPUs"), ("cpu_cores", "CPU cores"), ("memory_bytes", "Bytes of memory"))
 
 _QUEUES: Final = (
     Family(
@@ -146,8 +142,9 @@ _QUEUES: Final = (
         "Pending Jobs of the queue by what they wait for.",
     ),
     *(
-        Family(f"antenna_queue_{resource}_{figure}", "gauge", unit, (*_QUEUE, *labels), f"{words} {text}")
-        for resource, unit, words in _RESOURCES
+        # OpenMetrics wants a unit at the end of the name: these have none.
+        Family(f"antenna_queue_{resource}_{figure}", "gauge", "", (*_QUEUE, *labels), f"{words} {text}")
+        for resource, words in _RESOURCES
         for figure, labels, text in (
             ("requested", (), "that unfinished Workloads of the queue ask for: pending and admitted."),
             ("reserved", ("flavor",), "of the flavor that Workloads of the queue hold quota for."),
@@ -358,3 +355,9 @@ _BY_NAME: Final = {row.name: row for row in FAMILIES}
 def family(name: str) -> Family:
     """The row of that name. Raises KeyError."""
     return _BY_NAME[name]
+
+
+if __name__ == "__main__":
+    from operators.catalog_page import page
+
+    print(page(), end="")

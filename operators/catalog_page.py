@@ -1,0 +1,90 @@
+"""The catalog as a page for people: docs/metrics.md, written by ``python -m operators.catalog``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from operators.catalog import FAMILIES, Family
+from operators.reasons import PENDING_REASONS
+
+COMMAND: Final = "python -m operators.catalog > docs/metrics.md"
+
+_SECTIONS: Final = (
+    ("Queues", ("antenna_queue_",)),
+    ("Jobs, a series each", ("antenna_job_",)),
+    ("Jobs, summed up", ("antenna_job", "antenna_gpu_seconds")),
+    ("Nodes and GPUs", ("antenna_node_", "antenna_gpus_")),
+    ("Partners", ("antenna_tenant_",)),
+    ("The operator itself", ("antenna_operator_",)),
+)
+
+_HEAD: Final = """\
+<!-- Generated from operators/catalog.py; do not edit. Again: {command} -->
+
+# Metrics
+
+What the operator shows on `/metrics`. Families marked *each* have one series an object (a Job, a node)
+and can be left out by name (`--without FAMILY`); no other family depends on them.
+
+## Labels
+
+They mean the same everywhere. Whose work is, is read off labels that the platform puts on the partner's
+namespace and queue, never off what a user writes on a Job.
+
+| label | meaning |
+|---|---|
+| `site` | where the work runs: `local` for this cluster |
+| `queue` | the ClusterQueue; empty for work whose LocalQueue does not exist |
+| `tenant`, `ecosystem`, `sector` | whose it is; `sector` is the first of the partner's |
+| `state` | `pending`, `running`, `succeeded`, `failed`, `cancelled` |
+| `flavor` | the Kueue ResourceFlavor |
+| `model` | the node's label `nvidia.com/gpu.product` |
+| `reason` | one of a known set, below |
+
+## How figures are made
+
+- **State.** `succeeded`, `failed`: the Job's condition Complete or Failed. `cancelled`: it is being deleted
+  and had not ended. `pending`: it is suspended (it waits for quota, or was put back), or it is admitted and
+  no pod of it is ready or has ended yet. `running`: otherwise.
+- **Why work waits.** Before admission the Workload's conditions tell, after it the scheduler: {reasons}.
+- **Requested** is what unfinished Workloads of the queue ask for, pending or admitted; **reserved** what they
+  hold quota for, less what pods that have ended gave back; **borrowed** is max(0, reserved - quota).
+- **Wait**: first admission - creation. **Run**: end - last admission.
+- **GPU-seconds**: GPUs x (Workload.status.accumulatedPastExecutionTimeSeconds + (end, or now) - last
+  admission). Of running Jobs they are counted up to 2 s ago: a Job's end is stamped in whole seconds and
+  arrives a moment later, and a counter must not go back.
+- **Restarts** are pods of a Job that failed. **Evictions** are Kueue's count, by its reason; preemptions are
+  those with the reason Preempted.
+- **Counters and histograms** are sums over the ledger: a row a job, kept after the job is gone. A job is
+  counted once, under the partner that it belonged to then. What is shown is on disk, so that nothing goes
+  back when the operator is restarted. A job that went while the operator was down is counted as cancelled,
+  with its GPU-seconds up to when it was last seen.
+"""
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    reasons = ", ".join(f"`{reason.value}`" for reason in PENDING_REASONS)
+    parts = [_HEAD.replace("{reasons}", reasons).replace("{command}", COMMAND)]
+    left = list(FAMILIES)
+    for title, prefixes in _SECTIONS:
+        each = title.endswith("each")
+        rows = [
+            family for family in left if family.name.startswith(prefixes) and (family.per_object or not each)
+        ]
+        left = [family for family in left if family not in rows]
+        parts.append(_section(title, rows))
+    if left:
+        raise ValueError(f"no section of the page takes {left[0].name}")
+    return "\n".join(parts)
+
+
+def _section(title: str, rows: Iterable[Family]) -> str:
+    lines = [f"## {title}", "", "| family | type | labels | meaning |", "|---|---|---|---|"]
+    for family in rows:
+        kind = f"{family.type}, each" if family.per_object else family.type
+        labels = ", ".join(f"`{label}`" for label in family.labels) or "none"
+        stable = "" if family.stability == "alpha" else f" ({family.stability})"
+        lines.append(f"| `{family.name}` | {kind} | {labels} | {family.help}{stable} |")
+    return "\n".join(lines) + "\n"
