@@ -39,6 +39,7 @@ class Proxy:
         self._open.clear()
 
     def cut(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave accept() waiting
         self._listener.close()
         for one in self._sockets:
             with suppress(OSError):
@@ -58,11 +59,15 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                self._sockets.append(client)
                 if not self._open.is_set():
-                    self._sockets.append(client)
                     continue
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += (client, server)
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    client.close()
+                    continue
+                self._sockets.append(server)
                 for one, other in ((client, server), (server, client)):
                     threading.Thread(target=self._forward, args=(one, other), daemon=True).start()
 
@@ -106,9 +111,8 @@ def stopped(cluster: LightCluster, program: str) -> Iterator[None]:
     try:
         yield
     finally:
-        again = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with (pids.parent.parent / "logs" / f"{program}.log").open("ab") as log:
+            again = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         pids.write_text(str(again.pid))
 
 
