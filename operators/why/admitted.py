@@ -12,7 +12,8 @@ from operators.reasons import Reason, of_refusal, of_scheduler
 from operators.why import words
 from operators.why.explanation import Explanation
 from operators.why.facts import Facts, Node, Pod, Refusal
-from operators.why.placement import Placement, place
+from operators.why.placement import Closed, Placement, place
+from operators.why.queued import too_large_for_a_node
 
 # "exceeded quota: object-counts, requested: pods=1, used: pods=200, limited: pods=200"
 _EXCEEDED: Final = re.compile(
@@ -32,7 +33,7 @@ def explain(facts: Facts) -> Explanation:
     if facts.refusal and len(facts.pods) < facts.job.parallelism:
         return _refused(facts, facts.refusal)
     if lost:
-        return _unplaced(facts, lost)
+        return too_large_for_a_node(facts) or _unplaced(facts, lost)
     if stuck:
         return _stuck(facts, stuck)
     if facts.job.ready or any(p.phase == "Running" for p in facts.pods):
@@ -108,45 +109,67 @@ def _unplaced(facts: Facts, lost: Sequence[Pod]) -> Explanation:
 
 def _no_node(pod: Pod, where: Placement) -> tuple[Reason, str, str]:
     """(reason, what is wrong, what would unblock it)."""
-    wants = words.asked(pod.asks)
+    if not where.open and not where.closed:
+        labels = words.listed([f"{key}={value}" for key, value in pod.selector.items()])
+        if not labels:
+            return Reason.NODES_CLOSED, "the cluster has no node", "A node must join."
+        return (
+            Reason.NODES_CLOSED,
+            f"no node has the labels that it asks for ({labels})",
+            "A node with these labels must join, or submit it again with another node selector.",
+        )
     if roomy := where.roomy(pod):
-        free = [f"{c.node.name} {c.why}{_room(c.node)}" for c in roomy]
-        cordoned = [c.node.name for c in roomy if c.why == "is cordoned"]
-        unblock = (
-            f"`kubectl uncordon {cordoned[0]}`" if cordoned else f"A node that takes it: {roomy[0].node.name}"
-        )
-        does = (
-            "lets it start" if cordoned else "must be Ready, and its taints tolerated and its labels selected"
-        )
-        return Reason.NODES_CLOSED, words.listed(free), f"{unblock} {does}, or another node must come free."
-    if not where.open and where.closed:
-        why = [f"{c.node.name} {c.why}" for c in where.closed]
-        return Reason.NODES_CLOSED, words.listed(why), "One of these nodes must take it."
+        return Reason.NODES_CLOSED, words.listed([_closed(c) for c in roomy]), _opening(roomy)
+    if not where.open:
+        return Reason.NODES_CLOSED, words.listed([_closed(c) for c in where.closed]), _opening(where.closed)
     if not where.short:
         cause = words.clause(pod.unschedulable.partition(" preemption:")[0])
         return of_scheduler(pod.unschedulable), f"the scheduler says {cause}", ""
-    asked, free_, things = pod.asks[where.short], where.free, words.noun(where.short)
-    among = words.count(len(where.open), "node")
-    if free_ >= asked and len(where.open) > 1:
-        parts = [f"{words.plain(where.short, n.free(where.short))} on {n.name}" for n in _with_some(where)]
-        most = max(n.free(where.short) for n in where.open)
-        lacking = words.amount(where.short, asked - most)
+    return _no_room(where.short, pod.asks[where.short], where)
+
+
+def _no_room(resource: str, asked: Decimal, where: Placement) -> tuple[Reason, str, str]:
+    things, lacking = words.noun(resource), words.amount(resource, asked - where.most)
+    among = words.count(len(where.owners), "node")
+    if not where.owners:
         return (
-            Reason.GPUS_FRAGMENTED if where.short == GPU else Reason.NODES_FULL,
-            f"a pod needs {wants} on one node, and the {words.plain(where.short, free_)} free {things} "
-            f"are {words.listed(parts, _NAMED)}",
-            f"{lacking} more must come free on one of these nodes, or it asks for at most "
-            f"{words.amount(where.short, most)} a pod.",
+            Reason.NODES_CLOSED,
+            f"no node that would take it has {things}",
+            f"A node with {words.amount(resource, asked)} must join, or its device plugin must come back.",
         )
-    free_text = words.plain(where.short, free_) if free_ else "none"
-    all_ = words.plain(where.short, where.allocatable)
+    if where.free >= asked:
+        parts = [f"{words.plain(resource, n.free(resource))} on {n.name}" for n in _with_some(where)]
+        return (
+            Reason.GPUS_FRAGMENTED if resource == GPU else Reason.NODES_FULL,
+            f"a pod needs {words.amount(resource, asked)} on one node, and the "
+            f"{words.plain(resource, where.free)} free {things} are {words.listed(parts, _NAMED)}",
+            f"{lacking} more must come free on one of these nodes, or submit it again with at most "
+            f"{words.amount(resource, where.most)} a pod.",
+        )
+    free = words.plain(resource, where.free) if where.free else "none"
     return (
         Reason.NODES_FULL,
-        f"a pod needs {words.amount(where.short, asked)}, and of the {all_} {things} of {among} "
-        f"{free_text} {'are' if free_ > 1 else 'is'} free",
-        f"{words.amount(where.short, asked - max(n.free(where.short) for n in where.open))} "
-        "more must come free on one node: pods there must end.",
+        f"a pod needs {words.amount(resource, asked)}, and of the "
+        f"{words.plain(resource, where.allocatable)} {things} of {among} {free} "
+        f"{'are' if where.free > 1 else 'is'} free",
+        f"{lacking} more must come free on one node: pods there must end.",
     )
+
+
+def _opening(closed: Sequence[Closed]) -> str:
+    cordoned = [c.node.name for c in closed if c.why == "is cordoned"]
+    if cordoned:
+        return f"`kubectl uncordon {cordoned[0]}` lets pods in again; or another node must come free."
+    name = closed[0].node.name
+    if closed[0].why == "is not ready":
+        return f"{name} must be Ready again: `antenna doctor` says what is wrong."
+    return f"The pod must tolerate the taint of {name}, or another node must come free."
+
+
+def _closed(closed: Closed) -> str:
+    node = closed.node
+    room = f" ({words.amount(GPU, node.free(GPU))} free)" if node.allocatable.get(GPU) else ""
+    return f"{node.name} {closed.why}{room}"
 
 
 def _stuck(facts: Facts, stuck: Sequence[Pod]) -> Explanation:
@@ -168,8 +191,3 @@ def _stuck(facts: Facts, stuck: Sequence[Pod]) -> Explanation:
 
 def _with_some(where: Placement) -> list[Node]:
     return sorted((n for n in where.open if n.free(where.short) > 0), key=lambda n: -n.free(where.short))
-
-
-def _room(node: Node) -> str:
-    free = node.free(GPU)
-    return f" ({words.amount(GPU, free)} free)" if node.allocatable.get(GPU) else ""

@@ -24,11 +24,17 @@ class Closed:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a pod could go. ``short`` is the first resource for which no open node has room."""
+    """Where a pod could go, of the nodes that its selector names."""
 
     open: tuple[Node, ...]
     closed: tuple[Closed, ...]
     short: str = ""
+    """The first resource of which no open node has enough; empty where each has some node with room."""
+
+    @property
+    def owners(self) -> tuple[Node, ...]:
+        """Open nodes that have any of the short resource, used or not."""
+        return tuple(n for n in self.open if n.allocatable.get(self.short))
 
     @property
     def free(self) -> Decimal:
@@ -36,9 +42,14 @@ class Placement:
         return sum((max(Decimal(0), n.free(self.short)) for n in self.open), Decimal(0))
 
     @property
+    def most(self) -> Decimal:
+        """Of the short resource, on the node that has most of it free."""
+        return max((n.free(self.short) for n in self.open), default=Decimal(0))
+
+    @property
     def allocatable(self) -> Decimal:
         """Of the short resource, on all open nodes."""
-        return sum((n.allocatable.get(self.short, Decimal(0)) for n in self.open), Decimal(0))
+        return sum((n.allocatable[self.short] for n in self.owners), Decimal(0))
 
     def roomy(self, pod: Pod) -> tuple[Closed, ...]:
         """Closed nodes on which there would be room."""
@@ -47,9 +58,9 @@ class Placement:
 
 def place(pod: Pod, nodes: Iterable[Node]) -> Placement:
     """Sort the nodes into open and closed ones. Affinity is left to the scheduler's message."""
-    sorted_nodes = [(node, closed_because(pod, node)) for node in nodes]
-    open_ = tuple(node for node, why in sorted_nodes if not why)
-    closed = tuple(Closed(node, why) for node, why in sorted_nodes if why)
+    selected = [(n, closed_because(pod, n)) for n in nodes if pod.selector.items() <= n.labels.items()]
+    open_ = tuple(node for node, why in selected if not why)
+    closed = tuple(Closed(node, why) for node, why in selected if why)
     short = next((r for r in _by_weight(pod) if all(n.free(r) < pod.asks[r] for n in open_)), "")
     return Placement(open_, closed, short)
 
@@ -61,18 +72,14 @@ def fits(pod: Pod, node: Node) -> bool:
 
 def closed_because(pod: Pod, node: Node) -> str:
     """Why the node does not take the pod, in words that follow its name; empty when it does."""
-    for key, value in pod.selector.items():
-        if node.labels.get(key) != value:
-            return f"has no label {key}={value}"
     if not node.ready:
         return "is not ready"
     if node.cordoned and not tolerates(pod, Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")):
         return "is cordoned"
     for taint in node.taints:
-        if taint.effect in _KEEPS_OUT and not taint.key.startswith(_OF_THE_STATE):  # noqa: SIM102
-            if not tolerates(pod, taint):
-                value = f"={taint.value}" if taint.value else ""
-                return f"has the taint {taint.key}{value}"
+        keeps_out = taint.effect in _KEEPS_OUT and not taint.key.startswith(_OF_THE_STATE)
+        if keeps_out and not tolerates(pod, taint):
+            return f"has the taint {taint.key}{'=' + taint.value if taint.value else ''}"
     return ""
 
 

@@ -17,9 +17,7 @@ def explain(facts: Facts, work: Work) -> Explanation:
     if missing or facts.queue is None:
         return missing or _without_cluster_queue(facts, work)
     return (
-        _stopped(facts, work, facts.queue)
-        or _too_large_for_a_node(facts)
-        or in_line(facts, work, facts.queue)
+        _stopped(facts, work, facts.queue) or too_large_for_a_node(facts) or in_line(facts, work, facts.queue)
     )
 
 
@@ -81,7 +79,8 @@ def _lift(command: str) -> str:
     return f"Whoever runs the site lifts that: `kubectl {command} --type merge -p {patch}`."
 
 
-def _too_large_for_a_node(facts: Facts) -> Explanation | None:
+def too_large_for_a_node(facts: Facts) -> Explanation | None:
+    """Where one pod of it is larger than every node."""
     for resource, amount in facts.job.pod_asks.items():
         most = placement.largest(resource, facts.nodes)
         if most and amount > most:
