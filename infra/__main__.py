@@ -77,6 +77,7 @@ def declare(site: Site) -> None:
     Monitoring(
         store_image=images.VICTORIA_METRICS,
         alerter_image=images.VMALERT,
+        head=site.head.name,
         retention_days=site.monitoring.retention_days,
         nodes=cluster.ready,
         **in_cluster,

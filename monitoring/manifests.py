@@ -28,6 +28,11 @@ CA_CONFIG_MAP: Final = "antenna-operator-ca"
 OPERATOR: Final = {"kind": "ServiceAccount", "name": "antenna-operator", "namespace": "antenna-system"}
 TOKEN_AUDIENCE: Final = "antenna-operator"  # noqa: S105 (a name)
 
+FIGURES_ON_HEAD: Final = "/var/lib/antenna/monitoring"
+"""Folder of the head where the figures lie."""
+
+_SIZE: Final = "8Gi"
+"""What the claim says; a folder is as large as its disk."""
 _CONFIG: Final = "/etc/antenna"
 _STORAGE: Final = "/storage"
 _TOKEN_SECONDS: Final = 3600
@@ -43,8 +48,10 @@ RIGHTS: Final[tuple[Object, ...]] = (
 )
 
 
-def monitoring_objects(*, store_image: str, alerter_image: str, retention_days: int) -> list[Object]:
-    """Everything in an order in which it can be applied."""
+def monitoring_objects(
+    *, store_image: str, alerter_image: str, head: str, retention_days: int
+) -> list[Object]:
+    """Everything in an order in which it can be applied. The figures are in a folder of the node ``head``."""
     config = config_maps()
     return [
         _namespace(),
@@ -52,6 +59,7 @@ def monitoring_objects(*, store_image: str, alerter_image: str, retention_days: 
         _cluster_role(),
         _cluster_role_binding(),
         *_operator_certificate(),
+        *_storage(head),
         *config,
         _deployment(
             store=_store(store_image, retention_days),
@@ -107,6 +115,33 @@ def _cluster_role_binding() -> Object:
         },
         "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
     }
+
+
+def _storage(head: str) -> list[Object]:
+    """A pod of the restricted profile may hold a claim, and no folder of its node."""
+    at_head = {"key": "kubernetes.io/hostname", "operator": "In", "values": [head]}
+    # No such class is there: nothing but the claim can take the volume.
+    common = {"accessModes": ["ReadWriteOnce"], "storageClassName": NAME}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": NAME, "labels": dict(_LABELS)},
+            "spec": {
+                **common,
+                "capacity": {"storage": _SIZE},
+                "persistentVolumeReclaimPolicy": "Retain",
+                "local": {"path": FIGURES_ON_HEAD},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [at_head]}]}},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": _metadata(NAME),
+            "spec": {**common, "volumeName": NAME, "resources": {"requests": {"storage": _SIZE}}},
+        },
+    ]
 
 
 def _operator_certificate() -> list[Object]:
@@ -176,9 +211,9 @@ def _deployment(*, store: Object, alerter: Object, config_digest: str) -> Object
                         "runAsUser": _USER,
                         "runAsGroup": _USER,
                         "fsGroup": _USER,
+                        "fsGroupChangePolicy": "OnRootMismatch",
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                    "nodeSelector": {"node-role.kubernetes.io/control-plane": ""},
                     "tolerations": [
                         {
                             "key": "node-role.kubernetes.io/control-plane",
@@ -291,4 +326,4 @@ def _volumes() -> list[Object]:
             ]
         },
     }
-    return [*config, operator, {"name": "storage", "emptyDir": {"sizeLimit": "8Gi"}}]
+    return [*config, operator, {"name": "storage", "persistentVolumeClaim": {"claimName": NAME}}]

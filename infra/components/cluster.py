@@ -9,6 +9,7 @@ import pulumi
 
 from infra import resources
 from infra.site import Machine, Site
+from monitoring.manifests import FIGURES_ON_HEAD
 from operators.manifests import STATE_ON_HEAD
 
 ARTIFACTS = "/opt/antenna/artifacts"
@@ -53,6 +54,7 @@ class Cluster(pulumi.ComponentResource):
                 "antenna_pause_image": pause_image,
                 "antenna_kubeconfig": kubeconfig,
                 "antenna_operator_state": STATE_ON_HEAD,
+                "antenna_monitoring_state": FIGURES_ON_HEAD,
             },
             digest=digest,
             identity_file=identity_file,

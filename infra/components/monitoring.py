@@ -16,6 +16,7 @@ class Monitoring(pulumi.ComponentResource):
         *,
         store_image: str,
         alerter_image: str,
+        head: str,
         retention_days: int,
         stack: str,
         kubeconfig: str,
@@ -26,7 +27,7 @@ class Monitoring(pulumi.ComponentResource):
     ) -> None:
         super().__init__("antenna:site:Monitoring", "monitoring", None, opts)
         objects = monitoring_objects(
-            store_image=store_image, alerter_image=alerter_image, retention_days=retention_days
+            store_image=store_image, alerter_image=alerter_image, head=head, retention_days=retention_days
         )
         self.ready = resources.Objects(
             "monitoring",

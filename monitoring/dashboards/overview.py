@@ -139,7 +139,7 @@ _HEALTH: Final = Row(
         ),
         Panel(
             "Age of what the operator knows",
-            "Time since the API server was last heard of a resource. Past 60 s, for a minute, AntennaWatchStale fires.",
+            "Time since the API server was last heard of a resource. AntennaWatchStale fires past 60 s.",
             (Query("max by (resource) (antenna_operator_watch_age_seconds)", "{{resource}}"),),
             unit="s",
             width=3,

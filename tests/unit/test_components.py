@@ -202,6 +202,7 @@ def test_the_run_is_given_what_the_roles_require() -> None:
         "antenna_registry_mirrors": {},
         "antenna_kubeconfig": str(paths.kubeconfig("x")),
         "antenna_operator_state": "/var/lib/antenna/operator",
+        "antenna_monitoring_state": "/var/lib/antenna/monitoring",
     }
 
 

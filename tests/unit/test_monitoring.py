@@ -25,7 +25,9 @@ PANELS = [panel for row in OVERVIEW.rows for panel in row.panels]
 
 @pytest.fixture
 def objects() -> dict[str, dict[str, Any]]:
-    made = monitoring_objects(store_image="store:1", alerter_image="alerter:1", retention_days=30)
+    made = monitoring_objects(
+        store_image="store:1", alerter_image="alerter:1", head="head", retention_days=30
+    )
     return {f"{o['kind']}/{o['metadata']['name']}": o for o in made}
 
 
@@ -91,7 +93,7 @@ def test_the_operator_is_scraped_over_tls_with_a_token_of_its_own_audience(pod: 
 
 def test_another_configuration_is_another_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest() -> str:
-        made = monitoring_objects(store_image="s", alerter_image="a", retention_days=30)
+        made = monitoring_objects(store_image="s", alerter_image="a", head="h", retention_days=30)
         annotations: dict[str, str] = made[-1]["spec"]["template"]["metadata"]["annotations"]
         return annotations["antenna.be/config"]
 
