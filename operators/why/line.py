@@ -165,10 +165,10 @@ def _because(facts: Facts, queue: Queue, short: Shortage) -> str:
         return f"{has}, and is in no cohort to borrow from"
     if own.reserved + short.asked <= own.nominal:
         return f"{has}, but others have borrowed the rest, which Kueue takes back for it"
-    idle = quota.idle(short.flavor, short.resource, facts.cohort)
-    if own.borrowing_limit is not None and idle >= short.lacking:
+    if own.borrowing_limit is not None and own.reserved + short.asked > own.nominal + own.borrowing_limit:
         limit = words.plain(short.resource, own.borrowing_limit)
         return f"{has} and may borrow {limit + ' at most' if own.borrowing_limit else 'nothing'}"
+    idle = quota.idle(short.flavor, short.resource, facts.cohort)
     total = words.plain(short.resource, quota.total(short.flavor, short.resource, facts.cohort))
     left = f"only {words.plain(short.resource, idle)}" if idle else "none"
     return f"{has}, and {left} of the {total} of all partners {'are' if idle > 1 else 'is'} idle"
