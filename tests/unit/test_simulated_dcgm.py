@@ -28,7 +28,7 @@ from playbooks.roles.gpu_simulated.files.simulated_gpus.messages import POD_RESO
 PROGRAMS = Path(__file__).parents[2] / "playbooks/roles/gpu_simulated/files"
 MODEL = "NVIDIA-H100-80GB-HBM3"
 IDS = device_ids("gpu-1", 4)
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 90
 ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 T = TypeVar("T")
 
@@ -72,7 +72,6 @@ class Exporter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = 0
         self.start()
 
     def start(self) -> None:
@@ -99,13 +98,14 @@ class Exporter:
         timer = threading.Timer(DEADLINE_SECONDS, self.process.kill)
         timer.start()
         self.said: list[str] = []
+        self.port = 0
         for line in self.process.stdout:
             self.said.append(line)
             if found := re.match(r"listening on 127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
                 break
         timer.cancel()
-        assert self.process.poll() is None, self.said
+        assert self.port, self.said
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)

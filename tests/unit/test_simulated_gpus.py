@@ -15,7 +15,7 @@ from playbooks.roles.gpu_simulated.files.simulated_gpus.device_plugin import Plu
 from playbooks.roles.gpu_simulated.files.simulated_gpus.devices import device_ids, read_xid
 from playbooks.roles.gpu_simulated.files.simulated_gpus.messages import DEVICE_PLUGIN as PB
 
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 
 
 class Kubelet:
