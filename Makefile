@@ -3,7 +3,7 @@ SHELL := /bin/bash
 STACK ?= $(or $(ANTENNA_STACK),embedded)
 ANTENNA := .venv/bin/antenna --stack $(STACK)
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo status preview down doctor test bench check lock format
+.PHONY: help setup up demo status preview down doctor test bench check generate lock format
 
 help: ## What there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
 
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
 	@.ci/check
+
+generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md
+	@.venv/bin/python -m operators.api.crd
+	@.venv/bin/python -m monitoring.rules
+	@.venv/bin/python -m operators.catalog >docs/metrics.md
 
 format: setup ## Format the Python code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
