@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from operators.k8s import Cluster
@@ -14,7 +15,7 @@ from operators.why.facts import Cohort, Facts, Node, Queue, Waiting
 from operators.why.reading import JOB_UID_LABEL
 
 Object = dict[str, Any]
-_UNENDED = "status.phase!=Succeeded,status.phase!=Failed"
+_NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,16 @@ class Surroundings:
     nodes: tuple[Node, ...]
 
 
-def surroundings(cluster: Cluster, now: datetime) -> Surroundings:
-    """Queues, cohorts, admission checks and nodes, as they are now."""
+def surroundings(cluster: Cluster, now: datetime, *, room: bool = True) -> Surroundings:
+    """Queues, cohorts, admission checks and nodes, as they are now.
+
+    Without ``room`` it is left out what is free on the nodes, for which all pods must be read.
+    """
 
     def kueue(kind: str) -> list[Object]:
         return cluster.list_objects(API_VERSION, kind)
 
-    pods = cluster.list_objects("v1", "Pod", fields=_UNENDED)
+    pods = cluster.list_objects("v1", "Pod", fields=_NOT_ENDED) if room else ()
     return Surroundings(
         now=now,
         queues=tuple(reading.queue(q) for q in kueue("ClusterQueue")),
@@ -46,20 +50,29 @@ def surroundings(cluster: Cluster, now: datetime) -> Surroundings:
     )
 
 
-def facts(cluster: Cluster, job: Object, around: Surroundings) -> Facts:
-    """All about one Job. Raises KubernetesError."""
-    meta = job["metadata"]
-    namespace, uid = meta["namespace"], meta["uid"]
-    own = cluster.list_objects(API_VERSION, "Workload", namespace, labels=f"{JOB_UID_LABEL}={uid}")
-    found = max(own, key=lambda w: w["metadata"]["creationTimestamp"], default=None)
+def facts(
+    cluster: Cluster,
+    job: Object,
+    around: Surroundings,
+    *,
+    workload: Object | None = None,
+    waiting: Callable[[str], tuple[Waiting, ...]] | None = None,
+) -> Facts:
+    """All about one Job. Raises KubernetesError.
+
+    ``workload``, and what else is ``waiting`` in a ClusterQueue, are asked of the server unless given.
+    """
+    namespace, uid = job["metadata"]["namespace"], job["metadata"]["uid"]
+    found = workload or _workload(cluster, namespace, uid)
     controllers = {c["metadata"]["name"]: c["spec"]["controllerName"] for c in around.checks}
     work = reading.work(found, controllers) if found else None
     doors = [q for q in around.local_queues if q["metadata"]["namespace"] == namespace]
     door = next((q for q in doors if work and q["metadata"]["name"] == work.queue), None)
     name = door["spec"]["clusterQueue"] if door else ""
     queue = next((q for q in around.queues if q.name == name), None)
-    queues_for_quota = work is not None and not work.holds("QuotaReserved")
-    return Facts(
+    in_line = work is not None and not work.holds("QuotaReserved")
+    others = (waiting or partial(_others, cluster, around))(name) if queue and in_line else ()
+    known = Facts(
         now=around.now,
         job=reading.job(job),
         work=work,
@@ -68,20 +81,31 @@ def facts(cluster: Cluster, job: Object, around: Surroundings) -> Facts:
         queue_name=name,
         queue=queue,
         cohort=_cohort(queue, around) if queue and queue.cohort else None,
-        waiting=_others(cluster, name, uid, around) if queue and queues_for_quota else (),
-        pods=tuple(
-            reading.pod(p)
-            for p in cluster.list_objects(
-                "v1", "Pod", namespace, labels=f"batch.kubernetes.io/controller-uid={uid}", fields=_UNENDED
-            )
-        ),
-        refusal=reading.refusal(
-            cluster.list_objects(
-                "v1", "Event", namespace, fields=f"involvedObject.uid={uid},reason=FailedCreate"
-            )
-        ),
+        waiting=tuple(other for other in others if work and other.place != work.place),
         nodes=around.nodes,
     )
+    return known if in_line else replace(known, **_of_pods(cluster, namespace, uid))
+
+
+def _workload(cluster: Cluster, namespace: str, uid: str) -> Object | None:
+    """The Job's Workload. While one takes the other's place there may be two."""
+    own = cluster.list_objects(API_VERSION, "Workload", namespace, labels=f"{JOB_UID_LABEL}={uid}")
+    return max(own, key=lambda w: str(w["metadata"]["creationTimestamp"]), default=None)
+
+
+def _of_pods(cluster: Cluster, namespace: str, uid: str) -> dict[str, Any]:
+    """The fields of Facts that are about the Job's pods."""
+    labels = f"batch.kubernetes.io/controller-uid={uid}"
+    pods = cluster.list_objects("v1", "Pod", namespace, labels=labels, fields=_NOT_ENDED)
+    fields = f"involvedObject.uid={uid},reason=FailedCreate"
+    events = cluster.list_objects("v1", "Event", namespace, fields=fields)
+    return {"pods": tuple(reading.pod(p) for p in pods), "refusal": reading.refusal(events)}
+
+
+def doors(around: Surroundings, queue: str) -> set[tuple[str, str]]:
+    """(namespace, name) of the LocalQueues that lead to a ClusterQueue."""
+    found = [q["metadata"] for q in around.local_queues if q["spec"]["clusterQueue"] == queue]
+    return {(door["namespace"], door["name"]) for door in found}
 
 
 def _cohort(queue: Queue, around: Surroundings) -> Cohort:
@@ -89,15 +113,12 @@ def _cohort(queue: Queue, around: Surroundings) -> Cohort:
     return reading.cohort(queue.cohort, around.queues, found)
 
 
-def _others(cluster: Cluster, queue: str, uid: str, around: Surroundings) -> tuple[Waiting, ...]:
-    """What else waits in the ClusterQueue, through whichever LocalQueue it came."""
-    doors = [q["metadata"] for q in around.local_queues if q["spec"]["clusterQueue"] == queue]
-    names = {(door["namespace"], door["name"]) for door in doors}
+def _others(cluster: Cluster, around: Surroundings, queue: str) -> tuple[Waiting, ...]:
+    """What waits in the ClusterQueue, through whichever LocalQueue it came."""
+    names = doors(around, queue)
     return tuple(
         reading.waiting(w)
         for namespace in sorted({namespace for namespace, _ in names})
         for w in cluster.list_objects(API_VERSION, "Workload", namespace)
-        if (namespace, w["spec"].get("queueName", "")) in names
-        and reading.waits(w)
-        and (w["metadata"].get("labels") or {}).get(JOB_UID_LABEL) != uid
+        if (namespace, w["spec"].get("queueName", "")) in names and reading.waits(w)
     )

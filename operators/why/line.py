@@ -196,7 +196,13 @@ def _ahead(facts: Facts, work: Work, queue: Queue) -> Ahead:
     """What Kueue considers first. In a queue that is not strict, what can never start holds nobody up."""
     first = sorted((w for w in facts.waiting if w.place < work.place), key=lambda w: w.place)
     if not queue.strict:
-        first = [w for w in first if not any(s.forever for s in quota.shortages(w.asks, queue, facts.cohort))]
+        shapes = {frozenset(w.asks.items()) for w in first}
+        hopeless = {
+            shape
+            for shape in shapes
+            if any(short.forever for short in quota.shortages(dict(shape), queue, facts.cohort))
+        }
+        first = [w for w in first if frozenset(w.asks.items()) not in hopeless]
     asks: dict[str, Decimal] = {}
     for other in first:
         for resource, amount in other.asks.items():

@@ -1,0 +1,305 @@
+"""Says on a Workload and its Job, as an Event, why they wait: ``kubectl describe`` shows it.
+
+What waits is known from the operator's own stream of Workloads. An object has one Event, which changes
+when the reason does, at most once a minute; work that has waited for less than ``PATIENCE`` has none.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from operators.k8s import Cluster, Object
+from operators.k8s_errors import ApiError, KubernetesError
+from operators.objects import Workload
+from operators.queues import API_VERSION, GPU
+from operators.reasons import SETTLED, Reason, of_workload
+from operators.reasons import Condition as Told
+from operators.stream.source import Sink, Source
+from operators.why.explain import explain
+from operators.why.explanation import Explanation
+from operators.why.facts import Waiting
+from operators.why.gathering import Surroundings, doors, facts, surroundings
+
+PATIENCE: Final = 10.0  # seconds
+QUIET: Final = 60.0  # seconds between two Events of one object
+AGAIN: Final = 60.0  # seconds after which an unchanged Workload is looked at again: nodes may have changed
+TICK: Final = 5.0  # seconds
+BUDGET: Final = 0.5  # seconds of work a tick
+AT_ONCE: Final = 20  # objects a tick
+COMPONENT: Final = "antenna-operator"
+
+_UNSAID: Final = frozenset({*SETTLED, Reason.STARTING})
+_HELPLESS: Final = frozenset(
+    {
+        Reason.QUOTA_USED_UP,
+        Reason.BEHIND_OTHERS,
+        Reason.PREEMPTED,
+        Reason.EVICTED,
+        Reason.ADMISSION_CHECK_PENDING,
+        Reason.NODES_FULL,
+    }
+)
+"""What time mends: these are no warnings."""
+
+_log = logging.getLogger(__name__)
+
+
+class Entry(msgspec.Struct, gc=False):
+    """A Workload that waits. Times are seconds since the epoch; ``told`` and ``looked`` are 0 for never."""
+
+    namespace: str
+    name: str
+    uid: str
+    job: str
+    queue: str
+    """Its LocalQueue."""
+    priority: int
+    created: datetime
+    asks: tuple[int, int, int]
+    """GPUs, thousandths of CPU cores, bytes."""
+    in_line: bool
+    """Whether it has no quota yet."""
+    hint: str
+    """The reason that the Workload itself tells; when it changes, it is time to look again."""
+    since: float
+    reason: str = ""
+    told: float = 0
+    looked: float = 0
+    fresh: bool = True
+    """Not looked at since the hint changed."""
+
+    @property
+    def waiting(self) -> Waiting:
+        """As another's explanation counts it."""
+        gpus, millicores, memory = self.asks
+        asks = {GPU: Decimal(gpus), "cpu": Decimal(millicores) / 1000, "memory": Decimal(memory)}
+        return Waiting(
+            namespace=self.namespace,
+            job=self.job or self.name,
+            asks={resource: amount for resource, amount in asks.items() if amount},
+            place=(-self.priority, self.created, self.uid),
+        )
+
+
+class Notices:
+    """Follows the Workloads that wait, and tells why. ``run`` is a thread's work."""
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.time) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._entries: dict[str, Entry] = {}
+        self._lock = threading.Lock()
+
+    def listening(
+        self, collectors: Sequence[tuple[Source[Any], Sink[Any]]]
+    ) -> list[tuple[Source[Any], Sink[Any]]]:
+        """The same, where the one that gets the Workloads passes them on to here too."""
+        return [
+            (source, _Passing(self, sink) if source.decode is Workload else sink)
+            for source, sink in collectors
+        ]
+
+    def note(self, workload: Workload) -> None:
+        """A Workload is as this now."""
+        uid, entry = workload.metadata.uid, _entry(workload)
+        with self._lock:
+            before = self._entries.get(uid)
+            if entry is None:
+                self._entries.pop(uid, None)
+                return
+            if before is not None:
+                entry.reason, entry.told, entry.looked = before.reason, before.told, before.looked
+                entry.fresh = before.fresh or before.hint != entry.hint
+            self._entries[uid] = entry
+
+    def forget(self, uid: str) -> None:
+        """A Workload is gone."""
+        with self._lock:
+            self._entries.pop(uid, None)
+
+    def keep(self, uids: set[str]) -> None:
+        """All other Workloads are gone."""
+        with self._lock:
+            for uid in self._entries.keys() - uids:
+                del self._entries[uid]
+
+    def run(self, stop: threading.Event) -> None:
+        """Tell until stopped. While the API server does not answer nothing is told, and nothing is lost."""
+        while not stop.wait(TICK):
+            try:
+                self.tell()
+            except KubernetesError as error:
+                _log.warning("why: %s", error)
+            except Exception:
+                _log.exception("why: a round failed")
+
+    def tell(self) -> int:
+        """One round; how many Events were written. Raises KubernetesError."""
+        now = self._clock()
+        due = self._due(now)
+        if not due:
+            return 0
+        around = surroundings(
+            self._cluster, datetime.fromtimestamp(now, UTC), room=any(not e.in_line for e in due)
+        )
+        line = self._line()
+        began, written = time.monotonic(), 0
+        for entry in due:
+            if time.monotonic() - began > BUDGET:
+                break
+            try:
+                written += self._look(entry, around, line, now)
+            except ApiError as error:
+                # It may be on its way out, and its namespace with it.
+                _log.info("why: %s/%s: %s", entry.namespace, entry.name, error)
+        return written
+
+    def _due(self, now: float) -> list[Entry]:
+        """Those to look at, the new ones first and then who has not been looked at longest."""
+        with self._lock:
+            due = [
+                e
+                for e in self._entries.values()
+                if e.job
+                and now - e.since >= PATIENCE
+                and now - e.told >= QUIET
+                and (e.fresh or now - e.looked >= AGAIN)
+            ]
+        return sorted(due, key=lambda e: (not e.fresh, e.looked, e.since))[:AT_ONCE]
+
+    def _line(self) -> dict[tuple[str, str], list[Entry]]:
+        """What waits for quota, by LocalQueue."""
+        line: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.in_line:
+                    line[entry.namespace, entry.queue].append(entry)
+        return line
+
+    def _look(
+        self, entry: Entry, around: Surroundings, line: dict[tuple[str, str], list[Entry]], now: float
+    ) -> int:
+        entry.looked, entry.fresh = now, False
+        job = self._cluster.find("batch/v1", "Job", entry.job, entry.namespace)
+        workload = self._cluster.find(API_VERSION, "Workload", entry.name, entry.namespace)
+        if job is None or workload is None:
+            return 0
+
+        def waiting(queue: str) -> tuple[Waiting, ...]:
+            return tuple(e.waiting for door in doors(around, queue) for e in line.get(door, ()))
+
+        told = explain(facts(self._cluster, job, around, workload=workload, waiting=waiting))
+        if told.reason in _UNSAID or told.reason == entry.reason:
+            return 0
+        for obj in (workload, job):
+            self._cluster.apply(event(obj, told, now), manager=COMPONENT)
+        # What is written is kept on what the stream has put in its place meanwhile, too.
+        with self._lock:
+            for kept in {id(e): e for e in (entry, self._entries.get(entry.uid, entry))}.values():
+                kept.reason, kept.told, kept.looked = str(told.reason), now, now
+        return 2
+
+
+class _Passing:
+    """A collector's sink, with the Workloads that go into it told to the notices as well."""
+
+    def __init__(self, notices: Notices, sink: Sink[Workload]) -> None:
+        self._notices = notices
+        self._sink = sink
+
+    def replace(self, objects: Iterable[Workload]) -> None:
+        """All Workloads that there are."""
+        there: set[str] = set()
+
+        def passing() -> Iterator[Workload]:
+            for workload in objects:
+                there.add(workload.metadata.uid)
+                self._notices.note(workload)
+                yield workload
+
+        self._sink.replace(passing())
+        self._notices.keep(there)
+
+    def apply(self, obj: Workload) -> None:
+        """One is new or has changed."""
+        self._notices.note(obj)
+        self._sink.apply(obj)
+
+    def delete(self, obj: Workload) -> None:
+        """One is gone."""
+        self._notices.forget(obj.metadata.uid)
+        self._sink.delete(obj)
+
+
+def event(about: Object, told: Explanation, now: float) -> Object:
+    """The one Event of an object. Its name stays, so that a new reason takes the old one's place."""
+    metadata = about["metadata"]
+    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name'][:200]}.{metadata['uid'][:13]}.why",
+            "namespace": metadata["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "type": "Normal" if told.reason in _HELPLESS else "Warning",
+        "reason": str(told.reason),
+        "message": f"{told.text} {told.unblock}".strip()[:1024],
+        "source": {"component": COMPONENT},
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
+
+
+def _entry(workload: Workload) -> Entry | None:
+    """What is kept of a Workload that waits; None for one that runs or has ended."""
+    metadata, spec, status = workload.metadata, workload.spec, workload.status
+    conditions = {c.type: c for c in status.conditions}
+    reason = of_workload(
+        {kind: Told(c.status, c.reason, c.message) for kind, c in conditions.items()},
+        active=spec.active is not False,
+        checks=[check.state for check in status.admission_checks],
+    )
+    if reason in SETTLED or metadata.creation_timestamp is None:
+        return None
+    gpus = millicores = memory = 0
+    for pods in spec.pod_sets:
+        one = pods.template.spec.amounts.times(pods.count)
+        gpus, millicores, memory = gpus + one.gpus, millicores + one.millicores, memory + one.bytes
+    true = {kind for kind, c in conditions.items() if c.status == "True"}
+    moments = [
+        moment
+        for kind in ("Evicted", "QuotaReserved", "Admitted")
+        if kind in true and (moment := conditions[kind].last_transition_time)
+    ]
+    return Entry(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        job=next((owner.name for owner in metadata.owner_references if owner.kind == "Job"), ""),
+        queue=spec.queue_name,
+        priority=spec.priority or 0,
+        created=metadata.creation_timestamp,
+        asks=(gpus, millicores, memory),
+        in_line="QuotaReserved" not in true and spec.active is not False,
+        hint=sys.intern(" ".join([reason, *sorted(true)])),
+        since=max([metadata.creation_timestamp, *moments]).timestamp(),
+    )
