@@ -1,4 +1,4 @@
-"""The Overview: queues, waits, GPUs, energy and the operator's own health on one page."""
+"""The Overview: what partners wait for and use, and whether what tells it is well, on one page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Final
 
 from monitoring.dashboards.panel import Dashboard, Panel, Query, Row
 
-_QUEUES: Final = Row(
-    "Queues",
+# vmui opens a page with its first row unfolded and the others folded.
+_AT_A_GLANCE: Final = Row(
+    "Queues, waits, GPUs, energy",
     (
         Panel(
             "Jobs by state",
@@ -16,28 +17,57 @@ _QUEUES: Final = Row(
             unit="jobs",
         ),
         Panel(
+            "Oldest waiting job by partner",
+            "How long the job that waits longest has waited. Partners without a waiting job are left out.",
+            (Query("max by (tenant) (antenna_queue_oldest_pending_age_seconds) > 0", "{{tenant}}"),),
+            unit="s",
+        ),
+        Panel(
+            "GPUs of the nodes",
+            "What nodes offer to pods, and what pods hold of it.",
+            (
+                Query("sum (antenna_gpus_allocatable)", "offered"),
+                Query("sum (antenna_gpus_allocated)", "held"),
+            ),
+            unit="GPUs",
+        ),
+        Panel(
+            "GPUs in use by partner",
+            "What each partner's admitted jobs hold of its quota and of what it borrows.",
+            (Query("sum by (tenant) (antenna_queue_gpus_reserved) > 0", "{{tenant}}"),),
+            unit="GPUs",
+        ),
+        Panel(
+            "Power by partner",
+            "What the GPUs held by a partner's jobs draw.",
+            (Query("tenant:gpu_power_watts:sum", "{{tenant}}"),),
+            unit="W",
+        ),
+        Panel(
+            "Energy by partner, last day",
+            "Power over time of the GPUs that a partner's jobs held: each sample stands for 15 seconds.",
+            (Query("sum_over_time(tenant:gpu_energy_joules:increase1m[1d]) / 3.6e6", "{{tenant}}"),),
+            unit="kWh",
+        ),
+    ),
+)
+
+_QUEUES: Final = Row(
+    "Queues and waits in detail",
+    (
+        Panel(
             "Waiting jobs by partner",
             "Partners without a waiting job are left out.",
             (Query('sum by (tenant) (antenna_queue_jobs{state="pending"}) > 0', "{{tenant}}"),),
             unit="jobs",
+            width=3,
         ),
         Panel(
             "Why jobs wait",
             "`antenna why JOB` tells it of one job, in a sentence.",
             (Query("sum by (reason) (antenna_queue_pending_reason) > 0", "{{reason}}"),),
             unit="jobs",
-        ),
-    ),
-)
-
-_WAITS: Final = Row(
-    "Waits",
-    (
-        Panel(
-            "Oldest waiting job by partner",
-            "How long the job that waits longest has waited.",
-            (Query("max by (tenant) (antenna_queue_oldest_pending_age_seconds) > 0", "{{tenant}}"),),
-            unit="s",
+            width=3,
         ),
         Panel(
             "Wait until start, last hour",
@@ -51,64 +81,40 @@ _WAITS: Final = Row(
                 for quantile, legend in ((0.5, "p50"), (0.95, "p95"))
             ),
             unit="s",
+            width=3,
         ),
         Panel(
             "Jobs that ended, a minute",
             "By outcome.",
             (Query("sum by (outcome) (increase(antenna_jobs_finished_total[1m]))", "{{outcome}}"),),
             unit="jobs",
+            width=3,
         ),
     ),
 )
 
 _GPUS: Final = Row(
-    "GPUs",
+    "GPUs and energy in detail",
     (
-        Panel(
-            "GPUs in use by partner",
-            "What each partner's admitted jobs hold of its quota and of what it borrows.",
-            (Query("sum by (tenant) (antenna_queue_gpus_reserved) > 0", "{{tenant}}"),),
-            unit="GPUs",
-        ),
         Panel(
             "Borrowed by partner",
             "Part of the GPUs in use that is beyond the partner's own quota.",
             (Query("sum by (tenant) (antenna_queue_gpus_borrowed) > 0", "{{tenant}}"),),
             unit="GPUs",
-        ),
-        Panel(
-            "GPUs of the nodes",
-            "What nodes offer to pods, and what pods hold of it.",
-            (
-                Query("sum (antenna_gpus_allocatable)", "offered"),
-                Query("sum (antenna_gpus_allocated)", "held"),
-            ),
-            unit="GPUs",
+            width=3,
         ),
         Panel(
             "GPU-hours by partner, last day",
             "What the partner's jobs held, whether they computed on it or not.",
             (Query("sum by (tenant) (increase(antenna_gpu_seconds_total[1d])) / 3600 > 0", "{{tenant}}"),),
             unit="GPU-h",
-            width=6,
+            width=3,
         ),
         Panel(
             "How busy held GPUs are, by partner",
             "Mean utilisation of the GPUs that a partner's jobs hold: 1 is all busy.",
             (Query("tenant:gpu_utilization_ratio:avg", "{{tenant}}"),),
-            width=6,
-        ),
-    ),
-)
-
-_ENERGY: Final = Row(
-    "Energy",
-    (
-        Panel(
-            "Power by partner",
-            "What the GPUs held by a partner's jobs draw.",
-            (Query("tenant:gpu_power_watts:sum", "{{tenant}}"),),
-            unit="W",
+            width=3,
         ),
         Panel(
             "Power of all GPUs",
@@ -118,18 +124,13 @@ _ENERGY: Final = Row(
                 Query("site:gpu_power_watts:sum - (sum(tenant:gpu_power_watts:sum) default 0)", "idle"),
             ),
             unit="W",
-        ),
-        Panel(
-            "Energy by partner, last day",
-            "Power over time of the GPUs that a partner's jobs held: each sample stands for 15 seconds.",
-            (Query("sum_over_time(tenant:gpu_energy_joules:increase1m[1d]) / 3.6e6", "{{tenant}}"),),
-            unit="kWh",
+            width=3,
         ),
     ),
 )
 
 _HEALTH: Final = Row(
-    "Health",
+    "The operator and what else is scraped",
     (
         Panel(
             "Targets that answer",
@@ -161,4 +162,4 @@ _HEALTH: Final = Row(
     ),
 )
 
-OVERVIEW: Final = Dashboard("overview", "Antenna: Overview", (_QUEUES, _WAITS, _GPUS, _ENERGY, _HEALTH))
+OVERVIEW: Final = Dashboard("overview", "Antenna: Overview", (_AT_A_GLANCE, _QUEUES, _GPUS, _HEALTH))
