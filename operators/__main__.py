@@ -39,6 +39,7 @@ from operators.k8s_errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE
 from operators.stream.dispatcher import Dispatcher
+from operators.why.notices import Notices
 
 _log = logging.getLogger("operators")
 
@@ -65,7 +66,10 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(options.state / "ledger.sqlite")
-    dispatcher = Dispatcher(cluster, collectors(store, ledger), store)
+    sinks, notices = collectors(store, ledger), Notices(cluster)
+    if options.controllers:
+        sinks = notices.listening(sinks)
+    dispatcher = Dispatcher(cluster, sinks, store)
     pages = Pages(dispatcher.waiting_for, store, None if options.plain else Access(cluster).judge)
     if options.plain:
         server = Server(options.listen, pages)
@@ -81,6 +85,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     dispatcher.start()
     if options.controllers:
         _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
+        _begin("why", partial(notices.run, stop))
     _log.info("listening on port %s", server.server_address[1])
     stop.wait()
     _log.info("ending")

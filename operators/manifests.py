@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from operators.rights import CONTROLLERS, METRICS, Right
+from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
 
 Object = dict[str, Any]
 
@@ -98,7 +98,7 @@ def _rights() -> list[Object]:
             "apiVersion": f"{_RBAC}/v1",
             "kind": "ClusterRole",
             "metadata": {"name": NAME, "labels": dict(_LABELS)},
-            "rules": rules((*METRICS, *CONTROLLERS)),
+            "rules": rules((*METRICS, *EXPLANATIONS, *CONTROLLERS)),
         },
         {
             "apiVersion": f"{_RBAC}/v1",

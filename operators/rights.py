@@ -53,7 +53,15 @@ METRICS: Final = (
     # Whose token came with a scrape, and whether they may.
     Right("authentication.k8s.io", ("tokenreviews",), ("create",)),
     Right("authorization.k8s.io", ("subjectaccessreviews",), ("create",)),
-    # Why work waits, said beside it.
-    Right("", ("events",), ("create", "patch")),
 )
 """What figures and the reasons for waiting are made of, and the check of who reads them."""
+
+EXPLANATIONS: Final = (
+    Right("", ("events", "nodes", "pods"), ("list",)),
+    Right("batch", ("jobs",), ("get",)),
+    Right("kueue.x-k8s.io", ("workloads",), ("get",)),
+    Right("kueue.x-k8s.io", ("admissionchecks", "clusterqueues", "cohorts", "localqueues"), ("list",)),
+    # Said on the Workload and the Job.
+    Right("", ("events",), ("create", "patch")),
+)
+"""What it takes to say why work waits."""

@@ -16,7 +16,7 @@ from operators.manifests import (
     operator_objects,
     rules,
 )
-from operators.rights import CONTROLLERS, METRICS, Right
+from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
 
 IMAGE = "antenna.be/operator:0.1.0-0123abcd"
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -105,7 +105,7 @@ def test_probes_ports_and_service_speak_of_the_same_ports(objects: dict[str, Obj
 
 
 def test_the_operator_may_do_what_the_tables_say_and_nothing_else(objects: dict[str, Object]) -> None:
-    assert granted(objects[f"ClusterRole/{NAME}"]) == asked(*METRICS, *CONTROLLERS)
+    assert granted(objects[f"ClusterRole/{NAME}"]) == asked(*METRICS, *EXPLANATIONS, *CONTROLLERS)
     assert granted(objects[f"Role/{NAME}"]) == asked(*OWN_RIGHTS)
     reader = objects[f"ClusterRole/{METRICS_READER}"]
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
@@ -124,7 +124,7 @@ def test_no_right_is_a_wildcard_and_no_secret_can_be_read(objects: dict[str, Obj
 def test_what_the_operator_may_write_in_the_whole_cluster_is_short_and_written_down_here() -> None:
     written = {
         (right.group, resource)
-        for right in (*METRICS, *CONTROLLERS)
+        for right in (*METRICS, *EXPLANATIONS, *CONTROLLERS)
         for resource in right.resources
         if WRITES & set(right.verbs)
     }
