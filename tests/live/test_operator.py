@@ -1,0 +1,147 @@
+"""The operator in its cluster: it runs, answers who may ask, follows its code, and keeps what it knew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from operators.manifests import CA_CONFIG_MAP, METRICS_READER, NAME, NAMESPACE
+from tests.live.site_under_test import SiteUnderTest, eventually
+
+AUDIENCE = "antenna-operator"
+HOST = f"{NAME}.{NAMESPACE}.svc"
+NEVER = (
+    ("get", "", "secrets"),
+    ("create", "", "pods"),
+    ("delete", "", "nodes"),
+    ("create", "batch", "jobs"),
+    ("escalate", "rbac.authorization.k8s.io", "roles"),
+    ("patch", "rbac.authorization.k8s.io", "clusterroles"),
+)
+
+
+@pytest.fixture
+def reader(site: SiteUnderTest) -> Iterator[str]:
+    """A ServiceAccount that may scrape, gone after the test."""
+    name = "test-reader"
+    site.kubectl("create", "serviceaccount", "-n", "default", name)
+    binding = ["clusterrolebinding", name]
+    site.kubectl("create", *binding, f"--clusterrole={METRICS_READER}", f"--serviceaccount=default:{name}")
+    yield name
+    site.kubectl("delete", *binding)
+    site.kubectl("delete", "serviceaccount", "-n", "default", name)
+
+
+def token(site: SiteUnderTest, account: str, audience: str = AUDIENCE) -> str:
+    return site.kubectl("create", "token", "-n", "default", account, f"--audience={audience}").strip()
+
+
+def scrape(site: SiteUnderTest, bearer: str) -> tuple[int, str]:
+    """(status, body) of /metrics by the Service's name, over TLS with the published certificate."""
+    certificate = site.get("configmap", "-n", NAMESPACE, CA_CONFIG_MAP)["data"]["ca.crt"]
+    address = site.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
+    answer = site.on(
+        "gpu-1",
+        f"umask 077; f=$(mktemp); trap 'rm -f $f' EXIT; echo '{certificate}' >$f; "
+        f"curl -sS --cacert $f --resolve {HOST}:8443:{address} -w '\n%{{http_code}}' "
+        f"-H 'Authorization: Bearer {bearer}' https://{HOST}:8443/metrics",
+    )
+    body, _, status = answer.rpartition("\n")
+    return int(status), body
+
+
+def may(site: SiteUnderTest, verb: str, group: str, resource: str) -> bool:
+    """Whether the operator's account may do so in every namespace, says the API server."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{NAMESPACE}:{NAME}",
+            "resourceAttributes": {"verb": verb, "group": group, "resource": resource},
+        },
+    }
+    said = site.kubectl("create", "-f", "-", "-o", "json", given=json.dumps(review))
+    return bool(json.loads(said)["status"]["allowed"])
+
+
+def pods(site: SiteUnderTest) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={NAME}")[
+        "items"
+    ]
+    return found
+
+
+def test_it_runs_under_the_restricted_profile_with_a_root_that_it_cannot_write(site: SiteUnderTest) -> None:
+    deployment = site.get("deployment", "-n", NAMESPACE, NAME)
+    assert deployment["status"]["readyReplicas"] == 1
+    assert (
+        site.get("namespace", NAMESPACE)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_who_may_scrape_is_answered_and_nobody_else(site: SiteUnderTest, reader: str) -> None:
+    status, body = scrape(site, token(site, reader))
+    assert status == 200
+    for partner in site.config["config"]["site:tenants"]:
+        assert f'tenant="{partner["name"]}"' in body
+    assert scrape(site, token(site, "default"))[0] == 403
+    assert scrape(site, token(site, reader, audience="somebody-else"))[0] == 401
+    assert scrape(site, "nonsense")[0] == 401
+
+
+def test_it_may_not_read_secrets_or_make_pods(site: SiteUnderTest) -> None:
+    allowed = {what: may(site, *what) for what in (*NEVER, ("list", "", "pods"), ("patch", "", "namespaces"))}
+    assert {what for what, yes in allowed.items() if yes} == {
+        ("list", "", "pods"),
+        ("patch", "", "namespaces"),
+    }
+
+
+def test_tenants_are_listed_with_what_they_have_and_hold(site: SiteUnderTest) -> None:
+    header, *rows = site.kubectl("get", "tenants").splitlines()
+    assert header.split()[:5] == ["NAME", "ECOSYSTEM", "QUOTA", "IN", "USE"]
+    assert len(rows) == len(site.config["config"]["site:tenants"])
+
+
+def test_a_pod_in_its_place_has_the_same_certificate(site: SiteUnderTest, reader: str) -> None:
+    before = site.get("configmap", "-n", NAMESPACE, CA_CONFIG_MAP)["data"]
+    (old,) = pods(site)
+    site.kubectl("delete", "pod", "-n", NAMESPACE, old["metadata"]["name"])
+    eventually(
+        "another pod answers",
+        lambda: [
+            pod
+            for pod in pods(site)
+            if pod["metadata"]["uid"] != old["metadata"]["uid"]
+            and any(
+                c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", [])
+            )
+        ],
+    )
+    assert site.get("configmap", "-n", NAMESPACE, CA_CONFIG_MAP)["data"] == before
+    assert scrape(site, token(site, reader))[0] == 200
+
+
+def test_the_key_is_readable_by_the_operator_alone(site: SiteUnderTest) -> None:
+    listed = site.on(
+        "head", "find /var/lib/antenna/operator -name '*.key' -printf '%U:%G %m\\n'"
+    ).splitlines()
+    assert listed == ["65532:65532 600"]
+
+
+def test_the_nodes_hold_the_image_that_the_deployment_names(site: SiteUnderTest) -> None:
+    (container,) = site.get("deployment", "-n", NAMESPACE, NAME)["spec"]["template"]["spec"]["containers"]
+    held = {
+        node["metadata"]["name"]: [
+            name for image in node["status"]["images"] for name in image.get("names", [])
+        ]
+        for node in site.get("nodes")["items"]
+    }
+    assert container["image"] in held["head"], json.dumps(held["head"])
+    assert not any(name.startswith("antenna.be/operator:") for name in held["gpu-1"])
