@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ def dashboard(session: Session, port: int) -> None:
     listens for it.
     """
     screen = session.begin("dashboard")
+    # Whoever ends this ends the forward with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with forward(session.stack, port) as (process, address):
         url = f"http://{address}{PAGE}"
         screen.say(f"{url}   (Ctrl-C ends it)", "bold")
