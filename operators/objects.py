@@ -7,7 +7,6 @@ next to nothing. Timestamps are seconds since the epoch; the API's own are whole
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -54,7 +53,16 @@ class Amounts(NamedTuple):
 
     def times(self, count: int) -> Amounts:
         """What ``count`` pods of this have together."""
+        if count == 1:
+            return self
         return Amounts(self.gpus * count, self.millicores * count, self.bytes * count)
+
+    def plus(self, other: Amounts) -> Amounts:
+        """The sum of both."""
+        return Amounts(self[0] + other[0], self[1] + other[1], self[2] + other[2])
+
+
+NOTHING: Final = Amounts()
 
 
 class ResourceList(_Part, rename={"gpu": "nvidia.com/gpu"}, frozen=True):
@@ -108,18 +116,20 @@ class PodSpec(_Part, frozen=True):
         The larger of: all containers and sidecars together; any one init container with the sidecars
         before it. https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
         """
-        total = _sum(c.resources.amounts for c in self.containers)
+        total = NOTHING
+        for container in self.containers:
+            total = total.plus(container.resources.amounts)
         if not self.init_containers:
             return total
-        sidecars, peak = Amounts(), Amounts()
+        sidecars = peak = NOTHING
         for container in self.init_containers:
             needs = container.resources.amounts
             if container.restart_policy == "Always":
-                sidecars = _sum((sidecars, needs))
+                sidecars = sidecars.plus(needs)
                 peak = _largest(peak, sidecars)
             else:
-                peak = _largest(peak, _sum((sidecars, needs)))
-        return _largest(_sum((total, sidecars)), peak)
+                peak = _largest(peak, sidecars.plus(needs))
+        return _largest(total.plus(sidecars), peak)
 
 
 class PodTemplate(_Part, frozen=True):
@@ -467,13 +477,6 @@ def milli(amount: str | int) -> int:
 def seconds(moment: datetime | None) -> int | None:
     """A timestamp as seconds since the epoch."""
     return None if moment is None else int(moment.timestamp())
-
-
-def _sum(several: Iterable[Amounts]) -> Amounts:
-    gpus = millicores = size = 0
-    for one in several:
-        gpus, millicores, size = gpus + one[0], millicores + one[1], size + one[2]
-    return Amounts(gpus, millicores, size)
 
 
 def _largest(one: Amounts, other: Amounts) -> Amounts:

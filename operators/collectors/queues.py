@@ -9,7 +9,7 @@ from operators.collectors.gauges import Gauges
 from operators.collectors.jobs import STATES
 from operators.collectors.tenants import Places
 from operators.collectors.workloads import WorkloadFacts
-from operators.objects import Amounts, ClusterQueue, milli, units
+from operators.objects import NOTHING, Amounts, ClusterQueue, milli, units
 from operators.queues import GPU
 
 RESOURCES: Final = ("gpus", "cpu_cores", "memory_bytes")
@@ -19,7 +19,6 @@ _REQUESTED: Final = tuple(f"antenna_queue_{resource}_requested" for resource in 
 _RESERVED: Final = tuple(f"antenna_queue_{resource}_reserved" for resource in RESOURCES)
 _QUOTA: Final = tuple(f"antenna_queue_{resource}_quota" for resource in RESOURCES)
 _BORROWED: Final = tuple(f"antenna_queue_{resource}_borrowed" for resource in RESOURCES)
-_NOTHING: Final = Amounts()
 
 Quotas = dict[str, Amounts]
 """flavor -> nominal quota."""
@@ -40,7 +39,7 @@ def quotas(queue: ClusterQueue) -> Quotas:
 def wanted(workload: WorkloadFacts) -> Amounts:
     """What it asks of its queue: nothing once it has ended, or while it is switched off without quota."""
     if workload.finished or not (workload.active or workload.held):
-        return _NOTHING
+        return NOTHING
     return workload.wanted
 
 
@@ -76,7 +75,7 @@ class Usage:
     def set_quotas(self, queue: str, given: Quotas) -> None:
         """The quotas of a queue; none for a queue that is gone."""
         for flavor in {*self._quotas.get(queue, {}), *given}:
-            self._quota(queue, flavor, given.get(flavor, _NOTHING))
+            self._quota(queue, flavor, given.get(flavor, NOTHING))
         self._quotas[queue] = given
         for flavor in given:
             self._borrow(queue, flavor)
@@ -98,7 +97,7 @@ class Usage:
 
     def _borrow(self, queue: str, flavor: str) -> None:
         labels = (*self._key(queue), flavor)
-        own = self._quotas.get(queue, {}).get(flavor, _NOTHING)
+        own = self._quotas.get(queue, {}).get(flavor, NOTHING)
         for family, reserved, amount in zip(_BORROWED, _RESERVED, own, strict=True):
             self._gauges.put(family, labels, max(0, self._gauges.value(reserved, labels) - amount))
 

@@ -7,7 +7,15 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from operators.objects import Amounts, Condition, Workload, seconds
+from operators.objects import (
+    NOTHING,
+    Admission,
+    Amounts,
+    Condition,
+    SchedulingStats,
+    Workload,
+    seconds,
+)
 from operators.reasons import Condition as Told
 from operators.reasons import Reason, of_workload
 
@@ -71,34 +79,9 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
     conditions = {c.type: c for c in status.conditions}
     finished = _true(conditions.get("Finished"))
     admitted = conditions.get("Admitted")
-    reclaimed = {pods.name: pods.count for pods in status.reclaimable_pods}
-    asks = wanted = Amounts()
-    held: dict[str, Amounts] = {}
-    if status.admission is None:
-        for pods in spec.pod_sets:
-            one = pods.template.spec.amounts
-            asks = _plus(asks, one.times(pods.count))
-            wanted = _plus(wanted, one.times(max(0, pods.count - reclaimed.get(pods.name, 0))))
-    else:
-        counts = {pods.name: pods.count for pods in spec.pod_sets}
-        for given in status.admission.pod_set_assignments:
-            count = counts.get(given.name, 1) if given.count is None else given.count
-            usage, flavors = given.resource_usage, given.flavors
-            whole = usage.amounts
-            left = _share(whole, max(0, count - reclaimed.get(given.name, 0)), count)
-            asks, wanted = _plus(asks, whole), _plus(wanted, left)
-            for flavor, amounts in (
-                (flavors.gpu, Amounts(gpus=left.gpus)),
-                (flavors.cpu, Amounts(millicores=left.millicores)),
-                (flavors.memory, Amounts(bytes=left.bytes)),
-            ):
-                if flavor:
-                    held[flavor] = _plus(held.get(flavor, Amounts()), amounts)
-    stats = status.scheduling_stats
-    evictions: dict[str, int] = {}
-    for one_reason in stats.evictions if stats else ():
-        reason = one_reason.reason if one_reason.reason in EVICTION_REASONS else "Other"
-        evictions[reason] = evictions.get(reason, 0) + one_reason.count
+    asks, wanted, held = (
+        _waiting(workload) if status.admission is None else _given(workload, status.admission)
+    )
     return WorkloadFacts(
         uid=metadata.uid,
         job_uid=metadata.labels.job_uid,
@@ -109,15 +92,11 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
         active=spec.active is not False,
         asks=interned(asks),
         wanted=interned(wanted),
-        held=() if finished else interned(tuple(sorted(held.items()))),
+        held=() if finished else interned(held),
         admitted=seconds(admitted.last_transition_time) if admitted and _true(admitted) else None,
         past=status.accumulated_past_execution_time_seconds or 0,
-        evictions=interned(tuple(sorted(evictions.items()))),
-        reason=of_workload(
-            {c.type: Told(c.status, c.reason, c.message) for c in status.conditions},
-            active=spec.active is not False,
-            checks=[check.state for check in status.admission_checks],
-        ),
+        evictions=_evictions(status.scheduling_stats),
+        reason=Reason.FINISHED if finished else _reason(workload, conditions),
     )
 
 
@@ -131,11 +110,62 @@ def _true(condition: Condition | None) -> bool:
     return condition is not None and condition.status == "True"
 
 
-def _plus(one: Amounts, other: Amounts) -> Amounts:
-    return Amounts(one.gpus + other.gpus, one.millicores + other.millicores, one.bytes + other.bytes)
-
-
 def _share(whole: Amounts, part: int, count: int) -> Amounts:
     if count in (part, 0):
         return whole
     return Amounts(*(amount * part // count for amount in whole))
+
+
+def _waiting(workload: Workload) -> tuple[Amounts, Amounts, Held]:
+    """What a Workload without quota asks for, wants, and holds."""
+    reclaimed = {pods.name: pods.count for pods in workload.status.reclaimable_pods}
+    asks = wanted = NOTHING
+    for pods in workload.spec.pod_sets:
+        one = pods.template.spec.amounts
+        asks = asks.plus(one.times(pods.count))
+        wanted = wanted.plus(one.times(max(0, pods.count - reclaimed.get(pods.name, 0))))
+    return asks, wanted, ()
+
+
+def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, Held]:
+    """What a Workload with quota asks for, wants, and holds."""
+    reclaimed = {pods.name: pods.count for pods in workload.status.reclaimable_pods}
+    counts = {pods.name: pods.count for pods in workload.spec.pod_sets}
+    asks = wanted = NOTHING
+    held: dict[str, Amounts] = {}
+    for given in admission.pod_set_assignments:
+        count = counts.get(given.name, 1) if given.count is None else given.count
+        whole, flavors = given.resource_usage.amounts, given.flavors
+        left = _share(whole, max(0, count - reclaimed.get(given.name, 0)), count)
+        asks, wanted = asks.plus(whole), wanted.plus(left)
+        if flavors.gpu == flavors.cpu == flavors.memory:
+            parts = [(flavors.gpu, left)]
+        else:
+            parts = [
+                (flavors.gpu, Amounts(gpus=left.gpus)),
+                (flavors.cpu, Amounts(millicores=left.millicores)),
+                (flavors.memory, Amounts(bytes=left.bytes)),
+            ]
+        for flavor, amounts in parts:
+            if flavor:
+                held[flavor] = held.get(flavor, NOTHING).plus(amounts)
+    return asks, wanted, tuple(sorted(held.items()))
+
+
+def _evictions(stats: SchedulingStats | None) -> tuple[tuple[str, int], ...]:
+    if stats is None or not stats.evictions:
+        return ()
+    counts: dict[str, int] = {}
+    for one in stats.evictions:
+        reason = one.reason if one.reason in EVICTION_REASONS else "Other"
+        counts[reason] = counts.get(reason, 0) + one.count
+    counted: tuple[tuple[str, int], ...] = interned(tuple(sorted(counts.items())))
+    return counted
+
+
+def _reason(workload: Workload, conditions: dict[str, Condition]) -> Reason:
+    return of_workload(
+        {kind: Told(c.status, c.reason, c.message) for kind, c in conditions.items()},
+        active=workload.spec.active is not False,
+        checks=[check.state for check in workload.status.admission_checks],
+    )
