@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -550,3 +551,11 @@ def test_kueues_order_takes_the_moment_of_an_eviction_by_a_check():
     assert reading.place(workload) == (-7, NOW - timedelta(hours=1), "u")
     workload["status"]["conditions"][0]["reason"] = "Preempted"
     assert reading.place(workload) == (-7, NOW - timedelta(hours=2), "u")
+
+
+# The page
+
+
+def test_every_reason_is_on_the_page_about_waiting():
+    page = (Path(__file__).parents[2] / "docs" / "waiting.md").read_text()
+    assert [reason for reason in Reason if f"`{reason}`" not in page] == []
