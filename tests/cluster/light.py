@@ -166,7 +166,17 @@ def _kwokctl_configuration(folder: Path, programs: ControlPlane, ports: dict[str
     path = folder / "kwokctl.yaml"
     version = "config.kwok.x-k8s.io/v1alpha1"
     key, value = next(iter(OWN_KUBELET.items()))
-    kwok = {"disregardStatusWithAnnotationSelector": f"{key}={value}"}
+    # kwokctl fills in kwok's own defaults only where nothing is said of kwok at all.
+    kwok = {
+        "disregardStatusWithAnnotationSelector": f"{key}={value}",
+        "cidr": "10.0.0.1/24",
+        "nodeIP": "10.0.0.1",
+        "nodeLeaseDurationSeconds": 40,
+        "nodeLeaseParallelism": 4,
+        "nodePlayStageParallelism": 4,
+        "podPlayStageParallelism": 4,
+        "podsOnNodeSyncParallelism": 1,
+    }
     path.write_text(
         yaml.safe_dump_all(
             [
@@ -182,6 +192,11 @@ def _kwokctl_options(version: str, programs: ControlPlane, ports: dict[str, int]
     return {
         "apiVersion": version,
         "kind": "KwokctlConfiguration",
+        # Each is the only one of its kind: on a busy host it would lose the lease to nobody, and end.
+        "componentsPatches": [
+            {"name": name, "extraArgs": [{"key": "leader-elect", "value": "false"}]}
+            for name in ("kube-controller-manager", "kube-scheduler")
+        ],
         "options": {
             "runtime": "binary",
             "bindAddress": "127.0.0.1",
