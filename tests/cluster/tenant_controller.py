@@ -19,6 +19,7 @@ from operators.api.crd import definitions
 from operators.api.tenant import KIND, tenant_object
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
+from operators.manifests import rules
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
 from operators.rights import CONTROLLERS
 from operators.tenancy import Tenant, namespace_name
@@ -72,14 +73,6 @@ def tenant_controller(admin: Access, folder: Path) -> Iterator[Running]:
 
 def operators_account() -> list[Object]:
     """The operator's service account, bound to a ClusterRole of CONTROLLERS."""
-    rules: list[Object] = []
-    for right in CONTROLLERS:
-        rule: Object = {
-            "apiGroups": [right.group],
-            "resources": list(right.resources),
-            "verbs": list(right.verbs),
-        }
-        rules.append({**rule, "resourceNames": list(right.names)} if right.names else rule)
     rbac = "rbac.authorization.k8s.io"
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -92,7 +85,7 @@ def operators_account() -> list[Object]:
             "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRole",
             "metadata": {"name": NAME},
-            "rules": rules,
+            "rules": rules(CONTROLLERS),
         },
         {
             "apiVersion": f"{rbac}/v1",
@@ -131,13 +124,13 @@ def given(controller: Running, cluster: Cluster) -> Iterator[Callable[..., Objec
             cluster.delete(API_VERSION, KIND, name)
 
 
-def eventually(holds: Callable[[], object], seconds: float = 15) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 60) -> None:
     """Until it holds; AssertionError after ``seconds``."""
 
     @retry(
         retry=retry_if_exception_type(AssertionError),
         stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.1),
+        wait=wait_fixed(0.2),
         reraise=True,
     )
     def look() -> None:
