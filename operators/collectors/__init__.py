@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from operators.collectors.gauges import Gauges
+from operators.collectors.jobs import job_facts
 from operators.collectors.nodes import Fleet, Nodes, Pods
 from operators.collectors.queues import ClusterQueues, Usage
 from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
 from operators.collectors.totals import Totals
 from operators.collectors.work import Jobs, Work, Workloads
+from operators.collectors.workloads import workload_facts
 from operators.exposition.store import Store
 from operators.ledger.ledger import Ledger
 from operators.objects import ClusterQueue, Job, LocalQueue, Namespace, Node, Pod, Tenant, Workload
@@ -63,8 +65,11 @@ def collectors(
             Source("clusterqueues", KUEUE, "ClusterQueue", ClusterQueue),
             ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
         ),
-        (Source("workloads", KUEUE, "Workload", Workload), Workloads(work, arrived("workloads"))),
-        (Source("jobs", "batch/v1", "Job", Job), Jobs(work, arrived("jobs"))),
+        (
+            Source("workloads", KUEUE, "Workload", Workload, read=workload_facts),
+            Workloads(work, arrived("workloads")),
+        ),
+        (Source("jobs", "batch/v1", "Job", Job, read=job_facts), Jobs(work, arrived("jobs"))),
         (Source("nodes", "v1", "Node", Node), Nodes(fleet)),
         (Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, work.stuck)),
         (

@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable
 
 from operators.collectors.accounts import Owner, account, without_workload
 from operators.collectors.gauges import Gauges
-from operators.collectors.jobs import PENDING, JobFacts, job_facts, job_samples, state
+from operators.collectors.jobs import PENDING, JobFacts, job_samples, state
 from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
 from operators.collectors.tenants import Places
 from operators.collectors.totals import Totals
-from operators.collectors.workloads import WorkloadFacts, workload_facts
+from operators.collectors.workloads import WorkloadFacts
 from operators.exposition.store import Store
 from operators.ledger.entry import Entry, closed
-from operators.objects import Job, Workload
 from operators.reasons import SETTLED, Reason
 
 Place = tuple[str, str]
@@ -290,53 +289,51 @@ class Work:
 
 
 class Jobs:
-    """The stream of Jobs."""
+    """The stream of Jobs, as ``job_facts`` reads them."""
 
     def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
         self._work = work
         self._arrived = arrived
 
-    def replace(self, objects: Iterable[Job]) -> None:
+    def replace(self, objects: Iterable[JobFacts]) -> None:
         """All there are."""
         there = set()
-        for obj in objects:
-            facts = job_facts(obj)
+        for facts in objects:
             there.add(facts.uid)
             self._work.job(facts)
         self._work.jobs_except(there)
         self._arrived()
 
-    def apply(self, obj: Job) -> None:
+    def apply(self, obj: JobFacts) -> None:
         """A new or changed one."""
-        self._work.job(job_facts(obj))
+        self._work.job(obj)
 
-    def delete(self, obj: Job) -> None:
+    def delete(self, obj: JobFacts) -> None:
         """One that is gone: as it ended, which may be news."""
-        self._work.job(job_facts(obj))
-        self._work.job_gone(obj.metadata.uid)
+        self._work.job(obj)
+        self._work.job_gone(obj.uid)
 
 
 class Workloads:
-    """The stream of Workloads."""
+    """The stream of Workloads, as ``workload_facts`` reads them."""
 
     def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
         self._work = work
         self._arrived = arrived
 
-    def replace(self, objects: Iterable[Workload]) -> None:
+    def replace(self, objects: Iterable[WorkloadFacts]) -> None:
         """All there are."""
         there = set()
-        for obj in objects:
-            facts = workload_facts(obj)
+        for facts in objects:
             there.add(facts.uid)
             self._work.workload(facts)
         self._work.workloads_except(there)
         self._arrived()
 
-    def apply(self, obj: Workload) -> None:
+    def apply(self, obj: WorkloadFacts) -> None:
         """A new or changed one."""
-        self._work.workload(workload_facts(obj))
+        self._work.workload(obj)
 
-    def delete(self, obj: Workload) -> None:
+    def delete(self, obj: WorkloadFacts) -> None:
         """One that is gone."""
-        self._work.workload_gone(obj.metadata.uid)
+        self._work.workload_gone(obj.uid)

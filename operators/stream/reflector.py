@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_event_set, wait_random_exponential
@@ -56,7 +56,7 @@ class Reflector(Generic[T]):
         self,
         cluster: Cluster,
         source: Source[T],
-        sink: Sink[T],
+        sink: Sink[Any],
         lock: threading.RLock,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -108,12 +108,13 @@ class Reflector(Generic[T]):
 
     def _list(self, path: str) -> None:
         query = self._query(limit=str(PAGE))
-        pages: deque[list[T]] = deque()
+        pages: deque[list[Any]] = deque()
         broken = 0
         while True:
             page = self._wire.page(self._cluster.read(path, query, silence=self._watch_seconds + GRACE))
-            pages.append(page.objects)
-            broken += page.broken
+            read = self._read(page.objects)
+            pages.append(read)
+            broken += page.broken + len(page.objects) - len(read)
             self._hear()
             if not page.more or self._stopping.is_set():
                 break
@@ -158,13 +159,28 @@ class Reflector(Generic[T]):
         self.health.objects += {"ADDED": 1, "DELETED": -1}.get(kind, 0)
         try:
             if kind == "DELETED":
-                self._sink.delete(obj)
+                self._sink.delete(self._wanted(obj))
             else:
-                self._sink.apply(obj)
+                self._sink.apply(self._wanted(obj))
         except Exception:
             # One object that a collector cannot take must not stop the others.
             self.health.broken += 1
             _log.exception("%s: %s failed", self.source.name, kind)
+
+    def _wanted(self, obj: T) -> Any:
+        return obj if self.source.read is None else self.source.read(obj)
+
+    def _read(self, objects: list[T]) -> list[Any]:
+        """What the sink is given of them, without those that cannot be read."""
+        if self.source.read is None:
+            return objects
+        read = []
+        for obj in objects:
+            try:
+                read.append(self.source.read(obj))
+            except Exception:
+                _log.exception("%s: an object of a list cannot be read", self.source.name)
+        return read
 
     def _absent(self) -> None:
         """The server answers, and serves no such kind (any more)."""
@@ -206,7 +222,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 
 
-def _consumed(pages: deque[list[T]]) -> Iterator[T]:
+def _consumed(pages: deque[list[Any]]) -> Iterator[Any]:
     """Every object once; a page is let go of when it has been gone through."""
     while pages:
         yield from pages.popleft()

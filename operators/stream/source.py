@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -22,6 +22,10 @@ class Source(Generic[T]):
     """A msgspec Struct; ``metadata.resource_version`` is among its fields."""
     field_selector: str = ""
     label_selector: str = ""
+    read: Callable[[T], Any] | None = None
+    """What the sink is given of an object, made as it arrives: a list is whole only when its last page
+    is there, and what is not wanted of the first ones should not be held until then. None: all of it.
+    """
     required: bool = True
     """False where the server may not serve the kind: then it is looked for from time to time."""
 

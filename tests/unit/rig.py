@@ -32,24 +32,24 @@ class Rig:
         self.store = Store(FAMILIES)
         self.ledger = StillLedger(where)
         streams = collectors(self.store, self.ledger, clock=lambda: START + self.now)
-        self.streams = {source.name: (source.decode, sink) for source, sink in streams}
+        self.streams = {source.name: (source, sink) for source, sink in streams}
 
     def lists(self, **objects):
         """First lists, of everything that figures wait for; what is not named is empty."""
         for name in {**dict.fromkeys(FIRST, ()), **objects}:
-            decode, sink = self.streams[name]
-            sink.replace(iter([msgspec.convert(obj, decode) for obj in objects.get(name, ())]))
+            source, sink = self.streams[name]
+            sink.replace(iter([read(source, obj) for obj in objects.get(name, ())]))
         return self
 
     def apply(self, name, *objects):
-        decode, sink = self.streams[name]
+        source, sink = self.streams[name]
         for obj in objects:
-            sink.apply(msgspec.convert(obj, decode))
+            sink.apply(read(source, obj))
 
     def delete(self, name, *objects):
-        decode, sink = self.streams[name]
+        source, sink = self.streams[name]
         for obj in objects:
-            sink.delete(msgspec.convert(obj, decode))
+            sink.delete(read(source, obj))
 
     def commit(self):
         self.ledger.tick()
@@ -71,6 +71,12 @@ class Rig:
         ]
         assert len(found) <= 1, f"several series of {family} have {labels}"
         return found[0] if found else None
+
+
+def read(source, obj):
+    """What a sink is given of an object."""
+    decoded = msgspec.convert(obj, source.decode)
+    return decoded if source.read is None else source.read(decoded)
 
 
 def stamp(seconds):
