@@ -22,6 +22,7 @@ RATE = 100  # events a second
 FRESH_SECONDS = 10
 
 _PATIENCE = 1800.0  # seconds for a program to become right
+_LOST = 30.0  # seconds without a new one, after which the rest is taken never to show
 _FRESH = re.compile(rb'job="(fresh-[0-9-]+)"')
 
 
@@ -161,22 +162,27 @@ def _write_and_watch(
 
     with ThreadPoolExecutor(1) as writing:
         written = writing.submit(write)
-        deadline = time.monotonic() + FRESH_SECONDS * 6
-        while time.monotonic() < deadline and not (written.done() and len(seen) == len(sent)):
+        last_new = time.monotonic()
+        while not (written.done() and (len(seen) == len(sent) or time.monotonic() > last_new + _LOST)):
             body = one.scrape().body
             now = time.monotonic()
             scrapes += 1
+            before = len(seen)
             for name in set(_FRESH.findall(body)):
                 seen.setdefault(name.decode(), now)
+            if len(seen) > before:
+                last_new = now
             time.sleep(0.01)
         written.result()
     return sent, seen, scrapes
 
 
 def _delete_fresh(population: Population) -> None:
-    for job_ in population.cluster.list_objects("batch/v1", "Job", labels="bench=fresh"):
-        metadata = job_["metadata"]
-        population.cluster.delete("batch/v1", "Job", metadata["name"], metadata["namespace"])
+    for tenant in range(TENANTS):
+        namespace = job("", "running", tenant)["metadata"]["namespace"]
+        path = population.cluster.path("batch/v1", "Job", namespace)
+        query = {"labelSelector": "bench=fresh", "propagationPolicy": "Background"}
+        population.cluster.request("DELETE", path, query=query)
 
 
 def _at_least(one: Running, events: int) -> bool:
