@@ -6,7 +6,7 @@ and https://prometheus.io/docs/specs/om/open_metrics_spec/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -45,36 +45,43 @@ class Line:
     """The sample lines of one family."""
 
     def __init__(self, family: Family) -> None:
-        self._sample = _template(family.name, family.labels)
-        self._bucket = _template(f"{family.name}_bucket", (*family.labels, "le"))
-        self._sum = _template(f"{family.name}_sum", family.labels)
-        self._count = _template(f"{family.name}_count", family.labels)
+        self.labels = family.labels
+        self._name = family.name
+        self._pairs = _pairs(family.labels)
+        self._bucket = f"{family.name}_bucket{_pairs((*family.labels, 'le'))}%s\n"
 
-    def sample(self, shown: tuple[str, ...], value: float) -> bytes:
-        """One sample; ``shown`` are label values as ``shown()`` gives them, in the family's order."""
-        return (self._sample % (*shown, number(value))).encode()
+    def pairs(self, texts: tuple[str, ...]) -> str:
+        """The label part of a line: the same for all families of these label names."""
+        return self._pairs % texts
+
+    def sample(self, pairs: str, value: float) -> bytes:
+        """One sample."""
+        return f"{self._name}{pairs}{number(value)}\n".encode()
 
     def histogram(
-        self, shown: tuple[str, ...], buckets: Sequence[tuple[float, int]], total: float, count: int
+        self, texts: tuple[str, ...], buckets: Sequence[tuple[float, int]], total: float, count: int
     ) -> bytes:
         """All lines of one histogram. ``buckets``: (upper bound, observations at or below it)."""
-        lines = [self._bucket % (*shown, float_text(bound), n) for bound, n in buckets]
-        lines.append(self._bucket % (*shown, "+Inf", count))
-        lines.append(self._sum % (*shown, number(total)))
-        lines.append(self._count % (*shown, count))
+        pairs = self.pairs(texts)
+        lines = [self._bucket % (*texts, float_text(bound), n) for bound, n in buckets]
+        lines.append(self._bucket % (*texts, "+Inf", count))
+        lines.append(f"{self._name}_sum{pairs}{number(total)}\n{self._name}_count{pairs}{count}\n")
         return "".join(lines).encode()
 
 
-def shown(labels: Iterable[str]) -> tuple[tuple[str, ...], int]:
+def shown(labels: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
     """Label values, cleaned and escaped, and how many of them had to be changed."""
-    changed = 0
-    values = []
-    for label in labels:
-        # What is too long is not remembered: somebody else chooses how long.
-        text, differs = _shown(label) if len(label) <= MAX_LENGTH else _show(label)
-        changed += differs
-        values.append(text)
-    return tuple(values), changed
+    together = "".join(labels)
+    if (
+        len(together) <= MAX_LENGTH
+        and together.isprintable()
+        and '"' not in together
+        and "\\" not in together
+    ):
+        return labels, 0
+    cleaned = tuple(clean(label) for label in labels)
+    changed = sum(text is not label for text, label in zip(cleaned, labels, strict=True))
+    return tuple(text.translate(_ESCAPES) for text in cleaned), changed
 
 
 @lru_cache(maxsize=4096)
@@ -86,15 +93,7 @@ def number(value: float) -> str:
     return float_text(value)
 
 
-def _show(label: str) -> tuple[str, bool]:
-    text = clean(label)
-    return text.translate(_ESCAPES), text is not label
-
-
-_shown = lru_cache(maxsize=16384)(_show)
-
-
-def _template(name: str, labels: Sequence[str]) -> str:
-    """A %-format that takes the label values and the value."""
+def _pairs(labels: Sequence[str]) -> str:
+    """A %-format that takes the label values."""
     pairs = ",".join(f'{label}="%s"' for label in labels)
-    return f"{name}{{{pairs}}} %s\n" if pairs else f"{name} %s\n"
+    return f"{{{pairs}}} " if pairs else " "

@@ -64,9 +64,11 @@ class Store:
 
     def put(self, key: str, samples: Iterable[Sample]) -> None:
         """All samples of one object in per-object families; they replace what ``key`` had."""
-        lines: dict[str, bytes] = {}
+        lines: dict[_ObjectSeries, bytes] = {}
         last: tuple[str, ...] | None = None
+        names: tuple[str, ...] = ()
         texts: tuple[str, ...] = ()
+        pairs = ""
         changed = 0
         for name, labels, value in samples:
             family = self._objects.get(name)
@@ -74,23 +76,26 @@ class Store:
                 if name in self._without:
                     continue
                 raise KeyError(f"no family of one series an object: {name}")
+            # Most families of an object share their labels: what is the same is rendered once.
             if labels is not last:
                 texts, differ = shown(labels)
-                last, changed = labels, changed + differ
-            line = family.line.sample(texts, value)
-            lines[name] = lines[name] + line if name in lines else line
+                last, names, changed = labels, (), changed + differ
+            if names != family.line.labels or not names:
+                names, pairs = family.line.labels, family.line.pairs(texts)
+            line = family.line.sample(pairs, value)
+            lines[family] = lines[family] + line if family in lines else line
         with self._lock:
             self._changed += changed
             slot = self._slots.get(key)
-            new = slot is None
             if slot is None:
                 slot = self._slots[key] = self._free.pop() if self._free else len(self._slots)
-            for name, line in lines.items():
-                if not self._objects[name].put(slot, line, self._limit):
-                    self._dropped[name] += line.count(b"\n")
-            if not new and len(lines) < len(self._objects):
-                for name in self._objects.keys() - lines.keys():
-                    self._objects[name].put(slot, b"", self._limit)
+            else:
+                for family in self._objects.values():
+                    if family not in lines:
+                        family.put(slot, b"", self._limit)
+            for family, line in lines.items():
+                if not family.put(slot, line, self._limit):
+                    self._dropped[family.name] += line.count(b"\n")
 
     def drop(self, key: str) -> None:
         """Forget an object. Nothing happens where there is none of that key."""
@@ -106,7 +111,7 @@ class Store:
         """Set one aggregate series."""
         series = self._aggregates[family]
         texts, changed = shown(labels)
-        self._keep(series, family, texts, series.line.sample(texts, value), changed)
+        self._keep(series, family, texts, series.line.sample(series.line.pairs(texts), value), changed)
 
     def histogram(
         self,
@@ -184,12 +189,15 @@ class _Blocks:
     """Lines of one family in blocks: joined and compressed when asked for, and kept until they change."""
 
     def __init__(self, family: Family) -> None:
+        self.name = family.name
         self.line = Line(family)
         texts = {om: header(family, openmetrics=om) for om in (False, True)}
         self.headers = {
             (om, packed): _gzip(t) if packed else t for om, t in texts.items() for packed in (False, True)
         }
         """By (OpenMetrics, compressed)."""
+        self._kept = bytearray()
+        """By block: 1 where something of it is kept, or being made, that its next change spoils."""
         self._changes: list[int] = []
         self._plain: list[bytes | None] = []
         self._packed: list[bytes | None] = []
@@ -200,6 +208,7 @@ class _Blocks:
             for block, text in enumerate(self._plain):
                 if text is None:
                     self._plain[block] = self._join(block)
+                    self._kept[block] = 1
             return [text for text in self._plain if text]
 
     def packed(self, lock: threading.Lock) -> list[bytes]:
@@ -211,6 +220,8 @@ class _Blocks:
                 for block, text in enumerate(packed)
                 if text is None
             }
+            for block in stale:
+                self._kept[block] = 1
         for block, (_, text) in stale.items():
             packed[block] = _gzip(text) if text else b""
         with lock:
@@ -220,13 +231,16 @@ class _Blocks:
         return [text for text in packed if text]
 
     def _changed(self, block: int) -> None:
-        missing = block + 1 - len(self._plain)
-        if missing > 0:
+        if block >= len(self._kept):
+            missing = block + 1 - len(self._kept)
             self._plain += [None] * missing
             self._packed += [None] * missing
             self._changes += [0] * missing
-        self._plain[block] = self._packed[block] = None
-        self._changes[block] += 1
+            self._kept += bytes(missing)
+        elif self._kept[block]:
+            self._kept[block] = 0
+            self._plain[block] = self._packed[block] = None
+            self._changes[block] += 1
 
     def _join(self, block: int) -> bytes:
         raise NotImplementedError
@@ -242,19 +256,20 @@ class _ObjectSeries(_Blocks):
 
     def put(self, slot: int, lines: bytes, limit: int) -> bool:
         """Whether there was room; where there was none, the object has no series here."""
-        missing = slot + 1 - len(self._lines)
-        if missing > 0:
-            self._lines += [b""] * missing
+        if slot >= len(self._lines):
+            if not lines:
+                return True
+            self._lines += [b""] * (slot + 1 - len(self._lines))
         old = self._lines[slot]
         if lines == old:
             return True
-        series = self._series + lines.count(b"\n") - (old.count(b"\n") if old else 0)
-        fits = series <= limit
+        before = old.count(b"\n") if old else 0
+        after = lines.count(b"\n")
+        fits = self._series - before + after <= limit
         if not fits:
-            series -= lines.count(b"\n")
-            lines = b""
+            lines, after = b"", 0
         self._lines[slot] = lines
-        self._series = series
+        self._series += after - before
         self._changed(slot // _SLOTS)
         return fits
 

@@ -39,7 +39,8 @@ class Proxy:
         self._open.clear()
 
     def cut(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave accept() waiting
+        with suppress(OSError):  # cut already
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing alone would leave accept() waiting
         self._listener.close()
         for one in self._sockets:
             with suppress(OSError):

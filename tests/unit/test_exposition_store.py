@@ -230,7 +230,7 @@ def test_scrapes_beside_changes_are_whole():
 
     def change():
         source = random.Random(3)  # noqa: S311 (the same each time)
-        while not stop.is_set():
+        while not stop.wait(0.0001):
             job(store, f"j{source.randrange(600)}", gpus=source.randrange(9))
 
     threads = [threading.Thread(target=change) for _ in range(2)]
