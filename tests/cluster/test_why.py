@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -12,6 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from infra import paths
 from infra.cli import main
 from operators.k8s_errors import NotFound
+from operators.objects import Workload
 from operators.queues import (
     API_VERSION,
     GPU,
@@ -25,6 +28,7 @@ from operators.reasons import Reason
 from operators.tenancy import Quota, Tenant, namespace_name
 from operators.why import explain
 from operators.why.gathering import facts, surroundings
+from operators.why.notices import Notices
 from tests.cluster.light import OWN_KUBELET
 
 RESTRICTED = {
@@ -198,8 +202,8 @@ class Site:
 
         @retry(
             retry=retry_if_exception_type(AssertionError),
-            stop=stop_after_delay(30),
-            wait=wait_fixed(0.3),
+            stop=stop_after_delay(120),
+            wait=wait_fixed(0.5),
             reraise=True,
         )
         def told():
@@ -240,7 +244,7 @@ def is_active(queue):
     return any(c["type"] == "Active" and c["status"] == "True" for c in conditions)
 
 
-def eventually(condition, seconds=30):
+def eventually(condition, seconds=120):
     @retry(
         retry=retry_if_exception_type(AssertionError),
         stop=stop_after_delay(seconds),
@@ -254,7 +258,7 @@ def eventually(condition, seconds=30):
 
 
 @pytest.fixture
-def site(light, cluster, name):
+def site(admin, cluster, name):
     made = Site(cluster, name)
     yield made
     made.gone()
@@ -637,12 +641,83 @@ def test_a_job_that_has_ended(site):
     assert told.unblock == ""
 
 
+# Events
+
+
+class Told:
+    """Notices of one test's own Workloads, by a clock that the test sets."""
+
+    def __init__(self, cluster, namespace):
+        self.cluster = cluster
+        self.namespace = namespace
+        self.now = time.time()
+        self.notices = Notices(cluster, lambda: self.now)
+
+    def after(self, seconds):
+        """What the stream has sent is noted; so much later the notices have their turn."""
+        for workload in self.cluster.list_objects(API_VERSION, "Workload", self.namespace):
+            self.notices.note(msgspec.json.decode(json.dumps(workload), type=Workload))
+        self.now += seconds
+        return self.notices.tell()
+
+    def events(self):
+        """(kind, name, reason) of the Events, and their messages."""
+        found = self.cluster.list_objects("v1", "Event", self.namespace)
+        ours = [e for e in found if e["source"].get("component") == "antenna-operator"]
+        about = {(e["involvedObject"]["kind"], e["involvedObject"]["name"], e["reason"]) for e in ours}
+        return about, [e["message"] for e in ours]
+
+
+def test_the_reason_is_told_once_on_the_workload_and_the_job_and_again_when_it_changes(site, admin):
+    own = site.tenant("own", 1, borrowing_limit=0)
+    site.waits(site.job(own, "runs", 1), Reason.NODES_CLOSED)
+    job = site.job(own, "waits", 1)
+    site.waits(job, Reason.QUOTA_USED_UP)
+    workload = site.workload(job)["metadata"]["name"]
+    site.cluster.patch("batch/v1", "Job", "runs", namespace_name(own), {"metadata": {"labels": {"x": "y"}}})
+    told = Told(site.cluster, namespace_name(own))
+    assert told.after(0) == 0, "nobody has waited for long"
+    assert told.after(30) == 4
+    about, messages = told.events()
+    assert {("Workload", workload, "QuotaUsedUp"), ("Job", "waits", "QuotaUsedUp")} < about
+    assert ("Job", "runs", "NodesClosed") in about
+    assert any("may borrow nothing. It starts when 1 GPU is given back" in m for m in messages)
+    described = admin.kubectl("-n", namespace_name(own), "describe", "workload", workload)
+    assert "QuotaUsedUp" in described
+    assert "waits has waited" in described
+    assert told.after(120) == 0, "the reasons are the same"
+    site.cluster.patch(API_VERSION, "ClusterQueue", own, None, {"spec": {"stopPolicy": "Hold"}})
+    site.waits(job, Reason.QUEUE_STOPPED)
+    assert told.after(120) == 2
+    about, _ = told.events()
+    assert {("Workload", workload, "QueueStopped"), ("Job", "waits", "QueueStopped")} < about
+    assert len(about) == 4, "an object has one Event"
+    site.cluster.patch(API_VERSION, "ClusterQueue", own, None, {"spec": {"stopPolicy": "None"}})
+    site.waits(job, Reason.QUOTA_USED_UP)
+    assert told.after(30) == 0, "at most one a minute"
+    assert told.after(60) == 2
+
+
+def test_the_line_that_the_stream_knows_is_the_one_that_the_server_tells(site):
+    own = site.tenant("own", 1, borrowing_limit=0)
+    site.waits(site.job(own, "runs", 1), Reason.NODES_CLOSED)
+    site.waits(site.job(own, "first", 1), Reason.QUOTA_USED_UP)
+    last = site.job(own, "second", 1)
+    asked = site.waits(last, Reason.BEHIND_OTHERS)
+    told = Told(site.cluster, namespace_name(own))
+    told.after(60)
+    about, messages = told.events()
+    assert ("Job", "second", "BehindOthers") in about
+    (message,) = {m for m in messages if m.startswith("second")}
+    assert message.partition(" behind ")[2] == f"{asked.text} {asked.unblock}".partition(" behind ")[2]
+
+
 # The command
 
 
 @pytest.fixture
-def antenna(light, monkeypatch):
-    monkeypatch.setattr(paths, "kubeconfig", lambda _: light.kubeconfig)
+def antenna(admin, monkeypatch):
+    monkeypatch.setattr(paths, "kubeconfig", lambda _: admin.kubeconfig)
     return lambda *words: CliRunner().invoke(main, ["why", *words])
 
 
