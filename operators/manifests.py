@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from operators.confinement import confinement
 from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
 
 Object = dict[str, Any]
@@ -26,6 +27,7 @@ HEALTH_PORT: Final = 8081
 STATE_ON_HEAD: Final = "/var/lib/antenna/operator"
 """Folder of the head where the finished jobs' ledger and the TLS key lie, unless a storage class is used."""
 
+USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
@@ -52,6 +54,7 @@ def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[
         *_storage(head, storage_class),
         _service(),
         _deployment(image),
+        *confinement(NAME, USER_NAME),
     ]
 
 

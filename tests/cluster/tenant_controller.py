@@ -17,6 +17,7 @@ from operators import controllers
 from operators.api import API_VERSION
 from operators.api.crd import definitions
 from operators.api.tenant import KIND, tenant_object
+from operators.confinement import confinement
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
 from operators.manifests import rules
@@ -94,6 +95,7 @@ def operators_account() -> list[Object]:
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": NAME},
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
         },
+        *confinement(NAME, f"system:serviceaccount:{NAMESPACE}:{NAME}"),
     ]
 
 

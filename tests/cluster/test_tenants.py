@@ -10,7 +10,8 @@ import pytest
 from operators.api import API_VERSION
 from operators.api.tenant import tenant_object
 from operators.controllers.decisions import key
-from operators.k8s_errors import Conflict, NotFound
+from operators.k8s import connect
+from operators.k8s_errors import Conflict, Forbidden, Invalid, NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name
@@ -356,3 +357,34 @@ def test_partners_declared_before_there_were_tenants_keep_what_runs(vib, bundle,
     assert one.drift() == []
     one.down()
     assert cluster.find("v1", "Namespace", namespace_name(vib.name)) is None
+
+
+# Rights
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "no-partners"}},
+        {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": "submitter", "namespace": "kube-system"}},
+        {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "object-counts", "namespace": "default"},
+            "spec": {"hard": {"pods": "0"}},
+        },
+    ],
+    ids=["a namespace", "a role", "a quota"],
+)
+def test_the_operator_may_write_nowhere_but_in_partners_namespaces(controller, obj):
+    operator = connect(controller.kubeconfig)
+    with pytest.raises(Invalid, match="writes in namespaces tenant-\\* only"):
+        operator.apply(obj, manager="antenna-operator", dry_run=True)
+    operator.close()
+
+
+def test_the_operator_may_not_read_what_partners_keep_secret(controller):
+    operator = connect(controller.kubeconfig)
+    with pytest.raises(Forbidden):
+        operator.list_objects("v1", "Secret")
+    operator.close()
