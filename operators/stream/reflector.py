@@ -95,7 +95,8 @@ class Reflector(Generic[T]):
             path = self._cluster.path(self.source.api_version, self.source.kind)
             if not self._version:
                 self._list(path)
-            self._watch(path)
+            if not self._stopping.is_set():
+                self._watch(path)
         except NotFound:
             if self.source.required:
                 raise
@@ -116,7 +117,9 @@ class Reflector(Generic[T]):
             pages.append(read)
             broken += page.broken + len(page.objects) - len(read)
             self._hear()
-            if not page.more or self._stopping.is_set():
+            if self._stopping.is_set():
+                return  # a part of a list is no truth: what it lacks is not gone
+            if not page.more:
                 break
             query["continue"] = page.more
         count = sum(map(len, pages))
