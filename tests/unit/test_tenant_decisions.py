@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.paths import REPOSITORY
 from operators.api.tenant import TenantSpec, tenant_object
 from operators.controllers import usage
 from operators.controllers.comparison import differs
@@ -361,3 +363,11 @@ def test_only_what_is_wanted_and_is_otherwise_is_a_difference(
     live: Any, wanted: Any, is_different: bool
 ) -> None:
     assert differs(live, wanted) is is_different
+
+
+def test_every_reason_is_explained() -> None:
+    sources = (p.read_text() for p in (REPOSITORY / "operators/controllers").glob("*.py"))
+    reasons = set(re.findall(r'(?:Refusal\(|Ready\((?:True|False),)\s*"(\w+)"', "\n".join(sources)))
+    assert {"NameTaken", "QuotaBelowUse", "QueueInactive", "Invalid"} < reasons
+    explained = (REPOSITORY / "docs/tenants.md").read_text()
+    assert [reason for reason in reasons - {"Applied"} if f"`{reason}`" not in explained] == []
