@@ -10,6 +10,7 @@ import io
 import logging
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -96,7 +97,8 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves or lingers is no error of ours; anything else is logged."""
-        _log.debug("a connection of %s ended", client_address, exc_info=True)
+        level = logging.DEBUG if isinstance(sys.exception(), OSError) else logging.ERROR
+        _log.log(level, "a connection of %s ended", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,6 +8,7 @@ members are one gzip stream (RFC 1952, section 2.2).
 
 from __future__ import annotations
 
+import logging
 import threading
 import zlib
 from collections import Counter
@@ -25,6 +26,8 @@ _CLOCK_PATIENCE: Final = 0.5  # seconds
 
 _DROPPED: Final = "antenna_operator_series_dropped_total"
 _CHANGED: Final = "antenna_operator_labels_changed_total"
+
+_log = logging.getLogger(__name__)
 
 Sample = tuple[str, tuple[str, ...], float]
 """Family name, label values in the family's order, value."""
@@ -167,7 +170,11 @@ class Store:
         if self.writing.acquire(timeout=_CLOCK_PATIENCE):
             try:
                 for callback in self._callbacks:
-                    callback()
+                    try:
+                        callback()
+                    except Exception:
+                        # The other figures are still right, and a scrape without them all helps nobody.
+                        _log.exception("figures that follow the clock stay as they were")
             finally:
                 self.writing.release()
 

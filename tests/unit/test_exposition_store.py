@@ -202,6 +202,15 @@ def test_values_that_follow_the_clock_are_asked_for_at_each_scrape():
     assert [read(store)[key] for _ in range(3)] == [0, 1, 2]
 
 
+def test_figures_that_cannot_be_made_leave_the_others():
+    store = Store(ROWS)
+    job(store, "a")
+    store.on_scrape(lambda: 1 / 0)
+    store.on_scrape(lambda: store.set(DONE.name, ("clock",), 1))
+    assert gpus(store) == {"a": 1}
+    assert (DONE.name, (("outcome", "clock"),)) in read(store)
+
+
 def test_a_long_change_does_not_hold_up_a_scrape():
     store, entered, leave = Store(ROWS), threading.Event(), threading.Event()
     store.on_scrape(lambda: store.set(DONE.name, ("clock",), 1))
