@@ -209,6 +209,8 @@ def node_gauges(lists):
         has = amount(status["allocatable"].get(GPU, 0))
         figures["antenna_node_ready", key] = int(holds(node, "Ready"))
         figures["antenna_node_schedulable", key] = int(not node["spec"].get("unschedulable", False))
+        if not held and GPU not in status["capacity"]:
+            continue
         figures["antenna_node_gpus_capacity", (*key, model)] = amount(status["capacity"].get(GPU, 0))
         figures["antenna_node_gpus_allocatable", (*key, model)] = has
         figures["antenna_node_gpus_allocated", (*key, model)] = held
