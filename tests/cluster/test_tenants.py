@@ -187,7 +187,7 @@ def test_what_is_edited_by_hand_is_put_right(made, cluster):
             return content(cluster.get(api_version, kind, name, inside)) == content(before)
 
         eventually(right)
-    assert is_ready(cluster, made.name)
+    eventually(lambda: is_ready(cluster, made.name))
 
 
 POD_SECURITY = "pod-security.kubernetes.io"
@@ -275,7 +275,7 @@ def test_a_partner_without_groups_lets_nobody_in_any_more(made, cluster, given):
     given(replace(made, groups=()), COHORT)
     namespace = namespace_name(made.name)
     eventually(lambda: cluster.find(RBAC, "RoleBinding", "submitters", namespace) is None)
-    assert is_ready(cluster, made.name)
+    eventually(lambda: is_ready(cluster, made.name))
 
 
 def test_a_borrowing_limit_comes_and_goes(made, cluster, given):  # noqa: F811
