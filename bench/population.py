@@ -12,6 +12,7 @@ import base64
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import urllib3
@@ -22,6 +23,7 @@ from operators.tenancy import Object
 from tests.cluster.light import LightCluster
 
 TRANSACTION = 128  # operations: etcd's own limit
+CONNECTIONS = 8
 
 Report = Callable[[str], None]
 
@@ -34,7 +36,7 @@ class Population:
     cluster: Cluster
     jobs: int = 0
     _templates: dict[tuple[str, str], Template] = field(default_factory=dict)
-    _http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=4))
+    _http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=CONNECTIONS))
 
     def prepare(self) -> None:
         """Nodes and queues, and the objects that the others are copies of. These are deleted again."""
@@ -70,19 +72,31 @@ class Population:
         self.jobs = max(jobs, self.jobs)
 
     def change(self, numbers: Iterable[int], turn: int) -> int:
-        """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state."""
-        return sum(self._put(self._templates["Workload", _state(n + turn)].copy(n) for n in numbers))
+        """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state.
+
+        One write at a time, as the API server does it: what one transaction writes has one version, and a
+        watch that is renewed in the midst of it would go on behind all of it.
+        """
+
+        def write(number: int) -> None:
+            key, body = self._templates["Workload", _state(number + turn)].copy(number)
+            self._send("put", {"key": _base64(key), "value": _base64(body)})
+
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            return len(list(threads.map(write, numbers)))
 
     def _put(self, pairs: Iterable[tuple[str, str]]) -> Iterator[int]:
         """Write in transactions; the number of objects of each."""
         pairs = iter(pairs)
         while batch := list(itertools.islice(pairs, TRANSACTION)):
             puts = [{"request_put": {"key": _base64(key), "value": _base64(body)}} for key, body in batch]
-            body = json.dumps({"success": puts})
-            answer = self._http.request("POST", f"{self.light.etcd}/v3/kv/txn", body=body)
-            if answer.status != 200:
-                raise RuntimeError(f"etcd refused a transaction: {answer.data[:300]!r}")
+            self._send("txn", {"success": puts})
             yield len(batch)
+
+    def _send(self, what: str, body: Object) -> None:
+        answer = self._http.request("POST", f"{self.light.etcd}/v3/kv/{what}", body=json.dumps(body))
+        if answer.status != 200:
+            raise RuntimeError(f"etcd refused a {what}: {answer.data[:300]!r}")
 
     def _made(self, obj: Object) -> Object:
         """Created and given its status, as the API server then returns it."""

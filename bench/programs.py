@@ -49,7 +49,10 @@ OPERATOR = Program(
     job_series=b"antenna_job_info{",
     queue_jobs=re.compile(rb"^antenna_queue_jobs\{[^\n]*\} (\S+)$", re.M),
     count_path="/metrics",
-    events=re.compile(rb'^antenna_operator_events_total\{resource="workloads"[^\n]*\} (\S+)$', re.M),
+    events=re.compile(
+        rb'^antenna_operator_events_total\{resource="workloads",type="(?:ADDED|MODIFIED|DELETED)"\} (\S+)$',
+        re.M,
+    ),
 )
 NAIVE = Program(
     name="prometheus_client collector",
