@@ -133,6 +133,11 @@ class Notices:
             for uid in self._entries.keys() - uids:
                 del self._entries[uid]
 
+    def waiting(self) -> list[Entry]:
+        """What waits now."""
+        with self._lock:
+            return list(self._entries.values())
+
     def run(self, stop: threading.Event) -> None:
         """Tell until stopped. While the API server does not answer nothing is told, and nothing is lost."""
         while not stop.wait(TICK):
@@ -166,24 +171,22 @@ class Notices:
 
     def _due(self, now: float) -> list[Entry]:
         """Those to look at, the new ones first and then who has not been looked at longest."""
-        with self._lock:
-            due = [
-                e
-                for e in self._entries.values()
-                if e.job
-                and now - e.since >= PATIENCE
-                and now - e.told >= QUIET
-                and (e.fresh or now - e.looked >= AGAIN)
-            ]
+        due = [
+            e
+            for e in self.waiting()
+            if e.job
+            and now - e.since >= PATIENCE
+            and now - e.told >= QUIET
+            and (e.fresh or now - e.looked >= AGAIN)
+        ]
         return sorted(due, key=lambda e: (not e.fresh, e.looked, e.since))[:AT_ONCE]
 
     def _line(self) -> dict[tuple[str, str], list[Entry]]:
         """What waits for quota, by LocalQueue."""
         line: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-        with self._lock:
-            for entry in self._entries.values():
-                if entry.in_line:
-                    line[entry.namespace, entry.queue].append(entry)
+        for entry in self.waiting():
+            if entry.in_line:
+                line[entry.namespace, entry.queue].append(entry)
         return line
 
     def _look(

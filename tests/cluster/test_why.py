@@ -31,6 +31,9 @@ from operators.why.gathering import facts, surroundings
 from operators.why.notices import Notices
 from tests.cluster.light import OWN_KUBELET
 
+# kwok plays the nodes.
+pytestmark = pytest.mark.light
+
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from operators.k8s import Cluster
+from operators.objects import Job as StreamedJob
+from operators.objects import Workload
 from operators.queues import GPU
 from operators.reasons import Condition, Reason, of_quota, of_refusal, of_scheduler, of_workload
+from operators.stream.source import Source
 from operators.why import Facts, explain, reading, words
 from operators.why.facts import (
     Check,
@@ -26,6 +32,7 @@ from operators.why.facts import (
     Waiting,
     Work,
 )
+from operators.why.notices import Notices
 from operators.why.quota import shortages
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -559,3 +566,59 @@ def test_kueues_order_takes_the_moment_of_an_eviction_by_a_check():
 def test_every_reason_is_on_the_page_about_waiting():
     page = (Path(__file__).parents[2] / "docs" / "waiting.md").read_text()
     assert [reason for reason in Reason if f"`{reason}`" not in page] == []
+
+
+# Following the stream
+
+
+class Taken:
+    """A collector's sink that keeps what it is given."""
+
+    def __init__(self):
+        self.given = []
+
+    def replace(self, objects):
+        self.given = list(objects)
+
+    def apply(self, obj):
+        self.given.append(obj)
+
+    def delete(self, obj):
+        self.given.remove(obj)
+
+
+def streamed(name, **status):
+    workload = {
+        "metadata": {
+            "name": name,
+            "namespace": "tenant-vub",
+            "uid": name,
+            "creationTimestamp": "2026-05-04T10:00:00Z",
+            "ownerReferences": [{"kind": "Job", "name": "train", "uid": "j"}],
+        },
+        "spec": {"queueName": "default"},
+        "status": status,
+    }
+    return msgspec.json.decode(json.dumps(workload), type=Workload)
+
+
+def test_the_collector_gets_all_workloads_and_the_notices_keep_those_that_wait():
+    taken, other = Taken(), Taken()
+    notices = Notices(Cluster(None))
+    source = Source("workloads", "kueue.x-k8s.io/v1beta2", "Workload", Workload)
+    jobs = Source("jobs", "batch/v1", "Job", StreamedJob)
+    (_, sink), (_, untouched) = notices.listening([(source, taken), (jobs, other)])
+    assert untouched is other
+    waits = streamed("waits")
+    runs = streamed("runs", conditions=[{"type": t, "status": "True"} for t in ("QuotaReserved", "Admitted")])
+    sink.replace(iter([waits, runs]))
+    assert taken.given == [waits, runs]
+    assert [entry.name for entry in notices.waiting()] == ["waits"]
+    sink.apply(streamed("waits", conditions=[{"type": "Finished", "status": "True"}]))
+    assert notices.waiting() == []
+    sink.apply(waits)
+    sink.delete(waits)
+    assert notices.waiting() == []
+    sink.replace(iter([waits]))
+    sink.replace(iter([runs]))
+    assert notices.waiting() == []
