@@ -83,8 +83,7 @@ def main(
     wide = max((s.jobs for s in summaries), default=0)
     console.print(
         f"{len(readings)} runs in {time.monotonic() - began:.0f} s, up to {wide:,} Jobs; all are in {path}\n"
-        "next: compare with bench/results/baseline.json; "
-        "`make bench JOBS=2000 RUNS=5` is the quick variant",
+        "next: keep a run of an idle machine as bench/results/baseline.json, to compare later ones with",
         highlight=False,
     )
 
