@@ -95,6 +95,10 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return trial
 
 
+BUNDLES = ("kueue", "queues", "crds", "operator", "monitoring")
+"""What is in the cluster beside the partners' own."""
+
+
 def position(calls: list[Call]) -> Callable[[str, str], int]:
     return lambda verb, name: calls.index((verb, name))
 
@@ -102,7 +106,7 @@ def position(calls: list[Call]) -> Callable[[str, str], int]:
 def test_a_preview_asks_the_provider_for_nothing(trial: Trial) -> None:
     result = trial.run("preview", EMBEDDED)
     assert set(shown(result).values()) == {"create"}
-    assert len(shown(result)) == 1 + 3 + 1 + 2 + 2
+    assert len(shown(result)) == 1 + 3 + 1 + len(BUNDLES) + 2
     assert trial.calls() == []
 
 
@@ -110,11 +114,12 @@ def test_a_site_comes_up_from_the_ground_and_a_second_up_does_nothing(trial: Tri
     trial.run("up", EMBEDDED)
     calls = trial.calls()
     at = position(calls)
-    assert len(calls) == 9
+    assert len(calls) == 1 + 3 + 1 + len(BUNDLES) + 2
     machines = [at("create", name) for name in ("head", "gpu-1", "gpu-2")]
     assert at("create", "br-trial") < min(machines)
     assert max(machines) < at("create", "site.yml") < at("create", "kueue") < at("create", "queues")
-    assert at("create", "queues") < min(at("create", "tenant-imec"), at("create", "tenant-ulb"))
+    tenants = [at("create", "tenant-imec"), at("create", "tenant-ulb")]
+    assert max(at("create", name) for name in ("queues", "crds", "operator")) < min(tenants)
     assert not trial.run("up").changed
     assert not trial.run("refresh").changed
     assert trial.calls() == []
@@ -190,7 +195,7 @@ def test_on_machines_that_exist_everything_is_taken_down_in_order(trial: Trial) 
     trial.run("destroy")
     calls = trial.calls()
     at = position(calls)
-    assert len(calls) == 8
+    assert len(calls) == 1 + 3 + len(BUNDLES) + 2
     assert max(at("delete", "tenant-imec"), at("delete", "tenant-ulb")) < at("delete", "queues")
     assert at("delete", "queues") < at("delete", "kueue") < at("delete", "site.yml") < at("delete", "head")
 
