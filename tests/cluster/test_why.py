@@ -29,7 +29,7 @@ from operators.tenancy import Quota, Tenant, namespace_name
 from operators.why import explain
 from operators.why.gathering import facts, surroundings
 from operators.why.notices import Notices
-from tests.cluster.light import OWN_KUBELET
+from tests.cluster.light import OWN_KUBELET, light_cluster
 
 # kwok plays the nodes.
 pytestmark = pytest.mark.light
@@ -260,6 +260,13 @@ def eventually(condition, seconds=120):
     holds()
 
 
+@pytest.fixture(scope="module")
+def admin(tmp_path_factory):
+    """A control plane of its own: why a job waits depends on all the nodes and queues that there are."""
+    with light_cluster(tmp_path_factory.mktemp("why")) as up:
+        yield up
+
+
 @pytest.fixture
 def site(admin, cluster, name):
     made = Site(cluster, name)
@@ -292,14 +299,15 @@ def test_quota_that_others_use_too(site):
     site.cluster.patch(
         API_VERSION, "ClusterQueue", own, None, {"spec": {"preemption": {"reclaimWithinCohort": "Never"}}}
     )
+    mine = site.job(own, "mine", 3)
     told = site.waits(
-        site.job(own, "mine", 3),
+        mine,
         Reason.QUOTA_USED_UP,
         f"{own} uses 0 of its quota of 2 GPUs",
         "none of the 4",
     )
     assert "jobs of other partners" in told.unblock
-    assert "1 waiting job of other partners may want them too" in told.unblock
+    eventually(lambda: "1 waiting job of other partners may want them too" in site.why(mine).unblock)
     assert "theirs" not in told.text + told.unblock
 
 

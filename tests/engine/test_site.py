@@ -16,6 +16,7 @@ import yaml
 
 from infra import paths
 from infra.engine import Engine, Result, StepFinished
+from infra.engine.events import StepFailed
 from infra.paths import REPOSITORY
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, edited
 from tests.unit.test_components import GPU_3
@@ -51,7 +52,7 @@ class Trial:
         if site is not None:
             self.describe(site)
         result: Result = getattr(self.engine(), verb)()
-        assert result.ok, result.diagnostics
+        assert result.ok, [*result.diagnostics, *(s for s in result.steps if isinstance(s, StepFailed))]
         return result
 
     def lose(self, machine: str) -> None:

@@ -116,7 +116,8 @@ def test_everything_that_the_site_has_is_scraped(graphs: Graphs) -> None:
 
 def test_every_query_of_the_overview_has_data_while_jobs_run(graphs: Graphs, site: SiteUnderTest) -> None:
     demo = subprocess.Popen(
-        [ANTENNA, "--stack", site.stack, "demo", "--jobs", "60"], stdout=subprocess.DEVNULL
+        [ANTENNA, "--stack", site.stack, "--config-file", site.file, "demo", "--jobs", "60"],
+        stdout=subprocess.DEVNULL,
     )
     empty = set(QUERIES)
     end = time.monotonic() + 240
