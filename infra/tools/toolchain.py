@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -56,8 +57,12 @@ def parse_version(text: str) -> Version:
 
 
 def _candidates() -> list[Path]:
-    on_path = shutil.which("go")
-    wheel = Path(sysconfig.get_path("scripts")) / "go"
+    scripts = sysconfig.get_path("scripts")
+    # The pulumi CLI runs the program with the virtual environment first on the PATH, other callers do not:
+    # the same Go must be found by both, or each would build tools of its own.
+    folders = [f for f in os.environ.get("PATH", os.defpath).split(os.pathsep) if f != scripts]
+    on_path = shutil.which("go", path=os.pathsep.join(folders))
+    wheel = Path(scripts) / "go"
     return [*([Path(on_path)] if on_path else []), *([wheel] if wheel.exists() else [])]
 
 

@@ -206,6 +206,15 @@ def test_the_wheel_s_go_is_taken_where_the_machine_has_none(
     assert choose("test", _go_mod(tmp_path)).go.parent == Path(sys.executable).parent
 
 
+def test_the_same_go_is_found_with_the_virtual_environment_first_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_mod = _go_mod(tmp_path)
+    without = choose("test", go_mod)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert choose("test", go_mod) == without
+
+
 def test_an_old_go_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "bin" / "go"
     old.parent.mkdir()
