@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -105,13 +106,12 @@ class Notices:
     ) -> list[tuple[Source[Any], Sink[Any]]]:
         """The same, where the one that gets the Workloads passes them on to here too."""
         return [
-            (source, _Passing(self, sink) if source.decode is Workload else sink)
+            (_seen(source), _Passing(self, sink)) if source.decode is Workload else (source, sink)
             for source, sink in collectors
         ]
 
-    def note(self, workload: Workload) -> None:
-        """A Workload is as this now."""
-        uid, entry = workload.metadata.uid, _entry(workload)
+    def note(self, uid: str, entry: Entry | None) -> None:
+        """A Workload is as this now; None: it does not wait."""
         with self._lock:
             before = self._entries.get(uid)
             if entry is None:
@@ -213,35 +213,54 @@ class Notices:
         return 2
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A Workload as the notices and as the collector want it."""
+
+    uid: str
+    entry: Entry | None
+    wanted: Any
+
+
+def _seen(source: Source[Workload]) -> Source[Workload]:
+    """The source, giving both ends what they want of each Workload."""
+    read = source.read
+
+    def both(workload: Workload) -> _Seen:
+        return _Seen(workload.metadata.uid, entry(workload), read(workload) if read else workload)
+
+    return replace(source, read=both)
+
+
 class _Passing:
     """A collector's sink, with the Workloads that go into it told to the notices as well."""
 
-    def __init__(self, notices: Notices, sink: Sink[Workload]) -> None:
+    def __init__(self, notices: Notices, sink: Sink[Any]) -> None:
         self._notices = notices
         self._sink = sink
 
-    def replace(self, objects: Iterable[Workload]) -> None:
+    def replace(self, objects: Iterable[_Seen]) -> None:
         """All Workloads that there are."""
         there: set[str] = set()
 
-        def passing() -> Iterator[Workload]:
-            for workload in objects:
-                there.add(workload.metadata.uid)
-                self._notices.note(workload)
-                yield workload
+        def passing() -> Iterator[Any]:
+            for seen in objects:
+                there.add(seen.uid)
+                self._notices.note(seen.uid, seen.entry)
+                yield seen.wanted
 
         self._sink.replace(passing())
         self._notices.keep(there)
 
-    def apply(self, obj: Workload) -> None:
+    def apply(self, obj: _Seen) -> None:
         """One is new or has changed."""
-        self._notices.note(obj)
-        self._sink.apply(obj)
+        self._notices.note(obj.uid, obj.entry)
+        self._sink.apply(obj.wanted)
 
-    def delete(self, obj: Workload) -> None:
+    def delete(self, obj: _Seen) -> None:
         """One is gone."""
-        self._notices.forget(obj.metadata.uid)
-        self._sink.delete(obj)
+        self._notices.forget(obj.uid)
+        self._sink.delete(obj.wanted)
 
 
 def event(about: Object, told: Explanation, now: float) -> Object:
@@ -272,7 +291,7 @@ def event(about: Object, told: Explanation, now: float) -> Object:
     }
 
 
-def _entry(workload: Workload) -> Entry | None:
+def entry(workload: Workload) -> Entry | None:
     """What is kept of a Workload that waits; None for one that runs or has ended."""
     metadata, spec, status = workload.metadata, workload.spec, workload.status
     conditions = {c.type: c for c in status.conditions}

@@ -28,7 +28,7 @@ from operators.reasons import Reason
 from operators.tenancy import Quota, Tenant, namespace_name
 from operators.why import explain
 from operators.why.gathering import facts, surroundings
-from operators.why.notices import Notices
+from operators.why.notices import Notices, entry
 from tests.cluster.light import OWN_KUBELET, light_cluster
 
 # kwok plays the nodes.
@@ -51,6 +51,7 @@ class Site:
         self.name = name
         self.cohort = Cohort(name, (Flavor(f"{name}-flavor"),))
         self.made = []
+        self.second = 0
         self.apply(*cohort_objects(self.cohort))
         self.node("never-free", 0)
 
@@ -113,6 +114,9 @@ class Site:
         volumes=(),
         **spec,
     ):
+        # A queue's order is by creation, and creation is stamped in whole seconds.
+        time.sleep(max(0, self.second + 1 - time.time()))
+        self.second = int(time.time())
         requests = {"cpu": "1", "memory": "1Gi", GPU: str(gpus)}
         container = {
             "name": "work",
@@ -667,7 +671,8 @@ class Told:
     def after(self, seconds):
         """What the stream has sent is noted; so much later the notices have their turn."""
         for workload in self.cluster.list_objects(API_VERSION, "Workload", self.namespace):
-            self.notices.note(msgspec.json.decode(json.dumps(workload), type=Workload))
+            seen = msgspec.json.decode(json.dumps(workload), type=Workload)
+            self.notices.note(seen.metadata.uid, entry(seen))
         self.now += seconds
         return self.notices.tell()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from operators.manifests import CA_CONFIG_MAP, METRICS_READER, NAME, NAMESPACE
 from tests.live.site_under_test import SiteUnderTest, eventually
@@ -93,6 +94,18 @@ def test_who_may_scrape_is_answered_and_nobody_else(site: SiteUnderTest, reader:
     assert scrape(site, token(site, "default"))[0] == 403
     assert scrape(site, token(site, reader, audience="somebody-else"))[0] == 401
     assert scrape(site, "nonsense")[0] == 401
+
+
+def test_every_change_of_the_demos_work_is_counted(site: SiteUnderTest, reader: str) -> None:
+    site.antenna("demo", "--json", "--jobs", "6")
+    status, body = scrape(site, token(site, reader))
+    assert status == 200
+    families = {family.name: family.samples for family in text_string_to_metric_families(body)}
+    errors = {s.labels["resource"]: s.value for s in families["antenna_operator_event_errors"]}
+    assert errors["workloads"] == errors["jobs"] == 0, errors
+    waits = [s.value for s in families["antenna_job_wait_seconds"] if s.name.endswith("_count")]
+    assert sum(waits) >= 6
+    assert sum(s.value for s in families["antenna_gpu_seconds"]) > 0
 
 
 def test_it_may_not_read_secrets_or_make_pods(site: SiteUnderTest) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from operators.collectors.workloads import workload_facts
 from operators.k8s import Cluster
 from operators.objects import Job as StreamedJob
 from operators.objects import Workload
@@ -605,20 +606,20 @@ def streamed(name, **status):
 def test_the_collector_gets_all_workloads_and_the_notices_keep_those_that_wait():
     taken, other = Taken(), Taken()
     notices = Notices(Cluster(None))
-    source = Source("workloads", "kueue.x-k8s.io/v1beta2", "Workload", Workload)
+    source = Source("workloads", "kueue.x-k8s.io/v1beta2", "Workload", Workload, read=workload_facts)
     jobs = Source("jobs", "batch/v1", "Job", StreamedJob)
-    (_, sink), (_, untouched) = notices.listening([(source, taken), (jobs, other)])
+    (both, sink), (_, untouched) = notices.listening([(source, taken), (jobs, other)])
     assert untouched is other
     waits = streamed("waits")
     runs = streamed("runs", conditions=[{"type": t, "status": "True"} for t in ("QuotaReserved", "Admitted")])
-    sink.replace(iter([waits, runs]))
-    assert taken.given == [waits, runs]
+    sink.replace(map(both.read, [waits, runs]))
+    assert taken.given == [workload_facts(waits), workload_facts(runs)]
     assert [entry.name for entry in notices.waiting()] == ["waits"]
-    sink.apply(streamed("waits", conditions=[{"type": "Finished", "status": "True"}]))
+    sink.apply(both.read(streamed("waits", conditions=[{"type": "Finished", "status": "True"}])))
     assert notices.waiting() == []
-    sink.apply(waits)
-    sink.delete(waits)
+    sink.apply(both.read(waits))
+    sink.delete(both.read(waits))
     assert notices.waiting() == []
-    sink.replace(iter([waits]))
-    sink.replace(iter([runs]))
+    sink.replace(map(both.read, [waits]))
+    sink.replace(map(both.read, [runs]))
     assert notices.waiting() == []
