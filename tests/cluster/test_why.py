@@ -116,7 +116,6 @@ class Site:
     ):
         # A queue's order is by creation, and creation is stamped in whole seconds.
         time.sleep(max(0, self.second + 1 - time.time()))
-        self.second = int(time.time())
         requests = {"cpu": "1", "memory": "1Gi", GPU: str(gpus)}
         container = {
             "name": "work",
@@ -131,7 +130,7 @@ class Site:
             "nodeSelector": {"test": self.name},
             "tolerations": [{"key": "test", "value": self.name, "effect": "NoSchedule"}],
         }
-        return self.cluster.create(
+        made = self.cluster.create(
             {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
@@ -149,6 +148,8 @@ class Site:
                 },
             }
         )
+        self.second = int(time.time())
+        return made
 
     def workload(self, job):
         """Of a Job; None while Kueue has not made it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ from monitoring.dashboards.overview import OVERVIEW
 from monitoring.manifests import NAME, NAMESPACE
 from monitoring.rules.alerts import ALERTS
 from tests.live.site_under_test import ANTENNA, SiteUnderTest, eventually
+
+# Each waits as long as an alert waits before it fires.
+LONG = pytest.mark.skipif(
+    not os.environ.get("ANTENNA_TEST_ALERTS"),
+    reason="a quarter of an hour in all: ANTENNA_TEST_ALERTS=1 runs it",
+)
 
 SCRAPED = {
     "antenna-operator": 1,
@@ -153,6 +160,7 @@ def test_the_scraper_may_not_read_what_is_not_metrics(site: SiteUnderTest) -> No
         assert _succeeds(site, *argv) == may, resource
 
 
+@LONG
 def test_a_lost_gpu_a_lost_node_and_a_stopped_queue_are_told_until_they_are_mended(
     graphs: Graphs, site: SiteUnderTest
 ) -> None:
@@ -178,6 +186,7 @@ def test_a_lost_gpu_a_lost_node_and_a_stopped_queue_are_told_until_they_are_mend
     site.kubectl("delete", "job", "stuck", "-n", "tenant-sck-cen")
 
 
+@LONG
 def test_an_api_server_that_is_silent_is_told_until_it_speaks(graphs: Graphs, site: SiteUnderTest) -> None:
     # The forward goes through the API server too, so what was told meanwhile is asked afterwards.
     try:
@@ -193,6 +202,7 @@ def test_an_api_server_that_is_silent_is_told_until_it_speaks(graphs: Graphs, si
         eventually("it is resolved", lambda: "AntennaWatchStale" not in again.firing(), 120, every=5)
 
 
+@LONG
 def test_an_operator_that_is_gone_is_told_until_it_is_back(graphs: Graphs, site: SiteUnderTest) -> None:
     scale = ["scale", "deployment", "antenna-operator", "-n", "antenna-system"]
     try:
