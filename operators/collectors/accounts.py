@@ -37,16 +37,7 @@ def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, ow
     if old is None:
         if admitted is None and not (past or evictions or job.restarts or job.outcome):
             return None
-        old = Entry(
-            uid=job.uid,
-            namespace=job.namespace,
-            job=job.name,
-            queue=owner.queue,
-            tenant=owner.tenant,
-            ecosystem=owner.ecosystem,
-            sector=owner.sector,
-            created=job.created,
-        )
+        old = opened(job, owner)
     wait = old.wait
     if wait is None and admitted is not None:
         wait = max(0, admitted - past - job.created)
@@ -54,15 +45,8 @@ def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, ow
     if job.outcome and admitted is not None and job.finished is not None:
         ran = max(ran, job.finished - admitted)
         run = ran if run is None else run
-    return Entry(
-        uid=old.uid,
-        namespace=old.namespace,
-        job=old.job,
-        queue=old.queue,
-        tenant=old.tenant,
-        ecosystem=old.ecosystem,
-        sector=old.sector,
-        created=old.created,
+    return structs.replace(
+        old,
         gpus=gpus,
         wait=wait,
         running_since=None if job.outcome else admitted,
@@ -76,6 +60,11 @@ def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, ow
         restarts=max(old.restarts, job.restarts),
         evictions=_most(dict(old.evictions), dict(evictions)),
     )
+
+
+def opened(job: JobFacts, owner: Owner) -> Entry:
+    """The entry of a job that has added nothing to any total so far."""
+    return Entry(uid=job.uid, namespace=job.namespace, job=job.name, created=job.created, **owner._asdict())
 
 
 def without_workload(old: Entry, at: int) -> Entry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from operators.collectors.accounts import Owner, account, without_workload
+from operators.collectors.accounts import Owner, account, opened, without_workload
 from operators.collectors.gauges import Gauges
 from operators.collectors.jobs import PENDING, JobFacts, job_samples, state
 from operators.collectors.pending import Oldest
@@ -121,7 +121,9 @@ class Work:
         if self._open:
             self._store.drop(uid)
             at = int(self._clock()) if job.deleted is None else job.deleted
-            entry = account(record.entry, job, record.workload, self._owner(job)) or self._new(job)
+            entry = account(record.entry, job, record.workload, self._owner(job)) or opened(
+                job, self._owner(job)
+            )
             self._totals.change(record.entry, closed(entry, at))
             record.entry = None
         if record.workload is None:
@@ -279,13 +281,6 @@ class Work:
         partner = self._places.partner(job.namespace)
         queue = self._places.queue(job.namespace, job.queue_name)
         return Owner(queue, partner.tenant, partner.ecosystem, partner.sector)
-
-    def _new(self, job: JobFacts) -> Entry:
-        """The entry of a job that has added nothing to any total so far."""
-        owner = self._owner(job)
-        return Entry(
-            uid=job.uid, namespace=job.namespace, job=job.name, created=job.created, **owner._asdict()
-        )
 
 
 class Jobs:
