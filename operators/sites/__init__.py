@@ -1,0 +1,1 @@
+"""Remote sites: what they are (data), and how their schedulers are reached."""

@@ -1,0 +1,154 @@
+"""Access to a remote site's scheduler: one interface, whatever carries it (Slurm over SSH now).
+
+Every method may raise ``SiteError``. Times are seconds since the epoch, in whole seconds, as the site's
+scheduler stamps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+State = Literal["pending", "running", "succeeded", "failed", "cancelled"]
+"""As on every label ``state``. Slurm's TIMEOUT, NODE_FAIL, OUT_OF_MEMORY, ... are ``failed``."""
+
+
+class SiteError(Exception):
+    """The site could not be asked, or did not answer as it should. The message is fit for users."""
+
+
+class Unreachable(SiteError):
+    """No connection; nothing was asked, nothing was done."""
+
+
+class Rejected(SiteError):
+    """The scheduler answered and refused: the request has certainly had no effect."""
+
+
+class Uncertain(SiteError):
+    """It is not known whether the request took effect: find out before it is made again."""
+
+
+class Held(SiteError):
+    """Not asked: the floor on polling or the circuit breaker stands before it. ``seconds`` until it may."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job has been given (Slurm's AllocTRES), or asks for while it waits (ReqTRES)."""
+
+    nodes: int = 0
+    cores: int = 0
+    gpus: int = 0
+    memory_mib: int = 0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A batch job to be submitted. All fields were validated before; the script's text is not trusted."""
+
+    name: str
+    """The stable job name: by it and the comment the job is found again."""
+    comment: str
+    project: str
+    partition: str
+    nodes: int
+    seconds: int
+    """Time limit."""
+    script: str
+    gpus_per_node: int = 0
+    cores_per_task: int = 0
+    tasks_per_node: int = 1
+    memory_mib_per_node: int = 0
+    """0: the partition's default."""
+    directory: str = ""
+    """Where it runs and its output lies; empty: a folder of the job's own below the account's home."""
+
+
+@dataclass(frozen=True)
+class RemoteJobRow:
+    """A job as squeue or sacct tells of it."""
+
+    id: int
+    name: str
+    comment: str
+    project: str
+    partition: str
+    user: str
+    state: State
+    raw_state: str
+    """The scheduler's own word: COMPLETED, TIMEOUT, ..."""
+    submitted: int
+    started: int | None = None
+    ended: int | None = None
+    resources: Resources = Resources()
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    """Why it waits, in the scheduler's word: Priority, Resources, QOSMaxJobsPerUserLimit, ..."""
+    start_estimate: int | None = None
+    position: int | None = None
+    """Place among the pending jobs of its partition, 1 is next; None where it does not wait."""
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """Nodes of a partition in one state (idle, mixed, allocated, down, drained, ...)."""
+
+    partition: str
+    state: str
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A project's own figures, as the site's tool tells them, in its unit."""
+
+    project: str
+    unit: str
+    granted: float
+    used: float
+    as_of: int | None = None
+    """When the site refreshed them, where it says so."""
+
+
+class SiteAccess(Protocol):
+    """One remote site's scheduler. Safe to be called from several threads; calls are queued, not merged."""
+
+    def submit(self, job: Submission) -> int:
+        """Submit once; the scheduler's id. Raises Rejected (has no effect), Uncertain (may have), Unreachable.
+
+        Never tries again by itself.
+        """
+
+    def cancel(self, job: RemoteJobRow) -> None:
+        """Cancel exactly this job (its id and submit time both match), or find it over already."""
+
+    def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
+        """All jobs of the name submitted at or after ``since``, waiting, running or ended, oldest first.
+
+        Asks the queue and the accounting both: a job between the two is never missed.
+        """
+
+    def queue(self) -> Sequence[RemoteJobRow]:
+        """All jobs of our projects that wait or run. Raises rather than answer with a part."""
+
+    def ended(self, since: int) -> Sequence[RemoteJobRow]:
+        """Jobs of our projects that ended at or after ``since``, from accounting."""
+
+    def nodes(self) -> Sequence[NodeRow]:
+        """Node states of the partitions."""
+
+    def granted(self, project: str) -> Granted:
+        """The project's budget as the site itself states it."""
+
+    def log_tail(self, job: RemoteJobRow, directory: str, most: int) -> bytes:
+        """The last ``most`` bytes of the job's output; empty where there is none yet."""
+
+    def close(self) -> None:
+        """End the connection."""
