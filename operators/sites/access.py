@@ -18,19 +18,19 @@ class SiteError(Exception):
     """The site could not be asked, or did not answer as it should. The message is fit for users."""
 
 
-class Unreachable(SiteError):
+class Unreachable(SiteError):  # noqa: N818 (what happened, not that something did)
     """No connection; nothing was asked, nothing was done."""
 
 
-class Rejected(SiteError):
+class Rejected(SiteError):  # noqa: N818
     """The scheduler answered and refused: the request has certainly had no effect."""
 
 
-class Uncertain(SiteError):
+class Uncertain(SiteError):  # noqa: N818
     """It is not known whether the request took effect: find out before it is made again."""
 
 
-class Held(SiteError):
+class Held(SiteError):  # noqa: N818
     """Not asked: the floor on polling or the circuit breaker stands before it. ``seconds`` until it may."""
 
     def __init__(self, message: str, seconds: float) -> None:
@@ -121,7 +121,7 @@ class SiteAccess(Protocol):
     """One remote site's scheduler. Safe to be called from several threads; calls are queued, not merged."""
 
     def submit(self, job: Submission) -> int:
-        """Submit once; the scheduler's id. Raises Rejected (has no effect), Uncertain (may have), Unreachable.
+        """Submit once; the scheduler's id. Raises Rejected (no effect), Uncertain (perhaps), Unreachable.
 
         Never tries again by itself.
         """

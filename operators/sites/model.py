@@ -1,4 +1,4 @@
-"""What a remote site is: partitions, limits, billing rules, rules of access. Pure data; a new hub is one entry.
+"""What a remote site is: partitions, limits, billing rules, rules of access. Pure: a new hub is one entry.
 
 The operator reads it from the ``RemoteSite`` objects, which Pulumi declares from the site's file.
 """
