@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -19,7 +20,7 @@ from operators.stream.source import Source
 from tests.cluster.faults import compact, proxied, stopped
 from tests.cluster.light import light_cluster
 
-OBJECTS = 300
+OBJECTS = int(os.environ.get("ANTENNA_TEST_OBJECTS", "300"))  # 1000 takes some minutes more
 CONVERGED = 30.0  # seconds after a fault has ended
 
 
