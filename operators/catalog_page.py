@@ -58,7 +58,7 @@ The header `Accept` chooses; each form is compressed with gzip where `Accept-Enc
 
 Both shapes count the same observations and are made from the ledger at each start. Prometheus asks for
 protobuf where its job has `scrape_native_histograms: true`, and then keeps the classic buckets too with
-`always_scrape_classic_histograms: true`. No text format that is scraped today carries native histograms.
+`always_scrape_classic_histograms: true`. VictoriaMetrics asks for text, which has no native histograms.
 
 ## How figures are made
 
