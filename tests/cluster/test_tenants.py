@@ -303,7 +303,7 @@ def test_a_quota_below_what_runs_waits_until_enough_has_ended_and_nothing_is_kil
     assert nominal_gpus(cluster, made.name) == "4"
     assert all(runs(cluster, job) for job in jobs)
     assert events(cluster, made.name) == ["QuotaBelowUse"]
-    assert status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0}
+    eventually(lambda: status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0})
 
     cluster.delete("batch/v1", "Job", jobs[0]["metadata"]["name"], jobs[0]["metadata"]["namespace"])
     eventually(lambda: is_ready(cluster, made.name))
