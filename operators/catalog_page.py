@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from operators.catalog import FAMILIES, Family
+from operators.histogram import SCHEMA
 from operators.reasons import PENDING_REASONS
 
+PROTOBUF: Final = (
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
 COMMAND: Final = "python -m operators.catalog > docs/metrics.md"
 
 _SECTIONS: Final = (
@@ -42,6 +46,20 @@ namespace and queue, never off what a user writes on a Job.
 | `model` | the node's label `nvidia.com/gpu.product` |
 | `reason` | one of a known set, below |
 
+## Formats
+
+The header `Accept` chooses; each form is compressed with gzip where `Accept-Encoding` has it.
+
+| asked for | given | a histogram is |
+|---|---|---|
+| `{protobuf}` | Prometheus' protobuf | classic buckets, and a native histogram of schema {schema} |
+| `application/openmetrics-text` | OpenMetrics 1.0 | classic buckets |
+| anything else | Prometheus' text 0.0.4 | classic buckets |
+
+Both shapes count the same observations and are made from the ledger at each start. Prometheus asks for
+protobuf where its job has `scrape_native_histograms: true`, and then keeps the classic buckets too with
+`always_scrape_classic_histograms: true`. VictoriaMetrics asks for text, which has no native histograms.
+
 ## How figures are made
 
 - **State.** `succeeded`, `failed`: the Job's condition Complete or Failed. `cancelled`: it is being deleted
@@ -66,7 +84,8 @@ namespace and queue, never off what a user writes on a Job.
 def page() -> str:
     """The whole page, in Markdown."""
     reasons = ", ".join(f"`{reason.value}`" for reason in PENDING_REASONS)
-    parts = [_HEAD.replace("{reasons}", reasons).replace("{command}", COMMAND)]
+    head = _HEAD.replace("{reasons}", reasons).replace("{command}", COMMAND)
+    parts = [head.replace("{protobuf}", PROTOBUF).replace("{schema}", str(SCHEMA))]
     left = list(FAMILIES)
     for title, prefixes in _SECTIONS:
         each = title.endswith("each")

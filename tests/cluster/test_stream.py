@@ -19,6 +19,7 @@ from operators.stream.dispatcher import Dispatcher
 from operators.stream.source import Source
 from tests.cluster.faults import compact, proxied, stopped
 from tests.cluster.light import light_cluster
+from tests.cluster.patience import eventually
 
 OBJECTS = int(os.environ.get("ANTENNA_TEST_OBJECTS", "300"))  # 1000 takes some minutes more
 CONVERGED = 30.0  # seconds after a fault has ended
@@ -182,15 +183,6 @@ def follow(fault, writer):
     yield start
     for follower in running:
         follower.dispatcher.stop()
-
-
-def eventually(holds, seconds):
-    """Seconds until it held."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 def converges(follower, writer, seconds=CONVERGED):

@@ -16,8 +16,8 @@ from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
+from tests.cluster.patience import eventually
 from tests.cluster.tenant_controller import (
-    eventually,
     given,  # noqa: F401 (a fixture)
     is_ready,
     ready,
@@ -303,7 +303,7 @@ def test_a_quota_below_what_runs_waits_until_enough_has_ended_and_nothing_is_kil
     assert nominal_gpus(cluster, made.name) == "4"
     assert all(runs(cluster, job) for job in jobs)
     assert events(cluster, made.name) == ["QuotaBelowUse"]
-    assert status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0}
+    eventually(lambda: status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0})
 
     cluster.delete("batch/v1", "Job", jobs[0]["metadata"]["name"], jobs[0]["metadata"]["namespace"])
     eventually(lambda: is_ready(cluster, made.name))

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from operators.catalog import FAMILIES, Family
 from operators.exposition.store import Store
+from operators.histogram import Histogram
 
 GPUS = Family("antenna_job_gpus", "gauge", "", ("tenant", "job"), "GPUs of a job.", per_object=True)
 INFO = Family("antenna_job_info", "info", "", ("tenant", "job", "owner"), 'A "job".', per_object=True)
@@ -58,7 +59,7 @@ def filled():
         job(store, f"j{number}", gpus=number)
     store.set(DONE.name, ("succeeded",), 12)
     store.set(USED.name, ("imec",), 0.25)
-    store.histogram(WAIT.name, ("imec",), [(1, 2), (60, 5)], 99.5, 7)
+    store.histogram(WAIT.name, ("imec",), Histogram([(1, 2), (60, 5)], 99.5, 7))
     return store
 
 
@@ -187,7 +188,7 @@ def test_series_without_an_object_can_be_changed_and_removed():
     store = Store(ROWS)
     store.set(DONE.name, ("failed",), 1)
     store.set(DONE.name, ("failed",), 2)
-    store.histogram(WAIT.name, ("imec",), [(1, 1)], 1, 1)
+    store.histogram(WAIT.name, ("imec",), Histogram([(1, 1)], 1, 1))
     assert read(store)[DONE.name, (("outcome", "failed"),)] == 2
     store.remove(DONE.name, ("failed",))
     store.remove(DONE.name, ("failed",))

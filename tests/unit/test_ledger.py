@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from operators.ledger.entry import Entry, closed
-from operators.ledger.ledger import Ledger
+from operators.ledger.ledger import Durations, Ledger
 
 BOUNDS = (10, 100)
 
@@ -75,9 +75,18 @@ def test_sums_are_by_whose_the_jobs_were(ledger):
         ("q", "u", "cancelled"): 1,
     }
     assert sums.restarts[("q", "t")] == 2
-    assert (sums.waits[("q", "t")].buckets, sums.waits[("q", "t")].total) == ((1, 2), 55)
-    assert (sums.runs[("q", "t")].buckets, sums.runs[("q", "t")].count) == ((0, 1), 2)
+    assert sums.waits[("q", "t")] == Durations(((10, 1), (100, 1)), 55)
+    assert sums.runs[("q", "t")] == Durations(((100, 1), (101, 1)), 550)
     assert ("q", "u") not in sums.waits
+
+
+def test_durations_are_told_apart_at_the_very_bounds(ledger):
+    bounds = (0, 3, 7, 8, 20)
+    waits = range(25)
+    ledger.commit([over(str(wait), wait=wait) for wait in waits], {}, seen=1.0)
+    cells = dict(ledger.settled(bounds).waits[("q", "t")].cells)
+    assert cells == {0: 1, 3: 3, 7: 4, 8: 1, 20: 12, 21: 4}
+    assert ledger.settled(bounds).waits[("q", "t")].total == sum(waits)
 
 
 def test_what_waits_is_taken_once_and_the_last_word_counts(ledger):
@@ -119,7 +128,7 @@ def test_what_was_committed_survives_a_process_that_is_killed(tmp_path):
         import sys
         from pathlib import Path
         from operators.ledger.entry import Entry
-        from operators.ledger.ledger import Ledger
+        from operators.ledger.ledger import Durations, Ledger
         ledger = Ledger(Path(sys.argv[1]))
         whose = dict(queue="q", tenant="t", ecosystem="e", sector="s")
         for number in range(10**6):
