@@ -42,7 +42,7 @@ class Answers:
         for answer in self.watches.pop(0):
             if isinstance(answer, Exception):
                 raise answer
-            yield json.dumps(answer).encode()
+            yield [json.dumps(answer).encode()]
 
 
 class Sink:
