@@ -55,35 +55,55 @@ class Usage:
         self._places = places
         self._site = site
         self._quotas: dict[str, Quotas] = {}
+        self._unsettled: set[tuple[str, str]] = set()
+        """(queue, flavor) of which what is borrowed is to be told anew."""
 
-    def count(self, workload: WorkloadFacts, sign: int) -> None:
-        """Count a Workload in (1) or out (-1)."""
-        # Quota that it holds tells its queue; what waits is where its LocalQueue leads.
-        queue = workload.cluster_queue or self._places.queue(workload.namespace, workload.queue_name)
-        key = self._key(queue)
-        add = self._gauges.add
-        for family, amount in zip(_REQUESTED, wanted(workload), strict=True):
-            if amount:
-                add(family, key, sign * amount)
-        for flavor, amounts in workload.held:
-            labels = (*key, flavor)
-            for family, amount in zip(_RESERVED, amounts, strict=True):
-                if amount:
-                    add(family, labels, sign * amount)
-            self._borrow(queue, flavor)
+    def change(self, old: WorkloadFacts | None, new: WorkloadFacts | None) -> None:
+        """Count a Workload as it is now in place of what it was; None where there is, or was, none."""
+        before, after = self._shares(old), self._shares(new)
+        for share in before:
+            if share not in after:
+                self._add(*share, -1)
+        for share in after:
+            if share not in before:
+                self._add(*share, 1)
 
     def set_quotas(self, queue: str, given: Quotas) -> None:
         """The quotas of a queue; none for a queue that is gone."""
         for flavor in {*self._quotas.get(queue, {}), *given}:
             self._quota(queue, flavor, given.get(flavor, NOTHING))
         self._quotas[queue] = given
-        for flavor in given:
-            self._borrow(queue, flavor)
+        self._unsettled.update((queue, flavor) for flavor in given)
 
     def recount(self) -> None:
         """Show every queue's quota and states, after the gauges were cleared."""
         for queue, given in self._quotas.items():
             self.set_quotas(queue, given)
+
+    def settle(self) -> None:
+        """Tell what is borrowed now."""
+        for queue, flavor in self._unsettled:
+            self._borrow(queue, flavor)
+        self._unsettled.clear()
+
+    def _shares(self, workload: WorkloadFacts | None) -> list[tuple[str, str, Amounts]]:
+        """(queue, flavor, amounts) that a Workload adds; without a flavor, what it asks for."""
+        if workload is None:
+            return []
+        # Quota that it holds tells its queue; what waits is where its LocalQueue leads.
+        queue = workload.cluster_queue or self._places.queue(workload.namespace, workload.queue_name)
+        held = [(queue, flavor, amounts) for flavor, amounts in workload.held]
+        return [(queue, "", wanted(workload)), *held]
+
+    def _add(self, queue: str, flavor: str, amounts: Amounts, sign: int) -> None:
+        labels: tuple[str, ...] = self._key(queue)
+        families = _REQUESTED
+        if flavor:
+            labels, families = (*labels, flavor), _RESERVED
+            self._unsettled.add((queue, flavor))
+        for family, amount in zip(families, amounts, strict=True):
+            if amount:
+                self._gauges.add(family, labels, sign * amount)
 
     def _quota(self, queue: str, flavor: str, amounts: Amounts) -> None:
         key = self._key(queue)

@@ -143,9 +143,7 @@ class Work:
             return
         self._workloads[facts.uid] = facts
         if self._open:
-            if old is not None:
-                self._usage.count(old, -1)
-            self._usage.count(facts, 1)
+            self._usage.change(old, facts)
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
             record.workload = facts
@@ -157,7 +155,7 @@ class Work:
         if facts is None:
             return
         if self._open:
-            self._usage.count(facts, -1)
+            self._usage.change(facts, None)
         record = self._records.get(facts.job_uid)
         if record is None or record.workload is None or record.workload.uid != uid:
             return
@@ -206,6 +204,7 @@ class Work:
         for place in self._shown_ages - places:
             self._store.remove("antenna_queue_oldest_pending_age_seconds", (self._site, *place))
         self._shown_ages = places
+        self._usage.settle()
         self._gauges.show()
 
     # Counting
@@ -218,7 +217,7 @@ class Work:
         for queue, tenant in self._places.owners.items():
             self._totals.know(queue, tenant)
         for workload in self._workloads.values():
-            self._usage.count(workload, 1)
+            self._usage.change(None, workload)
         for record in self._records.values():
             if record.job is not None:
                 shown = record.place
