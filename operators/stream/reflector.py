@@ -28,7 +28,7 @@ T = TypeVar("T")
 PAGE: Final = 1000  # objects
 WATCH_SECONDS: Final = 10
 GRACE: Final = 5.0  # seconds after a watch's end in which its last byte must have come
-GATHER: Final = 0.025  # seconds after events in which the next ones are let come together
+GATHER: Final = 0.05  # seconds after events in which the next ones are let come together
 BACK_OFF: Final = 6.0  # seconds at most between two attempts
 POLL: Final = 5.0  # seconds between two looks for a kind that is not served
 
