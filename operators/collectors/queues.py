@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from operators.collectors.gauges import Gauges
@@ -55,8 +55,10 @@ class Usage:
         self._places = places
         self._site = site
         self._quotas: dict[str, Quotas] = {}
+        self._sums: dict[tuple[str, str], Amounts] = {}
+        """Reserved by (queue, flavor); requested by (queue, no flavor)."""
         self._unsettled: set[tuple[str, str]] = set()
-        """(queue, flavor) of which what is borrowed is to be told anew."""
+        """Those that the gauges are behind of."""
 
     def change(self, old: WorkloadFacts | None, new: WorkloadFacts | None) -> None:
         """Count a Workload as it is now in place of what it was; None where there is, or was, none."""
@@ -73,17 +75,25 @@ class Usage:
         for flavor in {*self._quotas.get(queue, {}), *given}:
             self._quota(queue, flavor, given.get(flavor, NOTHING))
         self._quotas[queue] = given
-        self._unsettled.update((queue, flavor) for flavor in given)
 
     def recount(self) -> None:
-        """Show every queue's quota and states, after the gauges were cleared."""
+        """Show every queue's quota and states, after the gauges were cleared; no Workload is counted."""
+        self._sums.clear()
+        self._unsettled.clear()
         for queue, given in self._quotas.items():
             self.set_quotas(queue, given)
 
     def settle(self) -> None:
-        """Tell what is borrowed now."""
+        """Hand what changed to the gauges."""
         for queue, flavor in self._unsettled:
-            self._borrow(queue, flavor)
+            sums = self._sums.get((queue, flavor), NOTHING)
+            if flavor:
+                own = self._quotas.get(queue, {}).get(flavor, NOTHING)
+                more = [max(0, amount - nominal) for amount, nominal in zip(sums, own, strict=True)]
+                self._put(_RESERVED, queue, sums, flavor)
+                self._put(_BORROWED, queue, more, flavor)
+            else:
+                self._put(_REQUESTED, queue, sums)
         self._unsettled.clear()
 
     def _shares(self, workload: WorkloadFacts | None) -> list[tuple[str, str, Amounts]]:
@@ -96,30 +106,20 @@ class Usage:
         return [(queue, "", wanted(workload)), *held]
 
     def _add(self, queue: str, flavor: str, amounts: Amounts, sign: int) -> None:
-        labels: tuple[str, ...] = self._key(queue)
-        families = _REQUESTED
-        if flavor:
-            labels, families = (*labels, flavor), _RESERVED
-            self._unsettled.add((queue, flavor))
-        for family, amount in zip(families, amounts, strict=True):
-            if amount:
-                self._gauges.add(family, labels, sign * amount)
+        key = queue, flavor
+        self._sums[key] = self._sums.get(key, NOTHING).plus(amounts.times(sign))
+        self._unsettled.add(key)
 
     def _quota(self, queue: str, flavor: str, amounts: Amounts) -> None:
-        key = self._key(queue)
         for state in STATES:
-            self._gauges.add("antenna_queue_jobs", (*key, state), 0)
-        for family in _REQUESTED:
-            self._gauges.add(family, key, 0)
-        for family, reserved, amount in zip(_QUOTA, _RESERVED, amounts, strict=True):
-            self._gauges.put(family, (*key, flavor), amount)
-            self._gauges.add(reserved, (*key, flavor), 0)
+            self._gauges.add("antenna_queue_jobs", (*self._key(queue), state), 0)
+        self._put(_QUOTA, queue, amounts, flavor)
+        self._unsettled |= {(queue, ""), (queue, flavor)}
 
-    def _borrow(self, queue: str, flavor: str) -> None:
-        labels = (*self._key(queue), flavor)
-        own = self._quotas.get(queue, {}).get(flavor, NOTHING)
-        for family, reserved, amount in zip(_BORROWED, _RESERVED, own, strict=True):
-            self._gauges.put(family, labels, max(0, self._gauges.value(reserved, labels) - amount))
+    def _put(self, families: Sequence[str], queue: str, amounts: Iterable[int], *flavor: str) -> None:
+        labels = (*self._key(queue), *flavor)
+        for family, amount in zip(families, amounts, strict=True):
+            self._gauges.put(family, labels, amount)
 
     def _key(self, queue: str) -> tuple[str, str, str]:
         return self._site, queue, self._places.owner(queue)
