@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -109,20 +110,18 @@ class Reflector(Generic[T]):
             raise
 
     def _list(self, path: str) -> None:
-        query = self._query(limit=str(PAGE))
         pages: deque[list[Any]] = deque()
         broken = 0
-        while True:
-            page = self._wire.page(self._cluster.read(path, query, silence=self._watch_seconds + GRACE))
+        version = ""
+        for body in self._bodies(path):
+            page = self._wire.page(body)
             read = self._read(page.objects)
             pages.append(read)
             broken += page.broken + len(page.objects) - len(read)
+            version = page.version
             self._hear()
             if self._stopping.is_set():
                 return  # a part of a list is no truth: what it lacks is not gone
-            if not page.more:
-                break
-            query["continue"] = page.more
         count = sum(map(len, pages))
         with self._lock:
             self._sink.replace(_consumed(pages))
@@ -130,7 +129,22 @@ class Reflector(Generic[T]):
             self.health.broken += broken
             self.health.lists += 1
             self.health.listed = True
-        self._version = page.version
+        self._version = version
+
+    def _bodies(self, path: str) -> Iterator[bytes]:
+        """The pages of a list; the server makes the next one while this one is gone through."""
+
+        def page(more: str) -> bytes:
+            query = self._query(limit=str(PAGE), **{"continue": more})
+            return self._cluster.read(path, query, silence=self._watch_seconds + GRACE)
+
+        with ThreadPoolExecutor(1) as ahead:
+            body: bytes | None = page("")
+            while body is not None:
+                more = self._wire.more(body)
+                following = ahead.submit(page, more) if more else None
+                yield body
+                body = following.result() if following else None
 
     def _watch(self, path: str) -> None:
         began = self._clock()
