@@ -29,7 +29,8 @@ T = TypeVar("T")
 PAGE: Final = 1000  # objects
 WATCH_SECONDS: Final = 10
 GRACE: Final = 5.0  # seconds after a watch's end in which its last byte must have come
-GATHER: Final = 0.05  # seconds after events in which the next ones are let come together
+GATHER: Final = 0.05  # seconds after events in which the next ones are let come together ...
+MANY: Final = 100  # ... unless so many have come together already
 BACK_OFF: Final = 6.0  # seconds at most between two attempts
 POLL: Final = 5.0  # seconds between two looks for a kind that is not served
 
@@ -160,7 +161,7 @@ class Reflector(Generic[T]):
                     self._take(self._wire.change(line))
             self._hear()
             # To be woken for every single event costs more than the event does.
-            if self._stopping.wait(GATHER):
+            if self._stopping.wait(GATHER if len(lines) < MANY else 0):
                 return
         self._hear()
         # A server that ends watches at once is not asked more often than once a second.
