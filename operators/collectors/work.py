@@ -6,11 +6,11 @@ come first, and either may go first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from operators.collectors.accounts import Owner, account, opened, without_workload
 from operators.collectors.gauges import Gauges
-from operators.collectors.jobs import PENDING, JobFacts, job_samples, state
+from operators.collectors.jobs import PENDING, JobFacts, Sample, job_samples, state
 from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
 from operators.collectors.tenants import Places
@@ -108,8 +108,9 @@ class Work:
         record = self._records.setdefault(facts.uid, _Record())
         if record.job == facts:
             return
+        before = self._samples(record)
         record.job = facts
-        self._update(record)
+        self._update(record, before)
 
     def job_gone(self, uid: str) -> None:
         """A Job is gone."""
@@ -143,13 +144,12 @@ class Work:
             return
         self._workloads[facts.uid] = facts
         if self._open:
-            if old is not None:
-                self._usage.count(old, -1)
-            self._usage.count(facts, 1)
+            self._usage.change(old, facts)
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
+            before = self._samples(record)
             record.workload = facts
-            self._update(record)
+            self._update(record, before)
 
     def workload_gone(self, uid: str) -> None:
         """A Workload is gone."""
@@ -157,10 +157,11 @@ class Work:
         if facts is None:
             return
         if self._open:
-            self._usage.count(facts, -1)
+            self._usage.change(facts, None)
         record = self._records.get(facts.job_uid)
         if record is None or record.workload is None or record.workload.uid != uid:
             return
+        before = self._samples(record)
         record.workload = None
         if record.job is None:
             del self._records[facts.job_uid]
@@ -170,7 +171,7 @@ class Work:
             if entry is not record.entry:
                 self._totals.change(record.entry, entry)
                 record.entry = entry
-        self._update(record)
+        self._update(record, before)
 
     def workloads_except(self, uids: set[str]) -> None:
         """All Workloads but these are gone."""
@@ -186,8 +187,8 @@ class Work:
         else:
             self._stuck[job_uid] = reason
         record = self._records.get(job_uid)
-        if record is not None and record.job is not None and self._open:
-            self._enter(record, record.job)
+        if record is not None:
+            self._update(record, self._samples(record))
 
     # What follows the clock
 
@@ -206,6 +207,7 @@ class Work:
         for place in self._shown_ages - places:
             self._store.remove("antenna_queue_oldest_pending_age_seconds", (self._site, *place))
         self._shown_ages = places
+        self._usage.settle()
         self._gauges.show()
 
     # Counting
@@ -218,7 +220,7 @@ class Work:
         for queue, tenant in self._places.owners.items():
             self._totals.know(queue, tenant)
         for workload in self._workloads.values():
-            self._usage.count(workload, 1)
+            self._usage.change(None, workload)
         for record in self._records.values():
             if record.job is not None:
                 shown = record.place
@@ -228,11 +230,15 @@ class Work:
                     self._account(record, record.job)
                     self._render(record, record.job)
 
-    def _update(self, record: _Record) -> None:
+    def _update(self, record: _Record, before: Sequence[Sample]) -> None:
+        """Count, account for and show the record as it is now; ``before`` is shown of it so far."""
         if self._open and record.job is not None:
             self._enter(record, record.job)
             self._account(record, record.job)
-            self._render(record, record.job)
+            if before:
+                self._store.change(record.job.uid, before, self._samples(record))
+            else:
+                self._render(record, record.job)
 
     def _enter(self, record: _Record, job: JobFacts) -> None:
         """Count the record where it is now, in place of where it was."""
@@ -268,8 +274,13 @@ class Work:
             record.entry = entry
 
     def _render(self, record: _Record, job: JobFacts) -> None:
-        queue, tenant = record.place or ("", "")
-        self._store.put(job.uid, job_samples(self._site, job, record.workload, queue, tenant))
+        self._store.put(job.uid, self._samples(record))
+
+    def _samples(self, record: _Record) -> list[Sample]:
+        """Those of its Job; none before it is counted."""
+        if record.job is None or record.place is None:
+            return []
+        return list(job_samples(self._site, record.job, record.workload, *record.place))
 
     def _place(self, job: JobFacts) -> Place:
         return (

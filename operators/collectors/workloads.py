@@ -16,7 +16,6 @@ from operators.objects import (
     Workload,
     seconds,
 )
-from operators.reasons import Condition as Told
 from operators.reasons import Reason, of_workload
 
 T = TypeVar("T")
@@ -96,7 +95,11 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
         admitted=seconds(admitted.last_transition_time) if admitted and _true(admitted) else None,
         past=status.accumulated_past_execution_time_seconds or 0,
         evictions=_evictions(status.scheduling_stats),
-        reason=Reason.FINISHED if finished else _reason(workload, conditions),
+        reason=of_workload(
+            conditions,
+            active=spec.active is not False,
+            checks=[check.state for check in status.admission_checks],
+        ),
     )
 
 
@@ -161,11 +164,3 @@ def _evictions(stats: SchedulingStats | None) -> tuple[tuple[str, int], ...]:
         counts[reason] = counts.get(reason, 0) + one.count
     counted: tuple[tuple[str, int], ...] = interned(tuple(sorted(counts.items())))
     return counted
-
-
-def _reason(workload: Workload, conditions: dict[str, Condition]) -> Reason:
-    return of_workload(
-        {kind: Told(c.status, c.reason, c.message) for kind, c in conditions.items()},
-        active=workload.spec.active is not False,
-        checks=[check.state for check in workload.status.admission_checks],
-    )

@@ -72,28 +72,8 @@ class Store:
 
     def put(self, key: str, samples: Iterable[Sample]) -> None:
         """All samples of one object in per-object families; they replace what ``key`` had."""
-        lines: dict[ObjectSeries, bytes] = {}
-        last: tuple[str, ...] | None = None
-        names: tuple[str, ...] = ()
-        texts: tuple[str, ...] = ()
-        pairs = ""
-        changed = 0
-        for name, labels, value in samples:
-            family = self._objects.get(name)
-            if family is None:
-                if name in self._without:
-                    continue
-                raise KeyError(f"no family of one series an object: {name}")
-            # Most families of an object share their labels: what is the same is rendered once.
-            if labels is not last:
-                texts, differ = shown(labels)
-                last, names, changed = labels, (), changed + differ
-            if names != family.line.labels or not names:
-                names, pairs = family.line.labels, family.line.pairs(texts)
-            line = family.line.sample(pairs, value)
-            lines[family] = lines[family] + line if family in lines else line
+        lines, changed = self._lines(samples)
         with self._lock:
-            self._changed += changed
             slot = self._slots.get(key)
             if slot is None:
                 slot = self._slots[key] = self._free.pop() if self._free else len(self._slots)
@@ -101,9 +81,24 @@ class Store:
                 for family in self._objects.values():
                     if family not in lines:
                         family.put(slot, b"", self._limit)
-            for family, line in lines.items():
-                if not family.put(slot, line, self._limit):
-                    self._dropped[family.name] += line.count(b"\n")
+            self._fill(slot, lines, changed)
+
+    def change(self, key: str, before: Iterable[Sample], samples: Iterable[Sample]) -> None:
+        """``put`` for an object that is there, and has a sample a family at most.
+
+        ``before`` was put last: only what differs from it is rendered.
+        """
+        had = {name: (labels, value) for name, labels, value in before}
+        news = [sample for sample in samples if had.pop(sample[0], None) != sample[1:]]
+        if not (news or had):
+            return
+        lines, changed = self._lines(news)
+        with self._lock:
+            slot = self._slots[key]
+            for name in had:
+                if name in self._objects:
+                    self._objects[name].put(slot, b"", self._limit)
+            self._fill(slot, lines, changed)
 
     def drop(self, key: str) -> None:
         """Forget an object. Nothing happens where there is none of that key."""
@@ -198,6 +193,36 @@ class Store:
                         _log.exception("figures that follow the clock stay as they were")
             finally:
                 self.writing.release()
+
+    def _lines(self, samples: Iterable[Sample]) -> tuple[dict[ObjectSeries, bytes], int]:
+        """Samples by family as text, and how many of their label values had to be changed."""
+        lines: dict[ObjectSeries, bytes] = {}
+        last: tuple[str, ...] | None = None
+        names: tuple[str, ...] = ()
+        texts: tuple[str, ...] = ()
+        pairs = ""
+        changed = 0
+        for name, labels, value in samples:
+            family = self._objects.get(name)
+            if family is None:
+                if name in self._without:
+                    continue
+                raise KeyError(f"no family of one series an object: {name}")
+            # Most families of an object share their labels: what is the same is rendered once.
+            if labels is not last:
+                texts, differ = shown(labels)
+                last, names, changed = labels, (), changed + differ
+            if names != family.line.labels or not names:
+                names, pairs = family.line.labels, family.line.pairs(texts)
+            line = family.line.sample(pairs, value)
+            lines[family] = lines[family] + line if family in lines else line
+        return lines, changed
+
+    def _fill(self, slot: int, lines: dict[ObjectSeries, bytes], changed: int) -> None:
+        self._changed += changed
+        for family, text in lines.items():
+            if not family.put(slot, text, self._limit):
+                self._dropped[family.name] += text.count(b"\n")
 
     def _set_own(self) -> None:
         if _CHANGED in self._aggregates:

@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -83,6 +83,8 @@ class Ledger:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         METADATA.create_all(self._engine)
+        # As text, once: to take a statement's parameters apart for each row costs more than the row.
+        self._upserts = {table: self._upsert_text(table) for table in METADATA.sorted_tables}
 
     # At start
 
@@ -165,20 +167,11 @@ class Ledger:
         with self._engine.begin() as connection:
             for start in range(0, len(entries), _CHUNK):
                 chunk = entries[start : start + _CHUNK]
-                rows = [msgspec.structs.asdict(entry) for entry in chunk]
-                counts = [
-                    {"uid": row["uid"], "reason": reason, "count": count}
-                    for row in rows
-                    for reason, count in row.pop("evictions")
-                ]
-                self._upsert(connection, JOBS, rows)
+                counts = [(e.uid, reason, count) for e in chunk for reason, count in e.evictions]
+                self._upsert(connection, JOBS, [_row(entry) for entry in chunk])
                 self._upsert(connection, EVICTIONS, counts)
-            shown = [
-                {"tenant": tenant, "sector": sector, "ecosystem": ecosystem, "gpu_seconds": value}
-                for (tenant, sector, ecosystem), value in marks.items()
-            ]
-            self._upsert(connection, MARKS, shown)
-            self._upsert(connection, CLOCK, [{"name": _SEEN, "time": seen}])
+            self._upsert(connection, MARKS, [(*account, value) for account, value in marks.items()])
+            self._upsert(connection, CLOCK, [(_SEEN, seen)])
 
     def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
         """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
@@ -204,21 +197,31 @@ class Ledger:
             self._thread.join()
         self._engine.dispose()
 
-    def _upsert(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
+    def _upsert(self, connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows, in the table's order of columns."""
+        if rows:
+            connection.exec_driver_sql(self._upserts[table], rows)
+
+    def _upsert_text(self, table: Table) -> str:
         statement = self._insert(table)
         keys = [column.name for column in table.primary_key]
         others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=others)
+        return str(upsert.compile(dialect=self._engine.dialect))
+
+
+_row: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(*JOBS.columns.keys())
 
 
 def _engine(where: Path | str) -> Engine:
     if isinstance(where, Path):
         where.parent.mkdir(parents=True, exist_ok=True)
         where = f"sqlite:///{where}"
-    engine = create_engine(make_url(where))
-    if engine.dialect.name == "sqlite":
+    url = make_url(where)
+    sqlite_file = url.get_backend_name() == "sqlite"
+    # Parameters by their place.
+    engine = create_engine(url, paramstyle="qmark" if sqlite_file else "format")
+    if sqlite_file:
 
         @event.listens_for(engine, "connect")
         def settings(connection: Any, _record: object) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,13 +22,15 @@ from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_even
 from operators.k8s import Cluster
 from operators.k8s_errors import ApiError, Gone, NotFound, Silent, Unreachable
 from operators.stream.source import Sink, Source
-from operators.stream.wire import Wire
+from operators.stream.wire import Change, Wire
 
 T = TypeVar("T")
 
 PAGE: Final = 1000  # objects
 WATCH_SECONDS: Final = 10
 GRACE: Final = 5.0  # seconds after a watch's end in which its last byte must have come
+GATHER: Final = 0.05  # seconds after events in which the next ones are let come together ...
+MANY: Final = 100  # ... unless so many have come together already
 BACK_OFF: Final = 6.0  # seconds at most between two attempts
 POLL: Final = 5.0  # seconds between two looks for a kind that is not served
 
@@ -108,20 +111,18 @@ class Reflector(Generic[T]):
             raise
 
     def _list(self, path: str) -> None:
-        query = self._query(limit=str(PAGE))
         pages: deque[list[Any]] = deque()
         broken = 0
-        while True:
-            page = self._wire.page(self._cluster.read(path, query, silence=self._watch_seconds + GRACE))
+        version = ""
+        for body in self._bodies(path):
+            page = self._wire.page(body)
             read = self._read(page.objects)
             pages.append(read)
             broken += page.broken + len(page.objects) - len(read)
+            version = page.version
             self._hear()
             if self._stopping.is_set():
                 return  # a part of a list is no truth: what it lacks is not gone
-            if not page.more:
-                break
-            query["continue"] = page.more
         count = sum(map(len, pages))
         with self._lock:
             self._sink.replace(_consumed(pages))
@@ -129,7 +130,22 @@ class Reflector(Generic[T]):
             self.health.broken += broken
             self.health.lists += 1
             self.health.listed = True
-        self._version = page.version
+        self._version = version
+
+    def _bodies(self, path: str) -> Iterator[bytes]:
+        """The pages of a list; the server makes the next one while this one is gone through."""
+
+        def page(more: str) -> bytes:
+            query = self._query(limit=str(PAGE), **{"continue": more})
+            return self._cluster.read(path, query, silence=self._watch_seconds + GRACE)
+
+        with ThreadPoolExecutor(1) as ahead:
+            body: bytes | None = page("")
+            while body is not None:
+                more = self._wire.more(body)
+                following = ahead.submit(page, more) if more else None
+                yield body
+                body = following.result() if following else None
 
     def _watch(self, path: str) -> None:
         began = self._clock()
@@ -139,24 +155,26 @@ class Reflector(Generic[T]):
             resourceVersion=self._version,
             timeoutSeconds=str(self._watch_seconds),
         )
-        for line in self._cluster.lines(path, query, silence=self._watch_seconds + GRACE):
-            change = self._wire.change(line)
+        for lines in self._cluster.lines(path, query, silence=self._watch_seconds + GRACE):
             with self._lock:
-                self.health.events[change.type] += 1
-                if change.object is not None:
-                    self._hand_on(change.type, change.object)
-                elif change.type != "BOOKMARK":
-                    self.health.broken += 1
-                    _log.warning(
-                        "%s: an object of version %s cannot be read", self.source.name, change.version
-                    )
-            self._version = change.version
+                for line in lines:
+                    self._take(self._wire.change(line))
             self._hear()
-            if self._stopping.is_set():
+            # To be woken for every single event costs more than the event does.
+            if self._stopping.wait(GATHER if len(lines) < MANY else 0):
                 return
         self._hear()
         # A server that ends watches at once is not asked more often than once a second.
         self._stopping.wait(1 - (self._clock() - began))
+
+    def _take(self, change: Change[T]) -> None:
+        self.health.events[change.type] += 1
+        if change.object is not None:
+            self._hand_on(change.type, change.object)
+        elif change.type != "BOOKMARK":
+            self.health.broken += 1
+            _log.warning("%s: an object of version %s cannot be read", self.source.name, change.version)
+        self._version = change.version
 
     def _hand_on(self, kind: str, obj: T) -> None:
         self.health.objects += {"ADDED": 1, "DELETED": -1}.get(kind, 0)

@@ -104,6 +104,23 @@ def test_an_empty_store_is_a_whole_exposition():
     assert read(Store(ROWS)) == read(Store(ROWS), openmetrics=True) == read(Store(ROWS), packed=True) == {}
 
 
+def test_a_change_of_some_samples_leaves_the_others_and_takes_what_is_gone():
+    store, twin = Store(ROWS), Store(ROWS)
+    was = [(GPUS.name, ("imec", "a"), 1), (INFO.name, ("imec", "a", "ada"), 1), (START.name, ("a",), 5)]
+    for now in (
+        was,
+        [(GPUS.name, ("imec", "a"), 2), (INFO.name, ("imec", "a", "ada"), 1)],
+        [(GPUS.name, ("imec", "a"), 2), (INFO.name, ("imec", "a", "bob"), 1), (START.name, ("a",), 7)],
+    ):
+        twin.put("a", now)
+        if now is was:
+            store.put("a", now)
+        else:
+            store.change("a", was, now)
+        was = now
+        assert read(store) == read(twin) != {}
+
+
 def test_a_change_replaces_all_that_the_object_had(filled):
     before = read(filled)
     filled.put("j5", [(GPUS.name, ("vub", "j5"), 3)])

@@ -78,3 +78,27 @@ def test_what_is_no_list_is_asked_for_again():
 
 def test_a_list_that_breaks_off_begins_anew():
     assert reflect(page("a", more="x"), b'{"metadata', page("a"), ending="after") == [["a"]]
+
+
+def test_the_next_page_is_asked_for_while_one_is_gone_through():
+    asked = threading.Event()
+    pages = [page("a", more="x"), page("b")]
+    sink = Sink()
+    server = Server(then=None)
+
+    def read(path, query, *, silence):
+        if query["continue"]:
+            asked.set()
+        return pages.pop(0)
+
+    def patient(obj):
+        assert asked.wait(60)
+        return obj
+
+    server.read = read
+    reflector = Reflector(
+        server, Source("things", "v1", "Thing", Thing, read=patient), sink, threading.RLock()
+    )
+    server.then = reflector.stop
+    reflector.run()
+    assert sink.shown == [["a", "b"]]
