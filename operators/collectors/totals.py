@@ -8,14 +8,14 @@ figure is lower after a restart, however the process ended.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from operators.exposition.store import Store
 from operators.ledger.entry import CANCELLED, Entry
-from operators.ledger.ledger import Account, Durations, Ledger, Settled
+from operators.ledger.ledger import NOWHERE, Account, Durations, Ledger, Settled
 
 BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
 """Upper bounds of the histograms' buckets, in seconds."""
@@ -84,7 +84,17 @@ class _Held:
 class Totals:
     """All counters and histograms. ``change`` is called under the store's ``writing``."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Callable[[], float], site: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        site: str,
+        positions: Mapping[str, int] = NOWHERE,
+    ) -> None:
+        self._positions = positions
+        """The version that each stream is at: what is counted knows of all until then."""
+        self._written = dict(ledger.positions())
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -159,15 +169,17 @@ class Totals:
             ]
             marks = self._advance(now - LAG)
             entries = self._ledger.take()
-        if not (changed or marks or entries):
+            positions = dict(self._positions)
+        if not (changed or marks or entries) and positions == self._written:
             return
         try:
-            self._ledger.commit(entries, marks, now)
+            self._ledger.commit(entries, marks, now, positions)
         except SQLAlchemyError:
             with self._store.writing:
                 self._ledger.give_back(entries)
                 self._changed |= changed
             raise
+        self._written = positions
         self._marks.update(marks)
         for family, labels, value in counters:
             self._store.set(family, (self._site, *labels), value)

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from operators.collectors.accounts import Owner, account, opened, without_workload
+from operators.collectors.accounts import (
+    Owner,
+    account,
+    lost,
+    opened,
+    with_workload,
+    without_job,
+    without_workload,
+)
 from operators.collectors.gauges import Gauges
+from operators.collectors.history import Change, replay
 from operators.collectors.jobs import PENDING, JobFacts, job_samples, state
 from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
@@ -17,7 +26,7 @@ from operators.collectors.tenants import Places
 from operators.collectors.totals import Totals
 from operators.collectors.workloads import WorkloadFacts
 from operators.exposition.store import Store
-from operators.ledger.entry import Entry, closed
+from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 from operators.reasons import SETTLED, Reason
 
 Place = tuple[str, str]
@@ -57,7 +66,7 @@ def waits_for(
 
 
 class Work:
-    """All jobs. Nothing is counted before ``open``: the first lists come in any order."""
+    """All jobs. Gauges show from ``open`` on: the first lists come in any order; totals from ``count`` on."""
 
     def __init__(
         self,
@@ -83,22 +92,39 @@ class Work:
         self._oldest: Oldest[Place] = Oldest()
         self._shown_ages: set[Place] = set()
         self._open = False
+        self._counting = False
 
-    def open(self, present: Iterable[Entry], seen: float | None) -> None:
-        """Everything was listed once: count it. ``present`` and ``seen`` are the ledger's.
+    def open(self) -> None:
+        """Everything was listed once: show it."""
+        if not self._open:
+            self._open = True
+            self._count_all()
 
-        A job of the ledger that is no longer there went while nobody looked: it counts up to when
+    def count(self, present: Iterable[Entry], seen: float | None, missed: Iterable[Change]) -> None:
+        """All that was missed is told: count it. ``present`` and ``seen`` are the ledger's.
+
+        A job of the ledger that is no longer there, though nothing told of its going, counts up to when
         it was last known to run.
         """
-        self._open = True
-        for entry in present:
+        self._counting = True
+        entries = {entry.uid: entry for entry in present}
+        for entry in entries.values():
             self._totals.count(None, entry)
-            record = self._records.get(entry.uid)
-            if record is not None and record.job is not None:
-                record.entry = entry
-            else:
-                self._totals.change(entry, closed(entry, int(seen or entry.created)))
-        self._count_all()
+        jobs = {uid: record.job for uid, record in self._records.items() if record.job is not None}
+        last = int(seen or 0)
+        for uid, entry in replay(entries.values(), missed, jobs, self._owner, last).items():
+            record = self._records.get(uid)
+            now = entry
+            if record is None:
+                now = entry if entry.gone else lost(entry, max(last, entry.created))
+            elif record.job is None:
+                now = without_job(entry, last, left=True, outcome=UNKNOWN)
+            if now != entries.get(uid):
+                self._totals.change(entries.get(uid), now)
+            if record is not None:
+                record.entry = now
+        for record in self._records.values():
+            self._account(record)
         self._totals.open()
 
     # Jobs
@@ -111,8 +137,8 @@ class Work:
         record.job = facts
         self._update(record)
 
-    def job_gone(self, uid: str) -> None:
-        """A Job is gone."""
+    def job_gone(self, uid: str, outcome: str = CANCELLED) -> None:
+        """A Job is gone; ``outcome`` is that of one that had not ended."""
         record = self._records.get(uid)
         if record is None or record.job is None:
             return
@@ -120,19 +146,20 @@ class Work:
         self._leave(record, job)
         if self._open:
             self._store.drop(uid)
+        if self._counting:
+            owner = self._owner(job)
+            entry = account(record.entry, job, record.workload, owner) or opened(job, owner)
             at = int(self._clock()) if job.deleted is None else job.deleted
-            entry = account(record.entry, job, record.workload, self._owner(job)) or opened(
-                job, self._owner(job)
-            )
-            self._totals.change(record.entry, closed(entry, at))
-            record.entry = None
+            self._change(record, without_job(entry, at, left=record.workload is not None, outcome=outcome))
         if record.workload is None:
             del self._records[uid]
+        else:
+            self._account(record)
 
     def jobs_except(self, uids: set[str]) -> None:
-        """All Jobs but these are gone."""
+        """All Jobs but these are gone; nobody saw how."""
         for uid in [uid for uid, record in self._records.items() if record.job and uid not in uids]:
-            self.job_gone(uid)
+            self.job_gone(uid, UNKNOWN)
 
     # Workloads
 
@@ -162,15 +189,13 @@ class Work:
         if record is None or record.workload is None or record.workload.uid != uid:
             return
         record.workload = None
+        if record.entry is not None and self._counting:
+            at = int(self._clock())
+            self._change(record, without_workload(record.entry, at, job_gone=record.job is None))
         if record.job is None:
             del self._records[facts.job_uid]
-            return
-        if record.entry is not None:
-            entry = without_workload(record.entry, int(self._clock()))
-            if entry is not record.entry:
-                self._totals.change(record.entry, entry)
-                record.entry = entry
-        self._update(record)
+        else:
+            self._update(record)
 
     def workloads_except(self, uids: set[str]) -> None:
         """All Workloads but these are gone."""
@@ -225,14 +250,15 @@ class Work:
                 record.place = None
                 self._enter(record, record.job)
                 if record.place != shown:
-                    self._account(record, record.job)
+                    self._account(record)
                     self._render(record, record.job)
 
     def _update(self, record: _Record) -> None:
-        if self._open and record.job is not None:
-            self._enter(record, record.job)
-            self._account(record, record.job)
-            self._render(record, record.job)
+        if self._open:
+            if record.job is not None:
+                self._enter(record, record.job)
+                self._render(record, record.job)
+            self._account(record)
 
     def _enter(self, record: _Record, job: JobFacts) -> None:
         """Count the record where it is now, in place of where it was."""
@@ -261,9 +287,19 @@ class Work:
         if record.reason is not None:
             self._gauges.add("antenna_queue_pending_reason", (*labels, record.reason.value), sign)
 
-    def _account(self, record: _Record, job: JobFacts) -> None:
-        entry = account(record.entry, job, record.workload, self._owner(job))
-        if entry is not None and entry != record.entry:
+    def _account(self, record: _Record) -> None:
+        if not self._counting:
+            return
+        entry, job, workload = record.entry, record.job, record.workload
+        if job is not None:
+            entry = account(entry, job, workload, self._owner(job))
+        elif entry is not None and workload is not None:
+            entry = with_workload(entry, workload)
+        if entry is not None:
+            self._change(record, entry)
+
+    def _change(self, record: _Record, entry: Entry) -> None:
+        if entry != record.entry:
             self._totals.change(record.entry, entry)
             record.entry = entry
 
@@ -281,54 +317,3 @@ class Work:
         partner = self._places.partner(job.namespace)
         queue = self._places.queue(job.namespace, job.queue_name)
         return Owner(queue, partner.tenant, partner.ecosystem, partner.sector)
-
-
-class Jobs:
-    """The stream of Jobs, as ``job_facts`` reads them."""
-
-    def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
-        self._work = work
-        self._arrived = arrived
-
-    def replace(self, objects: Iterable[JobFacts]) -> None:
-        """All there are."""
-        there = set()
-        for facts in objects:
-            there.add(facts.uid)
-            self._work.job(facts)
-        self._work.jobs_except(there)
-        self._arrived()
-
-    def apply(self, obj: JobFacts) -> None:
-        """A new or changed one."""
-        self._work.job(obj)
-
-    def delete(self, obj: JobFacts) -> None:
-        """One that is gone: as it ended, which may be news."""
-        self._work.job(obj)
-        self._work.job_gone(obj.uid)
-
-
-class Workloads:
-    """The stream of Workloads, as ``workload_facts`` reads them."""
-
-    def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
-        self._work = work
-        self._arrived = arrived
-
-    def replace(self, objects: Iterable[WorkloadFacts]) -> None:
-        """All there are."""
-        there = set()
-        for facts in objects:
-            there.add(facts.uid)
-            self._work.workload(facts)
-        self._work.workloads_except(there)
-        self._arrived()
-
-    def apply(self, obj: WorkloadFacts) -> None:
-        """A new or changed one."""
-        self._work.workload(obj)
-
-    def delete(self, obj: WorkloadFacts) -> None:
-        """One that is gone."""
-        self._work.workload_gone(obj.uid)
