@@ -11,9 +11,9 @@ from operators.collectors.history import History
 from operators.collectors.jobs import job_facts
 from operators.collectors.nodes import Fleet, Nodes, Pods
 from operators.collectors.queues import ClusterQueues, Usage
+from operators.collectors.streams import Jobs, Workloads
 from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
 from operators.collectors.totals import Totals
-from operators.collectors.streams import Jobs, Workloads
 from operators.collectors.work import Work
 from operators.collectors.workloads import workload_facts
 from operators.exposition.store import Store

@@ -118,7 +118,9 @@ def without_job(entry: Entry, at: int, *, left: bool, outcome: str = CANCELLED) 
     if left:
         return _closed(entry, at, gone=False) if entry.outcome == CANCELLED else entry
     if entry.running_since is not None:
-        entry = _held(entry, entry.running_since, at if entry.finished is None else entry.finished, last=False)
+        entry = _held(
+            entry, entry.running_since, at if entry.finished is None else entry.finished, last=False
+        )
     return _closed(entry, at, gone=True)
 
 
@@ -161,7 +163,13 @@ def _without_former(entry: Entry) -> Entry:
     earlier = entry.earlier + entry.past + (entry.ran if entry.run is None else 0)
     ran = 0 if entry.run is None else entry.ran
     return replace(
-        entry, earlier=earlier, past=0, ran=ran, over=False, running_since=None, evictions_before=entry.evictions
+        entry,
+        earlier=earlier,
+        past=0,
+        ran=ran,
+        over=False,
+        running_since=None,
+        evictions_before=entry.evictions,
     )
 
 

@@ -78,9 +78,7 @@ class History:
 class Log:
     """One resource's side of the history: what its stream tells, under the streams' lock."""
 
-    def __init__(
-        self, history: History, resource: str, read: Callable[[Any], Facts], since: int
-    ) -> None:
+    def __init__(self, history: History, resource: str, read: Callable[[Any], Facts], since: int) -> None:
         self.since: Final = since
         """The version from which its changes are wanted; 0 for none."""
         self._history = history
@@ -130,8 +128,10 @@ def replay(
             if over:
                 gone.add(uid)
                 entry = entry or opened(facts, owner(facts))
-                # A Workload of which nothing was told yet is still there: its end is to come.
-                left = workloads[uid] is not None if uid in workloads else bool(entry.workload)
+                # A Workload of which nothing was told yet is still there, and may even be admitted: its end
+                # is to come.
+                known = workloads.get(uid) is not None
+                left = known if uid in workloads else bool(entry.workload or facts.queue_name)
                 entry = without_job(entry, at, left=left)
         else:
             uid = facts.job_uid

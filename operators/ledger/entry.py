@@ -56,4 +56,3 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def gpu_seconds(self) -> int:
         """GPUs times admitted time, without the admission that still lasts."""
         return self.gpus * (self.earlier + self.past + self.ran)
-

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
-    DDL,
     ColumnElement,
     Connection,
     Engine,
@@ -27,6 +26,7 @@ from sqlalchemy import (
     func,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
@@ -97,7 +97,10 @@ class Ledger:
             before: dict[str, list[tuple[str, int]]] = {}
             joined = EVICTIONS.join(JOBS, JOBS.c.uid == EVICTIONS.c.uid)
             for uid, reason, count, former in connection.execute(
-                select(EVICTIONS).select_from(joined).where(JOBS.c.gone.is_(False)).order_by(EVICTIONS.c.reason)
+                select(EVICTIONS)
+                .select_from(joined)
+                .where(JOBS.c.gone.is_(False))
+                .order_by(EVICTIONS.c.reason)
             ):
                 evictions.setdefault(uid, []).append((reason, count))
                 if former:
@@ -261,7 +264,7 @@ def _add_columns(engine: Engine) -> None:
             if column.name not in there:
                 with engine.begin() as connection:
                     added = CreateColumn(column).compile(dialect=engine.dialect)
-                    connection.execute(DDL(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
 
 
 def _durations(

@@ -80,7 +80,9 @@ class Operators:
             there[name][obj["metadata"]["uid"]] = obj
             if kind == "DELETED":
                 del there[name][obj["metadata"]["uid"]]
-        rig.lists(told=False, **partner("a"), **{name: [*objects.values()] for name, objects in there.items()})
+        rig.lists(
+            told=False, **partner("a"), **{name: [*objects.values()] for name, objects in there.items()}
+        )
         for name in there:
             source, _ = rig.streams[name]
             if source.past.since:
@@ -178,7 +180,10 @@ def test_what_the_server_no_longer_knows_ends_as_it_was_last_seen(tmp_path):
 
 def test_random_deaths_change_no_total(tmp_path):
     dice = random.Random(11)  # noqa: S311
-    lives = [[(n, k, renamed(o, name)) for n, k, o in life] for name, life in zip("abc", LIVES.values(), strict=True)]
+    lives = [
+        [(n, k, renamed(o, name)) for n, k, o in life]
+        for name, life in zip("abc", LIVES.values(), strict=True)
+    ]
     changes = []
     while any(lives):
         changes.append(dice.choice([life for life in lives if life]).pop(0))
@@ -201,5 +206,10 @@ def test_random_deaths_change_no_total(tmp_path):
 
 def renamed(obj, name):
     """The same, of another job."""
-    text = msgspec.json.encode(obj).decode().replace("uid-one", f"uid-{name}").replace("workload-one", f"workload-{name}")
+    text = (
+        msgspec.json.encode(obj)
+        .decode()
+        .replace("uid-one", f"uid-{name}")
+        .replace("workload-one", f"workload-{name}")
+    )
     return msgspec.json.decode(text)
