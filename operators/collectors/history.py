@@ -69,10 +69,9 @@ class History:
             self._changes.append(Change(self.positions.get(resource, 0), facts, gone))
 
     def arrived(self, resource: str) -> None:
-        """The resource has caught up."""
-        if resource in self._behind:
-            self._behind.discard(resource)
-            self._caught_up()
+        """The resource has caught up. Told again where what followed from that failed."""
+        self._behind.discard(resource)
+        self._caught_up()
 
 
 class Log:
@@ -98,7 +97,7 @@ class Log:
         self._history.note(self._resource, facts, gone=gone)
 
     def caught_up(self) -> None:
-        """All that is still known of what was missed was told."""
+        """All is told that is still known of what was missed."""
         self._history.arrived(self._resource)
 
 

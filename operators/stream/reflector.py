@@ -108,6 +108,8 @@ class Reflector(Generic[T]):
         except ApiError as error:
             # Gone, and whatever else the server does not like about this version.
             if error.status in (400, 410):
+                if self._listed:
+                    _log.warning("%s: what happened before the first list is forgotten", self.source.name)
                 self._version = self._forget_past()
             raise
 
@@ -138,13 +140,13 @@ class Reflector(Generic[T]):
             self.health.lists += 1
             self.health.listed = True
             self._version = page.version
-            if past is None or not first:
-                return
-            # A version of the future is of another store.
-            if 0 < past.since <= int(page.version):
-                self._listed, self._version = int(page.version), str(past.since)
-            else:
-                past.caught_up()
+            if past is not None and first:
+                self._listed = int(page.version)
+                # A version of the future is of another store.
+                if 0 < past.since <= self._listed:
+                    self._version = str(past.since)
+                else:
+                    self._forget_past()
 
     def _watch(self, path: str) -> None:
         began = self._clock()
@@ -198,8 +200,8 @@ class Reflector(Generic[T]):
         if change.object is not None and older:
             self._guard(change.type, past.missed, change.type, change.object)
         if self._listed and version >= self._listed:
-            self._listed = 0
             past.caught_up()
+            self._listed = 0
         if change.object is not None and not older:
             self._hand_on(change.type, change.object)
 
@@ -208,9 +210,9 @@ class Reflector(Generic[T]):
         with self._lock:
             version = str(max(self._listed, int(self._version))) if self._listed else ""
             if self._listed and self.source.past is not None:
-                self._listed = 0
                 self.source.past.reach(int(version))
                 self.source.past.caught_up()
+                self._listed = 0
             return version
 
     def _wanted(self, obj: T) -> Any:

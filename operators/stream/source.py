@@ -46,7 +46,7 @@ class Past(Protocol[T_contra]):
         """A change (ADDED, MODIFIED or DELETED) that is older than the first list. The sink is not told."""
 
     def caught_up(self) -> None:
-        """All is told that the server still knew. Called once, after the first list."""
+        """All is told that the server still knew: called after the first list, again only if it fails."""
 
 
 class Sink(Protocol[T_contra]):

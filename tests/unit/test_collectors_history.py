@@ -123,7 +123,7 @@ def test_whenever_operators_die_and_begin_the_totals_are_those_of_one_that_lived
     assert one.figure("antenna_job_run_seconds_sum", **PLACE) == 10
     assert finished(one, life.split()[0]) == 1
     for died in range(len(changes)):
-        for begins in {died, min(died + 2, len(changes)), len(changes)}:
+        for begins in {died, min(died + 3, len(changes))}:
             operators = Operators(tmp_path / f"{died}-{begins}.sqlite", changes)
             first = operators.start(0)
             first.commit()
