@@ -28,6 +28,9 @@ from operators.collectors.workloads import WorkloadFacts
 from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 
 Counts = tuple[tuple[str, int], ...]
+"""(Kueue's reason, how often)."""
+Held = tuple[int | None, bool, int, int | None]
+"""running_since, over, ran and run of an entry."""
 
 
 class Owner(NamedTuple):
@@ -73,29 +76,48 @@ def with_job(entry: Entry, job: JobFacts, *, alone: bool) -> Entry:
         entry = replace(entry, outcome=outcome, finished=finished, restarts=restarts)
     if alone:
         since = None if job.suspended and not job.outcome else job.started
-        entry = entry if entry.gpus == job.asks.gpus else replace(entry, gpus=job.asks.gpus)
-        return _held(_waited(entry, since), since, finished, last=outcome is not None)
+        wait = entry.wait
+        if wait is None and since is not None:
+            wait = max(0, since - entry.created)
+        if (entry.gpus, entry.wait) != (job.asks.gpus, wait):
+            entry = replace(entry, gpus=job.asks.gpus, wait=wait)
+        return _holding(entry, _held(entry, since, finished, last=outcome is not None))
     if finished is not None and entry.running_since is not None:
-        return _held(entry, entry.running_since, finished, last=False)
+        return _over(entry, finished)
     return entry
 
 
 def with_workload(entry: Entry, workload: WorkloadFacts) -> Entry:
     """The entry once its Workload is so."""
-    if entry.workload != workload.uid:
-        entry = replace(_without_former(entry), workload=workload.uid)
-    past, evictions, gpus = workload.past, workload.evictions, workload.asks.gpus
-    if entry.evictions_before or entry.evictions:
+    if entry.workload and entry.workload != workload.uid:
+        entry = _without_former(entry)
+    past, evictions, admitted = workload.past, workload.evictions, workload.admitted
+    if entry.evictions:
         evictions = _most(entry.evictions, _sum(entry.evictions_before, evictions))
-    if (past, evictions, gpus) != (entry.past, entry.evictions, entry.gpus):
-        # Kueue clears the time of a Workload that is switched off.
-        earlier = entry.earlier + (entry.past if past < entry.past else 0)
-        entry = replace(entry, earlier=earlier, past=past, evictions=evictions, gpus=gpus)
-    if workload.admitted is not None:
-        entry = _waited(entry, workload.admitted - past)
+    wait = entry.wait
+    if wait is None and admitted is not None:
+        wait = max(0, admitted - past - entry.created)
     end = workload.over if entry.finished is None else entry.finished
     ended = entry.outcome is not None and (workload.finished or workload.over is not None)
-    return _held(entry, workload.admitted, end, last=ended)
+    held = _held(entry, admitted, end, last=ended)
+    now = (workload.uid, workload.asks.gpus, past, evictions, wait, *held)
+    if now == (entry.workload, entry.gpus, entry.past, entry.evictions, entry.wait, *_holds(entry)):
+        return entry
+    since, over, ran, run = held
+    return replace(
+        entry,
+        workload=workload.uid,
+        gpus=workload.asks.gpus,
+        # Kueue clears the time of a Workload that is switched off.
+        earlier=entry.earlier + (entry.past if past < entry.past else 0),
+        past=past,
+        evictions=evictions,
+        wait=wait,
+        running_since=since,
+        over=over,
+        ran=ran,
+        run=run,
+    )
 
 
 def without_workload(entry: Entry, at: int, *, job_gone: bool) -> Entry:
@@ -104,8 +126,7 @@ def without_workload(entry: Entry, at: int, *, job_gone: bool) -> Entry:
     ``at`` is when, for a Workload that did not tell when it ended.
     """
     if entry.running_since is not None:
-        end = at if entry.finished is None else entry.finished
-        entry = _held(entry, entry.running_since, end, last=False)
+        entry = _over(entry, at if entry.finished is None else entry.finished)
     return _closed(entry, at, gone=job_gone)
 
 
@@ -118,9 +139,7 @@ def without_job(entry: Entry, at: int, *, left: bool, outcome: str = CANCELLED) 
     if left:
         return _closed(entry, at, gone=False) if entry.outcome == CANCELLED else entry
     if entry.running_since is not None:
-        entry = _held(
-            entry, entry.running_since, at if entry.finished is None else entry.finished, last=False
-        )
+        entry = _over(entry, at if entry.finished is None else entry.finished)
     return _closed(entry, at, gone=True)
 
 
@@ -129,22 +148,32 @@ def lost(entry: Entry, at: int) -> Entry:
     return without_job(entry, at, left=False, outcome=UNKNOWN)
 
 
-def _waited(entry: Entry, until: int | None) -> Entry:
-    if entry.wait is not None or until is None:
-        return entry
-    return replace(entry, wait=max(0, until - entry.created))
+def _holds(entry: Entry) -> Held:
+    return entry.running_since, entry.over, entry.ran, entry.run
 
 
-def _held(entry: Entry, since: int | None, end: int | None, *, last: bool) -> Entry:
-    """With the last admission: since when, until when, and whether there can be no other."""
+def _held(entry: Entry, since: int | None, end: int | None, *, last: bool) -> Held:
+    """running_since, over, ran and run of an admission: since and until when, whether it was the last."""
     if entry.run is not None:
+        return _holds(entry)
+    if since is None:
+        return None, False, 0, None
+    if end is None:
+        return since, False, 0, None
+    ran = max(0, end - since)
+    return None, True, ran, ran if last and entry.outcome != UNKNOWN else None
+
+
+def _holding(entry: Entry, held: Held) -> Entry:
+    if held == _holds(entry):
         return entry
-    over = since is not None and end is not None
-    ran = max(0, end - since) if since is not None and end is not None else 0
-    since = None if over else since
-    if (since, over, ran) != (entry.running_since, entry.over, entry.ran):
-        entry = replace(entry, running_since=since, over=over, ran=ran)
-    return replace(entry, run=ran) if over and last and entry.outcome != UNKNOWN else entry
+    since, over, ran, run = held
+    return replace(entry, running_since=since, over=over, ran=ran, run=run)
+
+
+def _over(entry: Entry, end: int) -> Entry:
+    """With its admission over; another may follow, as far as is known."""
+    return _holding(entry, _held(entry, entry.running_since, end, last=False))
 
 
 def _closed(entry: Entry, at: int, *, gone: bool) -> Entry:
@@ -158,8 +187,6 @@ def _closed(entry: Entry, at: int, *, gone: bool) -> Entry:
 
 def _without_former(entry: Entry) -> Entry:
     """Ready for another Workload: what the former one had is kept."""
-    if not entry.workload:
-        return entry
     earlier = entry.earlier + entry.past + (entry.ran if entry.run is None else 0)
     ran = 0 if entry.run is None else entry.ran
     return replace(
