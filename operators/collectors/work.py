@@ -7,6 +7,7 @@ come first, and either may go first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from operators.collectors.accounts import (
     Owner,
@@ -28,6 +29,9 @@ from operators.collectors.workloads import WorkloadFacts
 from operators.exposition.store import Store
 from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 from operators.reasons import SETTLED, Reason
+
+AWAITED: Final = 60.0
+"""Seconds for which a job that went without a Workload may still get one."""
 
 Place = tuple[str, str]
 """(queue, tenant)."""
@@ -89,6 +93,8 @@ class Work:
         self._records: dict[str, _Record] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
         self._stuck: dict[str, Reason] = {}
+        self._awaited: dict[str, float] = {}
+        """Jobs that went before their Workload was seen, by when: Kueue may be making it just now."""
         self._oldest: Oldest[Place] = Oldest()
         self._shown_ages: set[Place] = set()
         self._open = False
@@ -146,12 +152,17 @@ class Work:
         self._leave(record, job)
         if self._open:
             self._store.drop(uid)
+        awaited = record.workload is None and bool(job.queue_name) and self._counting
         if self._counting:
             owner = self._owner(job)
             entry = account(record.entry, job, record.workload, owner) or opened(job, owner)
             at = int(self._clock()) if job.deleted is None else job.deleted
-            self._change(record, without_job(entry, at, left=record.workload is not None, outcome=outcome))
-        if record.workload is None:
+            awaited = awaited and not entry.workload
+            left = record.workload is not None or awaited
+            self._change(record, without_job(entry, at, left=left, outcome=outcome))
+        if awaited:
+            self._awaited[uid] = self._clock()
+        elif record.workload is None:
             del self._records[uid]
         else:
             self._account(record)
@@ -176,6 +187,7 @@ class Work:
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
             record.workload = facts
+            self._awaited.pop(facts.job_uid, None)
             self._update(record)
 
     def workload_gone(self, uid: str) -> None:
@@ -223,6 +235,7 @@ class Work:
         if self._places.moved:
             self._count_all()
         now = self._clock()
+        self._give_up(now - AWAITED)
         places = set(self._oldest.keys()) | {(q, t) for q, t in self._places.owners.items()}
         for place in places:
             since = self._oldest.earliest(place)
@@ -232,6 +245,13 @@ class Work:
             self._store.remove("antenna_queue_oldest_pending_age_seconds", (self._site, *place))
         self._shown_ages = places
         self._gauges.show()
+
+    def _give_up(self, before: float) -> None:
+        """No Workload is to come any more of jobs that went before then."""
+        for uid in [uid for uid, at in self._awaited.items() if at <= before]:
+            at, record = self._awaited.pop(uid), self._records.pop(uid)
+            if record.entry is not None:
+                self._change(record, without_workload(record.entry, int(at), job_gone=True))
 
     # Counting
 

@@ -287,6 +287,32 @@ def test_a_second_workload_of_a_job_adds_to_the_first(start):
     assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 0
 
 
+def test_a_workload_that_kueue_makes_of_a_job_that_has_just_gone_counts(start):
+    rig = start()
+    rig.apply("jobs", job("one", gpus=2, created=5))
+    rig.delete("jobs", job("one", gpus=2, created=5))
+    rig.apply("workloads", workload("one", gpus=2, admitted=7))
+    rig.delete("workloads", orphaned("one", gpus=2, admitted=7, at=8))
+    rig.commit()
+    assert finished(rig, "cancelled") == 1
+    assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 2
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 1
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2
+    assert rig.ledger.present() == []
+
+
+def test_a_job_that_went_without_a_workload_is_closed_after_a_minute(start):
+    rig = start()
+    rig.delete("jobs", job("one"))
+    rig.commit()
+    assert [entry.outcome for entry in rig.ledger.present()] == ["cancelled"]
+    rig.now = 61
+    rig.shown("antenna_queue_jobs")
+    rig.commit()
+    assert rig.ledger.present() == []
+    assert finished(rig, "cancelled") == 1
+
+
 def test_a_list_that_lacks_a_job_does_not_tell_how_it_ended(start):
     rig = start()
     rig.apply("jobs", job("one"))
