@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -108,9 +109,16 @@ class Reconciler:
         if FINALIZER not in finalizers:
             return None
         name = tenant["metadata"]["name"]
-        # With --cascade=orphan what was made for the Tenant is to stay. Once the garbage collector is through
-        # with that the finalizer is gone, and so is the owner of what stays.
-        waiting = [] if "orphan" in finalizers else decisions.remaining(tenant, self._outer(name).values())
+        if "orphan" in finalizers:
+            # Deleted with --cascade=orphan: what was made for it is to stay. The garbage collector takes it
+            # from its owner too, but only what it has heard of.
+            try:
+                self._disown(tenant)
+            except Conflict:
+                return AT_ONCE
+            waiting = []
+        else:
+            waiting = decisions.remaining(tenant, self._outer(name).values())
         for obj in waiting:
             if "deletionTimestamp" not in obj["metadata"]:
                 self._delete(obj)
@@ -120,6 +128,24 @@ class Reconciler:
             return LEAVING
         self._apply_finalizers(tenant, [])
         return None
+
+    def _disown(self, tenant: Object) -> None:
+        """Take all children from their owner. Raises Conflict where one changes meanwhile."""
+        for obj in self._children(tenant["metadata"]["name"]).values():
+            metadata = obj["metadata"]
+            owners = metadata.get("ownerReferences") or []
+            others = [owner for owner in owners if owner["uid"] != tenant["metadata"]["uid"]]
+            if others == owners:
+                continue
+            change = {"ownerReferences": others or None, "resourceVersion": metadata["resourceVersion"]}
+            with suppress(NotFound):
+                self.cluster.patch(
+                    obj["apiVersion"],
+                    obj["kind"],
+                    metadata["name"],
+                    metadata.get("namespace"),
+                    {"metadata": change},
+                )
 
     def _children(self, name: str) -> dict[tuple[str, str], Object]:
         """What there is of the kinds that a Tenant gets: the outer ones by name, the inner ones by label."""
