@@ -117,8 +117,8 @@ def asked(workload, resource):
     total = Fraction(0)
     for pods in workload["spec"]["podSets"]:
         for container in pods["template"]["spec"]["containers"]:
-            requests = container.get("resources", {}).get("requests", {})
-            total += amount(requests.get(resource, 0)) * pods["count"]
+            limits, requests = (container.get("resources", {}).get(k, {}) for k in ("limits", "requests"))
+            total += amount(requests.get(resource, limits.get(resource, 0))) * pods["count"]
     return total
 
 
