@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from operators.catalog import FAMILIES
+from operators.k8s_errors import Unreachable
 from tests.cluster import truth
 
 NOTHING = Counter()
@@ -74,10 +76,12 @@ class Journal:
     def _follow(self, version, kind, note):
         reached = ""
         while True:
-            for event in self.cluster.watch(version, kind, resource_version=reached, seconds=3600):
-                reached = event.object["metadata"]["resourceVersion"]
-                if event.type != "BOOKMARK":
-                    note(event)
+            with suppress(Unreachable):  # a moment's trouble, or the cluster's end
+                for event in self.cluster.watch(version, kind, resource_version=reached, seconds=3600):
+                    reached = event.object["metadata"]["resourceVersion"]
+                    if event.type != "BOOKMARK":
+                        note(event)
+            time.sleep(0.2)
 
     def workload(self, event):
         job = event.object["metadata"].get("labels", {}).get("kueue.x-k8s.io/job-uid")
