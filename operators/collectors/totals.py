@@ -7,7 +7,7 @@ figure is lower after a restart, however the process ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from operators.exposition.store import Store
 from operators.histogram import CELLS, Observations
 from operators.ledger.entry import CANCELLED, Entry
-from operators.ledger.ledger import Account, Ledger, Settled
+from operators.ledger.ledger import NOWHERE, Account, Ledger, Settled
 
 LAG: Final = 2.0
 """Seconds by which the GPU-seconds of running jobs are behind.
@@ -52,7 +52,17 @@ class _Held:
 class Totals:
     """All counters and histograms. ``change`` is called under the store's ``writing``."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Callable[[], float], site: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        site: str,
+        positions: Mapping[str, int] = NOWHERE,
+    ) -> None:
+        self._positions = positions
+        """The version that each stream is at: what is counted knows of all until then."""
+        self._written = dict(ledger.positions())
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -127,15 +137,17 @@ class Totals:
             ]
             marks = self._advance(now - LAG)
             entries = self._ledger.take()
-        if not (changed or marks or entries):
+            positions = dict(self._positions)
+        if not (changed or marks or entries) and positions == self._written:
             return
         try:
-            self._ledger.commit(entries, marks, now)
+            self._ledger.commit(entries, marks, now, positions)
         except SQLAlchemyError:
             with self._store.writing:
                 self._ledger.give_back(entries)
                 self._changed |= changed
             raise
+        self._written = positions
         self._marks.update(marks)
         for family, labels, value in counters:
             self._store.set(family, (self._site, *labels), value)

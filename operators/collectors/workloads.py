@@ -43,6 +43,9 @@ EVICTION_REASONS: Final = frozenset(
 """Every value of the label ``reason`` of evictions; any other is ``Other``."""
 
 
+_OWNER_GONE: Final = "OwnerNotFound"  # Kueue's reason of Finished
+
+
 class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     """The few facts that are kept of a Workload. Times are whole seconds since the epoch."""
 
@@ -66,6 +69,8 @@ class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     """Seconds for which it was admitted before: status.accumulatedPastExecutionTimeSeconds."""
     evictions: tuple[tuple[str, int], ...]
     reason: Reason
+    over: int | None = None
+    """When it ended without its Job: Kueue found its owner gone, or its own deletion began."""
 
 
 def workload_facts(workload: Workload) -> WorkloadFacts:
@@ -100,6 +105,7 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
             active=spec.active is not False,
             checks=[check.state for check in status.admission_checks],
         ),
+        over=_over(workload, conditions.get("Finished")),
     )
 
 
@@ -111,6 +117,14 @@ def interned(value: T) -> T:
 
 def _true(condition: Condition | None) -> bool:
     return condition is not None and condition.status == "True"
+
+
+def _over(workload: Workload, finished: Condition | None) -> int | None:
+    deleted = seconds(workload.metadata.deletion_timestamp)
+    if finished is None or finished.reason != _OWNER_GONE or not _true(finished):
+        return deleted
+    found = seconds(finished.last_transition_time)
+    return found if deleted is None or found is None else min(found, deleted)
 
 
 def _share(whole: Amounts, part: int, count: int) -> Amounts:

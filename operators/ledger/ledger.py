@@ -24,19 +24,23 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from operators.ledger.entry import Entry
-from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA
+from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA, POSITIONS
 
 COMMIT_SECONDS: Final = 0.5
 _CHUNK: Final = 2000  # rows a statement
 _SEEN: Final = "seen"
+NOWHERE: Final[Mapping[str, int]] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +87,7 @@ class Ledger:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         METADATA.create_all(self._engine)
+        _add_columns(self._engine)
         # As text, once: to take a statement's parameters apart for each row costs more than the row.
         self._upserts = {table: self._upsert_text(table) for table in METADATA.sorted_tables}
 
@@ -92,13 +97,23 @@ class Ledger:
         """Entries of jobs that were in the API when they were written last."""
         with self._engine.connect() as connection:
             evictions: dict[str, list[tuple[str, int]]] = {}
+            before: dict[str, list[tuple[str, int]]] = {}
             joined = EVICTIONS.join(JOBS, JOBS.c.uid == EVICTIONS.c.uid)
-            for uid, reason, count in connection.execute(
-                select(EVICTIONS).select_from(joined).where(JOBS.c.gone.is_(False))
+            for uid, reason, count, former in connection.execute(
+                select(EVICTIONS)
+                .select_from(joined)
+                .where(JOBS.c.gone.is_(False))
+                .order_by(EVICTIONS.c.reason)
             ):
                 evictions.setdefault(uid, []).append((reason, count))
+                if former:
+                    before.setdefault(uid, []).append((reason, former))
             return [
-                Entry(**row, evictions=tuple(sorted(evictions.get(row["uid"], ()))))
+                Entry(
+                    **row,
+                    evictions=tuple(evictions.get(row["uid"], ())),
+                    evictions_before=tuple(before.get(row["uid"], ())),
+                )
                 for row in connection.execute(select(JOBS).where(JOBS.c.gone.is_(False))).mappings()
             ]
 
@@ -144,6 +159,11 @@ class Ledger:
         with self._engine.connect() as connection:
             return connection.scalar(select(CLOCK.c.time).where(CLOCK.c.name == _SEEN))
 
+    def positions(self) -> dict[str, int]:
+        """The resourceVersion of each stream up to which the entries know what has happened."""
+        with self._engine.connect() as connection:
+            return {row.resource: row.version for row in connection.execute(select(POSITIONS))}
+
     # While it runs
 
     def write(self, entry: Entry) -> None:
@@ -162,16 +182,28 @@ class Ledger:
         with self._lock:
             self._pending = {**{entry.uid: entry for entry in entries}, **self._pending}
 
-    def commit(self, entries: Sequence[Entry], marks: Mapping[Account, float], seen: float) -> None:
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        marks: Mapping[Account, float],
+        seen: float,
+        positions: Mapping[str, int] = NOWHERE,
+    ) -> None:
         """Write all of it, or nothing. Raises SQLAlchemyError."""
         with self._engine.begin() as connection:
             for start in range(0, len(entries), _CHUNK):
                 chunk = entries[start : start + _CHUNK]
-                counts = [(e.uid, reason, count) for e in chunk for reason, count in e.evictions]
+                counts = [
+                    (entry.uid, reason, count, before.get(reason, 0))
+                    for entry in chunk
+                    for before in (dict(entry.evictions_before),)
+                    for reason, count in entry.evictions
+                ]
                 self._upsert(connection, JOBS, [_row(entry) for entry in chunk])
                 self._upsert(connection, EVICTIONS, counts)
             self._upsert(connection, MARKS, [(*account, value) for account, value in marks.items()])
             self._upsert(connection, CLOCK, [(_SEEN, seen)])
+            self._upsert(connection, POSITIONS, list(positions.items()))
 
     def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
         """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
@@ -231,6 +263,17 @@ def _engine(where: Path | str) -> Engine:
             connection.execute("PRAGMA busy_timeout=10000")
 
     return engine
+
+
+def _add_columns(engine: Engine) -> None:
+    """Give the tables of an earlier version the columns that have come since."""
+    for table in METADATA.sorted_tables:
+        there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                with engine.begin() as connection:
+                    added = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
 
 
 def _durations(

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -257,6 +258,65 @@ def test_a_version_that_is_gone_is_listed_anew(own, follow, fault, writer):
     converges(follower, writer)
     assert follower.restarts("gone") >= 1
     assert follower.mirror.lists == 2
+
+
+class Past:
+    """What is told of the time before the first list: name -> version, as it was at the end of it."""
+
+    def __init__(self, since, held):
+        self.since, self.held = since, dict(held)
+        self.versions = []
+        self.version = self.up_to = 0
+
+    def reach(self, version):
+        self.version = version
+
+    def missed(self, kind, obj):
+        self.versions.append(int(obj.metadata.resource_version))
+        self.held[obj.metadata.name] = obj.metadata.resource_version
+        if kind == "DELETED":
+            del self.held[obj.metadata.name]
+
+    def caught_up(self):
+        self.up_to = self.version
+
+
+def test_what_changed_while_nobody_watched_is_told_in_its_order_until_the_server_forgets_it(own, writer):
+    cluster = connect(own.kubeconfig, long_lived=True)
+    since = int(
+        writer.cluster.request("GET", "/api/v1/configmaps", query={"limit": "1"})["metadata"][
+            "resourceVersion"
+        ]
+    )
+    before = writer.truth()
+
+    def follow():
+        past = Past(since, before)
+        one = Follower(cluster, replace(source(writer), past=past))
+        one.dispatcher.start()
+        eventually(lambda: past.up_to, 20)
+        return one, past
+
+    writer.change(200)
+    follower, past = follow()
+    assert past.held == follower.mirror.held == writer.truth()
+    assert past.versions == sorted(past.versions)
+    assert len(past.versions) >= 180, "some have changed nothing"
+    writer.change(50)
+    converges(follower, writer, 10)
+    assert len(past.versions) <= 200, "what happens after the list is not of the past"
+    follower.dispatcher.stop()
+
+    with stopped(own, "kube-apiserver"):
+        pass
+    eventually(lambda: "ok" in own.kubectl("get", "--raw=/readyz", check=False), 120)
+    compact(own)
+    follower, past = follow()
+    assert past.versions == []
+    writer.change(50)
+    converges(follower, writer, 10)
+    assert (follower.mirror.lists, follower.restarts("gone")) == (1, 1)
+    follower.dispatcher.stop()
 
 
 class WithoutBookmarks(Cluster):

@@ -336,10 +336,6 @@ def test_a_tenant_is_gone_only_when_its_namespace_and_queue_are_work_or_not(made
     assert cluster.find(KUEUE, "ClusterQueue", made.name) is None
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="the controller may put a child right, with its owner, just when that owner lets it go",
-)
 def test_a_tenant_that_is_deleted_without_its_dependents_leaves_them_to_the_next(made, cluster, given):  # noqa: F811
     namespace = cluster.get("v1", "Namespace", namespace_name(made.name))["metadata"]["uid"]
     cluster.delete(API_VERSION, "Tenant", made.name, propagation="Orphan")
