@@ -9,6 +9,7 @@ Ends with 0 when told to (SIGTERM, SIGINT), with 1 when it cannot begin, with 2 
 from __future__ import annotations
 
 import argparse
+import gc
 import ipaddress
 import itertools
 import logging
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from tenacity import (
     Retrying,
@@ -45,6 +47,9 @@ _log = logging.getLogger("operators")
 
 Address = tuple[str, int]
 
+_GARBAGE: Final = 50_000
+"""Objects that may be made before garbage is looked for: some megabytes."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to end; the exit code."""
@@ -62,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, stop: threading.Event) -> None:
+    # What is kept of objects has no cycles: to look through it all again and again frees nothing.
+    gc.set_threshold(_GARBAGE)
     cluster = _connect(options.kubeconfig)
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)
