@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
-from operators.budgets import DAY, Balance, Window, difference
+from operators.budgets import DAY, Balance, Window
 from operators.ledger.remote import RemoteLedger
 from operators.remote_usage import RemoteUsage
 from operators.usage import daily
@@ -74,7 +74,7 @@ def _budget(one: Balance, usage: RemoteUsage) -> Document:
         "exhaustion": None if one.exhaustion is None else _stamp(one.exhaustion),
         "site_used": told and told.used,
         "site_as_of": told and told.as_of and _stamp(told.as_of),
-        "difference": _number(difference(told, one.used)) if told else None,
+        "difference": _number(usage.difference(one)),
     }
 
 

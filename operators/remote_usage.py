@@ -171,6 +171,15 @@ class RemoteUsage:
         """What the site itself told last of the allocation."""
         return self._granted.get((one.site, one.project, one.unit))
 
+    def difference(self, one: Balance) -> Fraction | None:
+        """How much more the site's own figure is than ours as of when it was refreshed; None without one."""
+        told = self.site_figure(one)
+        if told is None:
+            return None
+        window = Window(one.window.since, max(one.window.since, told.as_of or one.now))
+        ours = self._ledger.used([window])[window].get((one.site, one.project, one.unit), Fraction(0))
+        return difference(told, ours)
+
     def _write(
         self, site: Site, rows: Iterable[RemoteJobRow], projects: Mapping[str, Payer], now: int
     ) -> None:
@@ -187,14 +196,10 @@ class RemoteUsage:
         return reserved
 
     def _differences(self, balances: Iterable[Balance]) -> Samples:
-        """Compared as of when the site refreshed its figure, where it says so."""
         found: defaultdict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
         for one in balances:
-            if told := self.site_figure(one):
-                window = Window(one.window.since, max(one.window.since, told.as_of or one.window.until))
-                ours = self._ledger.used([window])[window].get((one.site, one.project, one.unit), Fraction(0))
-                labels = (one.site, one.tenant, one.unit)
-                found["antenna_budget_difference", labels] += float(difference(told, ours))
+            if (more := self.difference(one)) is not None:
+                found["antenna_budget_difference", (one.site, one.tenant, one.unit)] += float(more)
         return dict(found)
 
     def _at(self, site: str) -> list[Allocation]:
