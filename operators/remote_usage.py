@@ -1,7 +1,7 @@
 """What remote sites tell of the Antenna's work: into the ledger, into the figures, and into the balances.
 
-Whoever asks the sites hands over each answer (``queue``, ``ended``, ``nodes``, ``granted``); nothing here
-asks. All methods may raise SQLAlchemyError; then nothing has changed.
+Whoever asks the sites hands over each answer (``looked``, ``nodes``, ``granted``); nothing here asks. All
+methods may raise SQLAlchemyError; then nothing has changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
-from operators.billing import rate
+from operators.billing import billed, rate
 from operators.budgets import (
     Allocation,
     Balance,
@@ -113,6 +113,28 @@ class RemoteUsage:
             samples |= self._differences(balances)
             self._sources.put(site, ACCOUNTING, samples)
 
+    def looked(self, site: str, rows: Iterable[RemoteJobRow]) -> None:
+        """One look at all jobs of ours: those that wait or run, and those that have ended.
+
+        Of a job that is there twice what comes later counts.
+        """
+        latest = {(row.id, row.submitted): row for row in rows}.values()
+        with self._lock:
+            self.queue(site, [row for row in latest if row.ended is None])
+            self.ended(site, [row for row in latest if row.ended is not None])
+
+    def projects(self, site: str) -> list[str]:
+        """The projects that the site granted something to."""
+        with self._lock:
+            return sorted(self._projects(site))
+
+    def since(self, site: str) -> int:
+        """From when on the accounting has to be read after a start, so that no job is missed."""
+        with self._lock:
+            begun = [one.window.since for one in self._at(site)]
+        told = self._ledger.told(site)
+        return told if told is not None else min(begun, default=int(self._clock()))
+
     def nodes(self, site: str, rows: Iterable[NodeRow]) -> None:
         """How the nodes of its partitions are."""
         with self._lock:
@@ -144,6 +166,21 @@ class RemoteUsage:
                 stands = balance(one, books, used=mine, reserved=reserved, now=now)
                 found += [stands] if stands else []
             return found
+
+    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
+        """What the tenant was granted there and no ended job has used; None while the queue is not known.
+
+        For who reserves the whole cost of every job from its admission to its end: what running jobs have
+        used so far is part of that, and not taken off here.
+        """
+        with self._lock:
+            if site not in self._live:
+                return None
+            mine = [b for b in self.balances() if (b.tenant, b.site, b.unit) == (tenant, site, unit)]
+            left = Fraction(0)
+            for one in mine:
+                left += (one.allocated or 0) - one.used + self._elapsed(one)
+            return left
 
     def local_balances(self) -> list[Balance]:
         """What every tenant used of the Antenna's own GPUs this month."""
@@ -184,6 +221,24 @@ class RemoteUsage:
         self, site: Site, rows: Iterable[RemoteJobRow], projects: Mapping[str, Payer], now: int
     ) -> None:
         self._ledger.write([entry(row, site, projects.get(row.project, NOBODY), now) for row in rows])
+
+    def _elapsed(self, one: Balance) -> Fraction:
+        """What jobs that run have used of an allocation in its present period."""
+        site, used = self._sites[one.site], Fraction(0)
+        for row, seen in self._live[one.site].values():
+            partition = site.partition(row.partition)
+            if (
+                partition
+                and row.started is not None
+                and (row.project, partition.billing.unit)
+                == (
+                    one.project,
+                    one.unit,
+                )
+            ):
+                held = seen - max(row.started, one.window.since)
+                used += billed(partition.billing, row.resources, max(0, held))
+        return used
 
     def _outstanding(self, site: Site) -> dict[Grant, Fraction]:
         reserved: defaultdict[Grant, Fraction] = defaultdict(Fraction)

@@ -83,6 +83,12 @@ class RemoteLedger:
             )
             return [RemoteEntry(**row) for row in found.mappings()]
 
+    def told(self, site: str) -> int | None:
+        """When the site last told of any job; None where it never did."""
+        with self._engine.connect() as connection:
+            told: int | None = connection.scalar(select(func.max(_ROW.seen)).where(_ROW.site == site))
+            return told
+
     def used(self, windows: Iterable[Window]) -> dict[Window, dict[Grant, Fraction]]:
         """What each project was billed within each window; of running jobs what is known by now."""
         by = (_ROW.site, _ROW.project, _ROW.unit, _ROW.rate)

@@ -8,7 +8,7 @@ import pytest
 
 from operators.billing import asked, billed, energy, estimate, stored
 from operators.sites.access import Resources
-from operators.sites.model import Partition
+from operators.sites.model import LargestShare, Partition
 from tests.unit.remote_sites import JUPITER, LUMI, STORAGE
 
 GIB = 1024  # MiB
@@ -114,6 +114,22 @@ def test_energy_is_the_published_average_of_the_gpus_held():
 def test_where_no_average_was_published_there_is_no_energy():
     assert energy(JUPITER.partition("booster"), Resources(1, 288, 4, 0), H) is None
     assert energy(LUMI.partition("small"), Resources(1, 4, 0, 0), H) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "held", "seconds", "units"),
+    [
+        # largemem: 128 cores and 256 GB, or 3000 GB, for a day.
+        (LargestShare("core-hours", Fraction(1), 1, 2), Resources(1, 128, 0, 256 * GIB), DAY, 3072),
+        (LargestShare("core-hours", Fraction(1), 1, 2), Resources(1, 128, 0, 3000 * GIB), DAY, 36000),
+        # lumid: 1 GPU for half an hour; 1 GPU and 512 GB for 4 hours.
+        (LargestShare("core-hours", Fraction(64), 16, 256), Resources(1, 16, 1, 256 * GIB), H // 2, 32),
+        (LargestShare("core-hours", Fraction(64), 16, 256), Resources(1, 16, 1, 512 * GIB), 4 * H, 512),
+    ],
+)
+def test_partitions_that_no_entry_names_yet_are_rules_of_the_same_kinds(rule, held, seconds, units):
+    """LUMI-D, with the examples of docs.lumi-supercomputer.eu/runjobs/lumi_env/billing."""
+    assert billed(rule, held, seconds) == units
 
 
 def test_a_third_site_is_data_only():

@@ -19,7 +19,8 @@ from operators.ledger.remote import RemoteLedger
 from operators.ledger.remote_entry import Payer
 from operators.reasons import PENDING_REASONS, Reason
 from operators.remote_usage import GRANTED_SECONDS, MISSED, RemoteUsage
-from operators.sites.access import Granted, NodeRow, RemoteJobRow, Resources
+from operators.remote_watch import RemoteWatch
+from operators.sites.access import Granted, Held, NodeRow, RemoteJobRow, Resources, Unreachable
 from tests.unit.remote_sites import JUPITER, LUMI
 
 START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
@@ -215,6 +216,75 @@ def test_a_job_that_left_the_queue_keeps_its_reservation_until_the_accounting_ha
     assert world.balance("lumi").used + world.balance("lumi").reserved == 1
     world.usage.ended("lumi", [job(1, "succeeded", started=0, ended=900)])
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
+
+
+def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
+    world.now = 1800
+    world.usage.looked("lumi", [job(1, "running", started=0), job(2), job(3, "failed", started=0, ended=900)])
+    # Of 100 a quarter is used by the one that ended; the half that the running one has used is reserved.
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") == 100 - Fraction(1, 4)
+    assert world.balance("lumi").remaining == 100 - Fraction(1, 4) - 1 - 1
+    assert world.usage.remaining("ugent", "lumi", "core-hours") == 0
+    assert world.usage.remaining("imec", "lumi", "gpu-hours") == 0
+
+
+def test_of_a_job_that_a_look_shows_twice_the_accounting_counts(world):
+    world.usage.looked("lumi", [job(1, "running", started=0), job(1, "succeeded", started=0, ended=900)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
+
+
+def test_after_a_start_the_accounting_is_read_from_when_the_site_was_last_heard(world):
+    assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
+    world.now = 500
+    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.now = 900
+    world.usage.looked("lumi", [])
+    assert world.usage.since("lumi") == START + 500
+    assert world.usage.since("jupiter") == ALLOCATIONS[1].window.since
+
+
+class Site:
+    """A site that answers what it was told to, or fails."""
+
+    def __init__(self):
+        self.asked = []
+        self.trouble = None
+
+    def nodes(self):
+        self.asked.append("nodes")
+        if self.trouble:
+            raise self.trouble
+        return [NodeRow("small-g", "idle", 3)]
+
+    def granted(self, project):
+        self.asked.append(project)
+        if self.trouble:
+            raise self.trouble
+        return Granted(project, "gpu-hours", 100, 1)
+
+
+def test_after_each_look_nodes_are_asked_for_and_each_project_once_an_hour(world):
+    now = [0.0]
+    site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: now[0])
+    for at in (0, 60, 3600):
+        now[0] = at
+        watch.looked(site, [])
+    assert site.asked == ["nodes", PROJECT, "nodes", "nodes", PROJECT]
+    assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="idle") == 3
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("no route"), Held("too soon", 5)])
+def test_what_fails_is_asked_again_and_jobs_are_counted_all_the_same(world, trouble):
+    site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: 0.0)
+    site.trouble = trouble
+    watch.looked(site, [job(1)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    assert world.figures("antenna_remote_nodes") == {}
+    site.trouble = None
+    watch.looked(site, [job(1)])
+    assert site.asked == ["nodes", PROJECT] * 2
 
 
 def test_until_a_sites_queue_is_known_its_budget_is_not(world):
