@@ -18,7 +18,7 @@ CA_CONFIG_MAP: Final = "antenna-operator-ca"
 SCRAPERS: Final = ("antenna-monitoring",)
 """Namespaces of scrapers: a pod can mount what its own namespace holds, so the certificate goes there too."""
 
-LEDGER_SECRET: Final = "antenna-ledger"
+LEDGER_SECRET: Final = "antenna-ledger"  # noqa: S105 (a name)
 """May be there: its key ``url`` names the ledger's database."""
 
 METRICS_READER: Final = "antenna-metrics-reader"
