@@ -126,11 +126,12 @@ class RemoteUsage:
     def looked(self, site: str, rows: Iterable[RemoteJobRow]) -> None:
         """One look at all jobs of ours: those that wait or run, and those that have ended.
 
-        Of a job that is there twice what comes later counts.
+        Of a job that is there twice what comes later counts. One that is over, and whose end is not told yet,
+        stays as it was until it is.
         """
         latest = {(row.id, row.submitted): row for row in rows}.values()
         with self._lock:
-            self.queue(site, [row for row in latest if row.ended is None])
+            self.queue(site, [row for row in latest if row.state in ("pending", "running")])
             self.ended(site, [row for row in latest if row.ended is not None])
 
     def projects(self, site: str) -> list[str]:

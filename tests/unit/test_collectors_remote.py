@@ -249,6 +249,18 @@ def test_of_a_job_that_a_look_shows_twice_the_accounting_counts(world):
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
 
 
+def test_a_job_that_is_over_is_counted_once_its_end_is_told(world):
+    world.now = 600
+    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.usage.looked("lumi", [job(1, "failed", started=0)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") is None
+    assert world.balance("lumi").used + world.balance("lumi").reserved == 1
+    world.usage.looked("lumi", [job(1, "failed", started=0, ended=600)])
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") == 1
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 6), 0)
+
+
 def test_after_a_start_the_accounting_is_read_from_when_the_site_was_last_heard(world):
     assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
     world.now = 500
