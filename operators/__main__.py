@@ -13,6 +13,7 @@ import gc
 import ipaddress
 import itertools
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -32,6 +34,7 @@ from tenacity import (
 from operators import logs
 from operators.catalog import FAMILIES
 from operators.collectors import collectors
+from operators.documents import documents
 from operators.exposition import tls
 from operators.exposition.access import Access
 from operators.exposition.server import Pages, Server
@@ -39,7 +42,9 @@ from operators.exposition.store import Store
 from operators.k8s import Cluster, connect, connect_in_cluster
 from operators.k8s_errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
+from operators.ledger.remote import RemoteLedger
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE
+from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
 from operators.why.notices import Notices
 
@@ -49,6 +54,9 @@ Address = tuple[str, int]
 
 _GARBAGE: Final = 50_000
 """Objects that may be made before garbage is looked for: some megabytes."""
+LEDGER_URL: Final = "ANTENNA_LEDGER_URL"
+"""The environment's variable that names the ledger's database; not an option, as it may hold a password."""
+LOCAL_USAGE_SECONDS: Final = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +80,9 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     cluster = _connect(options.kubeconfig)
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(options.state / "ledger.sqlite")
+    where = os.environ.get(LEDGER_URL) or options.state / "ledger.sqlite"
+    ledger, remote = Ledger(where), RemoteLedger(where)
+    usage = RemoteUsage(store, remote)
     sinks, notices = collectors(store, ledger), Notices(cluster)
     if options.controllers:
         sinks = notices.listening(sinks)
@@ -89,7 +99,11 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     server.start()
     if options.health_listen:
         Server(options.health_listen, Pages(dispatcher.waiting_for)).start()
+    if options.usage_listen:
+        shared = Pages(dispatcher.waiting_for, documents=documents(usage, remote))
+        Server(options.usage_listen, shared).start()
     dispatcher.start()
+    _begin("local-usage", partial(_show_local_usage, usage, stop))
     if options.controllers:
         _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
         _begin("why", partial(notices.run, stop))
@@ -99,6 +113,16 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     dispatcher.stop()
     server.shutdown()
     ledger.close()
+    remote.close()
+
+
+def _show_local_usage(usage: RemoteUsage, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            usage.local()
+        except SQLAlchemyError:
+            _log.exception("local usage could not be read; trying again")
+        stop.wait(LOCAL_USAGE_SECONDS)
 
 
 def _control(cluster: Cluster, kubeconfig: Path | None, store: Store, stop: threading.Event) -> None:
@@ -147,13 +171,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operators",
         description="Antenna operator: job and queue metrics, and the controllers of tenants.",
-        epilog="Exit codes: 0 told to end, 1 cannot begin, 2 wrong usage.",
+        epilog="Exit codes: 0 told to end, 1 cannot begin, 2 wrong usage. "
+        f"{LEDGER_URL} names another database than an SQLite file in --state: postgresql+psycopg://...",
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, metavar="FILE", help="the cluster; without it, the one this is a pod of")
     add("--listen", type=_address, default=_address(":8443"), metavar="HOST:PORT", help="/metrics (:8443)")
     add(
         "--health-listen", type=_address, metavar="HOST:PORT", help="/healthz and /readyz over plain HTTP too"
+    )
+    add(
+        "--usage-listen",
+        type=_address,
+        metavar="HOST:PORT",
+        help="/budgets and /usage over HTTP without a token; loopback addresses only",
     )
     add("--plain", action="store_true", help="/metrics over HTTP without a token; loopback addresses only")
     add(
@@ -185,6 +216,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.plain and not _is_loopback(options.listen[0]):
         parser.error("--plain needs a loopback address in --listen: 127.0.0.1:8080")
+    if options.usage_listen and not _is_loopback(options.usage_listen[0]):
+        parser.error("--usage-listen needs a loopback address: 127.0.0.1:8082")
     return options
 
 

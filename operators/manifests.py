@@ -18,11 +18,16 @@ CA_CONFIG_MAP: Final = "antenna-operator-ca"
 SCRAPERS: Final = ("antenna-monitoring",)
 """Namespaces of scrapers: a pod can mount what its own namespace holds, so the certificate goes there too."""
 
+LEDGER_SECRET: Final = "antenna-ledger"  # noqa: S105 (a name)
+"""May be there: its key ``url`` names the ledger's database."""
+
 METRICS_READER: Final = "antenna-metrics-reader"
 """The ClusterRole of whoever may scrape /metrics."""
 
 METRICS_PORT: Final = 8443
 HEALTH_PORT: Final = 8081
+USAGE_PORT: Final = 8082
+"""Budgets and usage, on the pod's loopback address: the way there is a forward through the API server."""
 
 STATE_ON_HEAD: Final = "/var/lib/antenna/operator"
 """Folder of the head where the finished jobs' ledger and the TLS key lie, unless a storage class is used."""
@@ -247,8 +252,16 @@ def _container(image: str) -> Object:
             f"--state={_STATE}",
             f"--listen=:{METRICS_PORT}",
             f"--health-listen=:{HEALTH_PORT}",
+            f"--usage-listen=127.0.0.1:{USAGE_PORT}",
             *(f"--publish-to={namespace}" for namespace in SCRAPERS),
             "--log-format=json",
+        ],
+        # Its value may hold a password. Where there is no such Secret the ledger is a file of the state.
+        "env": [
+            {
+                "name": "ANTENNA_LEDGER_URL",
+                "valueFrom": {"secretKeyRef": {"name": LEDGER_SECRET, "key": "url", "optional": True}},
+            }
         ],
         "ports": [
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

@@ -21,19 +21,16 @@ from sqlalchemy import (
     Engine,
     Table,
     case,
-    create_engine,
-    event,
     func,
     inspect,
     literal_column,
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
+from operators.ledger.database import connect, upsert_text
 from operators.ledger.entry import Entry
 from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA, POSITIONS
 
@@ -80,16 +77,17 @@ class Ledger:
     """
 
     def __init__(self, where: Path | str) -> None:
-        self._engine = _engine(where)
-        self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._engine = connect(where)
         self._lock = threading.Lock()
         self._pending: dict[str, Entry] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         METADATA.create_all(self._engine)
         _add_columns(self._engine)
-        # As text, once: to take a statement's parameters apart for each row costs more than the row.
-        self._upserts = {table: self._upsert_text(table) for table in METADATA.sorted_tables}
+        self._upserts = {
+            table: upsert_text(table, self._engine.dialect)
+            for table in (JOBS, EVICTIONS, MARKS, CLOCK, POSITIONS)
+        }
 
     # At start
 
@@ -234,35 +232,8 @@ class Ledger:
         if rows:
             connection.exec_driver_sql(self._upserts[table], rows)
 
-    def _upsert_text(self, table: Table) -> str:
-        statement = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        upsert = statement.on_conflict_do_update(index_elements=keys, set_=others)
-        return str(upsert.compile(dialect=self._engine.dialect))
-
 
 _row: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(*JOBS.columns.keys())
-
-
-def _engine(where: Path | str) -> Engine:
-    if isinstance(where, Path):
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where = f"sqlite:///{where}"
-    url = make_url(where)
-    sqlite_file = url.get_backend_name() == "sqlite"
-    # Parameters by their place.
-    engine = create_engine(url, paramstyle="qmark" if sqlite_file else "format")
-    if sqlite_file:
-
-        @event.listens_for(engine, "connect")
-        def settings(connection: Any, _record: object) -> None:
-            # A commit survives the process at once, and the machine's power at the next checkpoint.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=10000")
-
-    return engine
 
 
 def _add_columns(engine: Engine) -> None:
