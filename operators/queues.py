@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,17 @@ LOCAL_QUEUE: Final = "default"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 GPU: Final = "nvidia.com/gpu"
 RESOURCES: Final = ("cpu", "memory", GPU)
+
+REMOTE: Final = "antenna.be/remote"
+"""Key of the taint of remote flavors."""
+FLAVOR_LABEL: Final = "antenna.be/flavor"
+"""A remote flavor's node label: no node bears it; RemoteJobs select flavors by it."""
+BUDGET: Final = "budget"
+SITE_HEALTH: Final = "site-health"
+CHECKS: Final = (BUDGET, SITE_HEALTH)
+"""The admission checks that remote work passes."""
+CHECKS_CONTROLLER: Final = "antenna.be/remote-jobs"
+"""The operator, as the controller of these checks."""
 
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _SUFFIXES: Final[Mapping[str, int | str]] = {
@@ -40,6 +51,9 @@ class Flavor:
     name: str
     node_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of its nodes; pods admitted on it are sent there. At most 8."""
+    remote: bool = False
+    """A partition of a remote site: only RemoteJobs tolerate it, what a partner has there is neither lent nor
+    borrowed, and work passes the admission checks before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ def cohort_objects(cohort: Cohort) -> list[Object]:
             "apiVersion": API_VERSION,
             "kind": "ResourceFlavor",
             "metadata": {"name": flavor.name},
-            "spec": {"nodeLabels": dict(flavor.node_labels)} if flavor.node_labels else {},
+            "spec": _flavor_spec(flavor),
         }
         for flavor in cohort.flavors
     ]
@@ -102,13 +116,25 @@ def cohort_objects(cohort: Cohort) -> list[Object]:
         flavor: {resource: Quota(amount) for resource, amount in amounts.items()}
         for flavor, amounts in cohort.pool.items()
     }
+    checks: list[Object] = [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "AdmissionCheck",
+            "metadata": {"name": name},
+            "spec": {"controllerName": CHECKS_CONTROLLER},
+        }
+        for name in CHECKS
+    ]
+    # Of what is remote there is no pool: each partner's grant is its own.
+    local = replace(cohort, flavors=tuple(flavor for flavor in cohort.flavors if not flavor.remote))
     return [
         *flavors,
+        *(checks if local.flavors != cohort.flavors else ()),
         {
             "apiVersion": API_VERSION,
             "kind": "Cohort",
             "metadata": {"name": cohort.name},
-            "spec": {"resourceGroups": [_resource_group(cohort, pool)]},
+            "spec": {"resourceGroups": [_resource_group(local, pool)]},
         },
     ]
 
@@ -137,6 +163,7 @@ def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
             "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
             "fairSharing": {"weight": str(tenant.weight)},
             "resourceGroups": [_resource_group(cohort, tenant.quotas)],
+            **_checks(cohort),
         },
     }
 
@@ -155,6 +182,27 @@ def local_queue(tenant: Tenant) -> Object:
     }
 
 
+def _flavor_spec(flavor: Flavor) -> Object:
+    if not flavor.remote:
+        return {"nodeLabels": dict(flavor.node_labels)} if flavor.node_labels else {}
+    return {
+        "nodeLabels": {**flavor.node_labels, FLAVOR_LABEL: flavor.name},
+        "nodeTaints": [{"key": REMOTE, "value": "true", "effect": "NoSchedule"}],
+    }
+
+
+def _checks(cohort: Cohort) -> Object:
+    """What work on remote flavors must pass; nothing where there are none."""
+    remote = [flavor.name for flavor in cohort.flavors if flavor.remote]
+    if not remote:
+        return {}
+    return {
+        "admissionChecksStrategy": {
+            "admissionChecks": [{"name": name, "onFlavors": list(remote)} for name in CHECKS]
+        }
+    }
+
+
 def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -> Object:
     """One group: a pod gets its CPU, memory and GPUs from one flavor. Every flavor names every resource."""
     return {
@@ -163,7 +211,8 @@ def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -
             {
                 "name": flavor.name,
                 "resources": [
-                    _resource(name, quotas.get(flavor.name, {}).get(name, Quota())) for name in RESOURCES
+                    _resource(name, quotas.get(flavor.name, {}).get(name, Quota()), flavor.remote)
+                    for name in RESOURCES
                 ],
             }
             for flavor in cohort.flavors
@@ -171,8 +220,10 @@ def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -
     }
 
 
-def _resource(name: str, quota: Quota) -> Object:
+def _resource(name: str, quota: Quota, remote: bool) -> Object:
     resource = {"name": name, "nominalQuota": str(quota.nominal)}
+    if remote:
+        return {**resource, "borrowingLimit": "0", "lendingLimit": "0"}
     if quota.borrowing_limit is not None:
         resource["borrowingLimit"] = str(quota.borrowing_limit)
     return resource
