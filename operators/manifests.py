@@ -31,7 +31,13 @@ USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
-OWN_RIGHTS: Final = (Right("", ("configmaps",), ("get", "patch"), names=(CA_CONFIG_MAP,)),)
+LEASE: Final = "antenna-remote-jobs"
+"""The Lease of whoever sends jobs to remote sites."""
+
+OWN_RIGHTS: Final = (
+    Right("", ("configmaps",), ("get", "patch"), names=(CA_CONFIG_MAP,)),
+    Right("coordination.k8s.io", ("leases",), ("get", "patch"), names=(LEASE,)),
+)
 """In the operator's own namespace."""
 
 _LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "antenna"}
@@ -50,6 +56,7 @@ def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _namespaced(NAME)},
         # Here before the operator is: it may fill it in, and may not make others.
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _namespaced(CA_CONFIG_MAP)},
+        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": _namespaced(LEASE)},
         *_rights(),
         *_storage(head, storage_class),
         _service(),

@@ -22,6 +22,7 @@ Object = dict[str, Any]
 FOLDER: Final = Path(__file__).with_name("crds")
 HEADER: Final = "# Generated from operators/api by `python -m operators.api.crd`. Do not edit.\n"
 
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of the API. ``columns`` are what ``kubectl get`` prints."""
@@ -83,7 +84,9 @@ _KINDS: Final = (
             _column("Partition", ".status.partition"),
             _column("Id", ".status.slurmId", "integer", description="The site's job id"),
             _column("Exit", ".status.exitCode", "integer"),
-            _column("Place", ".status.queuePosition", "integer", description="In the site's queue; 1 is next"),
+            _column(
+                "Place", ".status.queuePosition", "integer", description="In the site's queue; 1 is next"
+            ),
             _column("Message", ".status.message", priority=1),
             _AGE,
         ),

@@ -15,11 +15,13 @@ KIND: Final = "RemoteJob"
 PLURAL: Final = "remotejobs"
 ANY: Final = "any"
 SCRIPT_LENGTH: Final = 65536  # characters; etcd takes 1.5 MiB in all
+NAME_LENGTH: Final = 100
 LOG_LENGTH: Final = 4096  # characters
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled"]
-# Of a remote file system: no line break, no NUL; nothing of it is ever read by a shell.
-Path = Annotated[str, Field(pattern=r"^/[^\x00-\x1f\x7f]*$", max_length=1024)]
+# As much of a path as can be passed on everywhere without quoting; a relative one begins at the account's home.
+_STEP: Final = "[A-Za-z0-9_][A-Za-z0-9._@+-]*"
+Path = Annotated[str, Field(pattern=f"^/?{_STEP}(/{_STEP})*$", max_length=512)]
 
 _SPANNING: Final = (
     (
@@ -53,7 +55,12 @@ class RemoteJobSpec(Model):
     """Cores of each node. Absent: all of a whole node, the partition's default elsewhere."""
     memory_gib: Positive | None = Field(default=None, alias="memoryGiB")
     """Memory of each node. Absent: all of a whole node, the partition's default elsewhere."""
-    time_limit: str = Field(alias="timeLimit", min_length=2, max_length=32, pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$")
+    time_limit: str = Field(
+        alias="timeLimit",
+        min_length=2,
+        max_length=32,
+        pattern=r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$",
+    )
     """How long it may run: 90m, 1h30m, 45s."""
     script: str = Field(min_length=1, max_length=SCRIPT_LENGTH)
     """The batch script. Lines that begin with #SBATCH are not directives."""
@@ -131,6 +138,15 @@ class RemoteJobStatus(Model):
 
 class RemoteJob(Model):
     """A batch job for a remote site."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                f"self.metadata.name.size() <= {NAME_LENGTH}",
+                f"metadata.name: at most {NAME_LENGTH} characters",
+            ),
+        )
+    )
 
     spec: RemoteJobSpec
     status: RemoteJobStatus | None = None

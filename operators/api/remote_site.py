@@ -223,9 +223,7 @@ def _read(partition: Partition) -> model.Partition:
 def _billing_written(billing: model.Billing) -> Billing:
     match billing:
         case model.WholeNodes():
-            return Billing(
-                rule="whole-nodes", unit=billing.unit, perNodeHour=decimal(billing.per_node_hour)
-            )
+            return Billing(rule="whole-nodes", unit=billing.unit, perNodeHour=decimal(billing.per_node_hour))
         case model.LargestShare():
             return Billing(
                 rule="largest-share",

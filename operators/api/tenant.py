@@ -11,7 +11,17 @@ from pydantic import ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
 from operators.api.condition import Condition
-from operators.api.values import NAME_LENGTH, Amount, Group, Model, ObjectName, Quantity, decimal, one_of, rules
+from operators.api.values import (
+    NAME_LENGTH,
+    Amount,
+    Group,
+    Model,
+    ObjectName,
+    Quantity,
+    decimal,
+    one_of,
+    rules,
+)
 from operators.queues import GPU, RESOURCES, Cohort, Flavor, quantity
 from operators.tenancy import ECOSYSTEMS, SECTORS, Object, Quota
 from operators.tenancy import Allocation as Grant
@@ -212,16 +222,11 @@ def tenant_object(partner: Partner, cohort: Cohort) -> Object:
         groups=partner.groups,
         weight=str(partner.weight),
         cohort=cohort.name,
-        quotas=tuple(_flavor_quota(flavor, partner.quotas) for flavor in cohort.flavors if _listed(flavor, partner)),
+        quotas=tuple(
+            _flavor_quota(flavor, partner.quotas) for flavor in cohort.flavors if _listed(flavor, partner)
+        ),
         allocations=tuple(
-            Allocation(
-                site=grant.site,
-                project=grant.project,
-                amount=decimal(grant.amount),
-                unit=grant.unit,
-                start=grant.start,
-                end=grant.end,
-            )
+            Allocation.model_validate({**vars(grant), "amount": decimal(grant.amount)})
             for grant in partner.allocations
         ),
     )
@@ -256,7 +261,9 @@ def partner_of(name: str, spec: TenantSpec) -> Partner:
 
 def cohort_of(spec: TenantSpec) -> Cohort:
     """The cohort as a Tenant names it: its flavors and their order are those of the quotas."""
-    return Cohort(spec.cohort, tuple(Flavor(quota.flavor, remote=bool(quota.remote)) for quota in spec.quotas))
+    return Cohort(
+        spec.cohort, tuple(Flavor(quota.flavor, remote=bool(quota.remote)) for quota in spec.quotas)
+    )
 
 
 def _listed(flavor: Flavor, partner: Partner) -> bool:

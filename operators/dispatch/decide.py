@@ -11,7 +11,8 @@ name, so the order of things does it:
    answer) looks for the job until the answer can be trusted, and only then writes the intention anew.
 
 When can "there is no such job" be trusted? A submission is accepted by the site before the window after
-its intention has passed, or never (``Bounds.window``: the site itself compares its clock before it submits).
+its intention has passed, or never (``Bounds.window``): it is begun in the window's first part only, and the
+site itself refuses one that reaches it ``Bounds.sending`` after that.
 An accepted job shows in squeue from then on, and for MinJobAge (300 s by Slurm's default, what the stand-ins
 and both sites have or exceed) after its end, when accounting has it. So an empty answer to a question that
 was put later than window + margin for clocks and a slow controller means that there is none.
@@ -40,6 +41,8 @@ class Bounds:
 
     window: int = 90
     """After its intention no submission is accepted any more."""
+    sending: int = 45
+    """How long a submission that has begun may take to be accepted: the site refuses a later one."""
     margin: int = 60
     """How far clocks may differ, and how long an accepted job may take to show."""
     again: float = 15
@@ -197,6 +200,11 @@ def first(uid: str, place: Place, now: float) -> Attempt:
     )
 
 
+def in_time(attempt: Attempt, now: float, bounds: Bounds) -> bool:
+    """Whether a submission may still begin for the intention."""
+    return now <= attempt.asked + bounds.window - bounds.sending
+
+
 def is_over(row: RemoteJobRow) -> bool:
     """Whether a job has ended."""
     return row.state in _OVER
@@ -212,7 +220,7 @@ def _find_out(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds
             return CallOff()
         if answer is None or answer.asked < attempt.asked:
             return Ask(attempt)
-        if now >= attempt.asked + bounds.window:
+        if not in_time(attempt, now, bounds):
             return Intend(_again(attempt, now))
         return Send(attempt)
     if answer is not None and answer.asked >= attempt.asked + bounds.settled:

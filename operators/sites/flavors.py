@@ -36,9 +36,7 @@ def paid_by(allocation: Allocation, site: Site) -> tuple[Partition, ...]:
     return tuple(one for one in site.partitions if one.billing.unit == allocation.unit)
 
 
-def quotas(
-    allocations: Iterable[Allocation], sites: Iterable[Site]
-) -> dict[str, dict[str, Quota]]:
+def quotas(allocations: Iterable[Allocation], sites: Iterable[Site]) -> dict[str, dict[str, Quota]]:
     """flavor -> resource -> quota of a partner: of each partition that one of its allocations pays for."""
     sites = tuple(sites)
     return {

@@ -41,7 +41,9 @@ CALLED_OFF = replace(HELD, place=None)
 DELETED = replace(HELD, deleting=True)
 
 
-def row(state: State = "running", id: int = 7, name: str = "antenna-u1", submitted: int = T + 5) -> RemoteJobRow:
+def row(
+    state: State = "running", id: int = 7, name: str = "antenna-u1", submitted: int = T + 5
+) -> RemoteJobRow:
     return RemoteJobRow(id, name, name, "p", "small-g", "u", state, state.upper(), submitted)
 
 
@@ -105,7 +107,9 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("job", "told", "now", "action"), [s[1:] for s in SITUATIONS], ids=[s[0] for s in SITUATIONS])
+@pytest.mark.parametrize(
+    ("job", "told", "now", "action"), [s[1:] for s in SITUATIONS], ids=[s[0] for s in SITUATIONS]
+)
 def test_each_situation_has_its_next_step(job: Job, told: Told, now: float, action: Action) -> None:
     assert decide(job, told, now, BOUNDS) == action
 
