@@ -49,6 +49,7 @@ class RemoteJobSpec(Model):
     partition: PartitionName | None = None
     """One of the site's."""
     nodes: Positive = 1
+    """How many nodes."""
     gpus_per_node: int | None = Field(default=None, ge=0, le=1024, alias="gpusPerNode")
     """As the site's scheduler counts them. Absent: all of a whole node, none elsewhere."""
     cores: Positive | None = None
@@ -98,8 +99,11 @@ class Attempt(Model):
     writer: str = Field(default="", max_length=128)
     """Who decided: holder and term of the leadership."""
     site: ObjectName
+    """Where to."""
     partition: PartitionName
+    """Of the site's."""
     project: str = Field(max_length=63)
+    """The partner's project there."""
     id: int | None = Field(default=None, ge=0)
     """The site's job id, once it is known. Ids are used again after a counter's reset."""
     submitted: int | None = Field(default=None, ge=0)
@@ -111,26 +115,37 @@ class RemoteJobStatus(Model):
 
     observed_generation: int = Field(default=0, alias="observedGeneration", ge=0)
     state: State = "pending"
+    """As on every metric."""
     reason: str = Field(default="", max_length=128)
     """Why it is so, in one word."""
     message: str = Field(default="", max_length=1024)
     """Why, in a sentence."""
     site: str = Field(default="", max_length=63)
+    """Where it is or goes."""
     partition: str = Field(default="", max_length=63)
+    """Of the site's."""
     flavor: str = Field(default="", max_length=63)
     """The flavor that Kueue admitted it on."""
     slurm_id: int | None = Field(default=None, alias="slurmId", ge=0)
+    """The site's job id."""
     exit_code: int | None = Field(default=None, alias="exitCode")
+    """Of the script."""
     signal: int | None = None
+    """That ended it."""
     submit_time: datetime | None = Field(default=None, alias="submitTime")
+    """When the site took it."""
     start_time: datetime | None = Field(default=None, alias="startTime")
+    """When it began to run."""
     end_time: datetime | None = Field(default=None, alias="endTime")
+    """When it ended."""
     queue_position: int | None = Field(default=None, alias="queuePosition", ge=0)
     """Place among the pending jobs of the partition; 1 is next."""
     start_estimate: datetime | None = Field(default=None, alias="startEstimate")
+    """When the site means to start it."""
     log_tail: str = Field(default="", alias="logTail", max_length=LOG_LENGTH)
     """The end of its output."""
     attempt: Attempt | None = None
+    """How it is, or was, submitted."""
     conditions: Conditions = ()
     """Accepted: the spec can be carried out. Admitted: Kueue let it go. Submitted: the site has it.
     Finished: it has ended."""

@@ -50,10 +50,15 @@ class Billing(Model):
     """whole-nodes: perNodeHour x nodes x hours. largest-share: factor x max(ceil(cores / coresPerSlot),
     ceil(memory / memoryGibPerSlot), GPUs) x hours. cores: allocated cores x hours."""
     unit: Unit
+    """What it counts in."""
     per_node_hour: Amount | None = Field(default=None, alias="perNodeHour")
+    """Units for each node and hour."""
     factor: Amount | None = None
+    """Units for each slot and hour."""
     cores_per_slot: Positive | None = Field(default=None, alias="coresPerSlot")
+    """Cores that are billed like one GPU."""
     memory_gib_per_slot: Positive | None = Field(default=None, alias="memoryGibPerSlot")
+    """Memory that is billed like one GPU."""
 
     @model_validator(mode="after")
     def _complete(self) -> Billing:
@@ -77,11 +82,15 @@ class Partition(Model):
     gpus_per_node: int = Field(default=0, ge=0, le=1024, alias="gpusPerNode")
     """As the scheduler counts them; 0: a CPU partition."""
     gpu_model: str = Field(default="", max_length=63, alias="gpuModel")
+    """For people."""
     cores_per_node: Positive | None = Field(default=None, alias="coresPerNode")
+    """Absent: the site states no such figure."""
     memory_gib_per_node: Positive | None = Field(default=None, alias="memoryGibPerNode")
+    """Absent: the site states no such figure."""
     max_jobs: Positive | None = Field(default=None, alias="maxJobs")
     """Jobs of one user at a time, waiting or running. Absent: the site states no limit."""
     max_running: Positive | None = Field(default=None, alias="maxRunning")
+    """Of them running at a time."""
     kwh_per_gpu_hour: Amount | None = Field(default=None, alias="kwhPerGpuHour")
     """Energy of one scheduler GPU for an hour, where a published average exists."""
 
@@ -90,8 +99,11 @@ class Access(Model):
     """How the site is reached, and how often it may be."""
 
     method: Literal["ssh", "firecrest", "unicore"]
+    """What carries the questions."""
     host: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$", max_length=253)
+    """Where it answers."""
     port: int = Field(default=22, ge=1, le=65535)
+    """Its port."""
     poll_floor_seconds: Positive = Field(default=60, alias="pollFloorSeconds")
     """No question is put to the scheduler sooner than this after the last one."""
     connections_per_minute: Positive = Field(default=1, alias="connectionsPerMinute")
@@ -102,8 +114,11 @@ class Accounting(Model):
     """Where the site's own figures come from, and how its budgets run."""
 
     tool: Literal["lumi-allocations", "jutil", "sacct"]
+    """What prints the figures at the site; sacct is Slurm's own."""
     refreshed: Literal["at-once", "daily", "irregularly"]
+    """When the site brings them up to date."""
     period: Literal["project", "month"]
+    """What an allocation is for: the project's whole time, or each month."""
     carry_over_months: int = Field(default=0, ge=0, le=120, alias="carryOverMonths")
     """How many months an unused rest stays usable."""
 
@@ -122,6 +137,7 @@ class RemoteSiteSpec(Model):
         max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    """In the order in which work for any site tries them."""
 
 
 class RemoteSiteStatus(Model):

@@ -189,9 +189,7 @@ def dispatch(kubeconfig: Path, schedulers: dict[str, Scheduler]) -> Iterator[Dis
         bounds=Bounds(window=50, sending=45, margin=5, again=0.5, stale=3),
         look_every=0.5,
     )
-    one = Dispatch(
-        cluster, settings, access=lambda site: schedulers[site.name], budgets=Granted, cost=cost
-    )
+    one = Dispatch(cluster, settings, access=lambda site: schedulers[site.name], budgets=Granted, cost=cost)
     stop = threading.Event()
     thread = threading.Thread(target=one.run, args=(stop,), name="dispatch")
     thread.start()

@@ -79,7 +79,9 @@ def partner(controller, name, cluster, given):  # noqa: F811
         local = {LOCAL: {GPU: Quota(1), "cpu": Quota(2), "memory": Quota("4Gi")}}
         mine = quotas(grants, (LUMI, JUPITER))
         given(
-            Tenant(name, "VIB", "flanders", ("science-research",), ("vib",), local | mine, allocations=grants),
+            Tenant(
+                name, "VIB", "flanders", ("science-research",), ("vib",), local | mine, allocations=grants
+            ),
             COHORT,
         )
         eventually(lambda: is_ready(cluster, name))
@@ -94,7 +96,13 @@ def vib(partner):
 
 
 def job(tenant, **spec):
-    wanted = {"site": LUMI.name, "partition": "small-g", "gpusPerNode": 1, "timeLimit": "1h", "script": "train"}
+    wanted = {
+        "site": LUMI.name,
+        "partition": "small-g",
+        "gpusPerNode": 1,
+        "timeLimit": "1h",
+        "script": "train",
+    }
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -155,7 +163,12 @@ def test_a_job_is_queued_admitted_sent_once_and_followed_to_its_end(vib, submit,
     metadata = submit(job(vib, script="#!/bin/bash\nsrun train", directory="runs/a", memoryGiB=32, cores=7))
     eventually(lambda: status(metadata).get("state") == "running")
     (sent,) = [s for s in sites["lumi"].submissions if s.name == f"antenna-{metadata['uid']}"]
-    assert (sent.project, sent.partition, sent.nodes, sent.seconds) == ("project_465000001", "small-g", 1, 3600)
+    assert (sent.project, sent.partition, sent.nodes, sent.seconds) == (
+        "project_465000001",
+        "small-g",
+        1,
+        3600,
+    )
     assert (sent.gpus_per_node, sent.cores_per_task, sent.memory_mib_per_node) == (1, 7, 32768)
     assert sent.directory == "runs/a"
     found = workload(cluster, metadata)
@@ -174,8 +187,10 @@ def test_a_job_is_queued_admitted_sent_once_and_followed_to_its_end(vib, submit,
         *("Accepted", "Admitted", "Submitted", "Finished")
     ]
     eventually(
-        lambda: not cluster.get(API_VERSION, KIND, metadata["name"], metadata["namespace"])["metadata"].get(
-            "finalizers"
+        lambda: (
+            not cluster.get(API_VERSION, KIND, metadata["name"], metadata["namespace"])["metadata"].get(
+                "finalizers"
+            )
         )
     )
 
@@ -286,7 +301,9 @@ def test_a_job_for_any_goes_elsewhere_when_a_site_falls_silent_or_cannot_be_paid
     sites["lumi"].down = True
     eventually(lambda: said_of_site(cluster, LUMI.name, "Answers").get("status") == "False")
     cut_off = submit(anywhere(vib, timeLimit="1h"))
-    eventually(lambda: (status(cut_off).get("state"), status(cut_off).get("site")) == ("running", JUPITER.name))
+    eventually(
+        lambda: (status(cut_off).get("state"), status(cut_off).get("site")) == ("running", JUPITER.name)
+    )
 
 
 # Refused

@@ -9,6 +9,7 @@ import pytest
 
 from operators.manifests import (
     CA_CONFIG_MAP,
+    LEASE,
     METRICS_READER,
     NAME,
     NAMESPACE,
@@ -133,14 +134,20 @@ def test_what_the_operator_may_write_in_the_whole_cluster_is_short_and_written_d
         ("", "limitranges"),
         ("", "namespaces"),
         ("", "resourcequotas"),
+        ("antenna.be", "remotejobs"),
+        ("antenna.be", "remotejobs/status"),
+        ("antenna.be", "remotesites/status"),
         ("antenna.be", "tenants"),
         ("antenna.be", "tenants/finalizers"),
         ("antenna.be", "tenants/status"),
         # questions, which change nothing
         ("authentication.k8s.io", "tokenreviews"),
         ("authorization.k8s.io", "subjectaccessreviews"),
+        ("kueue.x-k8s.io", "admissionchecks/status"),
         ("kueue.x-k8s.io", "clusterqueues"),
         ("kueue.x-k8s.io", "localqueues"),
+        ("kueue.x-k8s.io", "workloads"),
+        ("kueue.x-k8s.io", "workloads/status"),
         ("rbac.authorization.k8s.io", "rolebindings"),
         ("rbac.authorization.k8s.io", "roles"),
     }
@@ -166,8 +173,17 @@ def test_the_certificate_s_config_map_is_there_and_is_the_operator_s_to_fill(
 ) -> None:
     assert "data" not in objects[f"ConfigMap/{CA_CONFIG_MAP}"]
     assert granted(objects[f"Role/{NAME}"]) == {
-        ("", "configmaps", verb, CA_CONFIG_MAP) for verb in ("get", "patch")
+        (group, resource, verb, name)
+        for group, resource, name in (
+            ("", "configmaps", CA_CONFIG_MAP),
+            ("coordination.k8s.io", "leases", LEASE),
+        )
+        for verb in ("get", "patch")
     }
+
+
+def test_the_lease_is_there_and_pulumi_sees_no_drift_in_who_holds_it(objects: dict[str, Object]) -> None:
+    assert "spec" not in objects[f"Lease/{LEASE}"]
 
 
 def test_the_state_outlives_the_pod(objects: dict[str, Object]) -> None:
