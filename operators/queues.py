@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,12 @@ LOCAL_QUEUE: Final = "default"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 GPU: Final = "nvidia.com/gpu"
 RESOURCES: Final = ("cpu", "memory", GPU)
+
+REMOTE_GPU: Final = "antenna.be/remote-gpu"
+REMOTE_CORE: Final = "antenna.be/remote-core"
+REMOTE_RESOURCES: Final = (REMOTE_CORE, REMOTE_GPU)
+"""What RemoteJobs ask for. Resources of their own, in a group of their own: Kueue gives a resource from one
+group only, so that no RemoteJob can be given what is local, nor a local Job what is remote."""
 
 REMOTE: Final = "antenna.be/remote"
 """Key of the taint of remote flavors."""
@@ -126,15 +132,15 @@ def cohort_objects(cohort: Cohort) -> list[Object]:
         for name in CHECKS
     ]
     # Of what is remote there is no pool: each partner's grant is its own.
-    local = replace(cohort, flavors=tuple(flavor for flavor in cohort.flavors if not flavor.remote))
+    local, remote = _apart(cohort)
     return [
         *flavors,
-        *(checks if local.flavors != cohort.flavors else ()),
+        *(checks if remote else ()),
         {
             "apiVersion": API_VERSION,
             "kind": "Cohort",
             "metadata": {"name": cohort.name},
-            "spec": {"resourceGroups": [_resource_group(local, pool)]},
+            "spec": {"resourceGroups": [_resource_group(local, RESOURCES, pool)]},
         },
     ]
 
@@ -150,6 +156,10 @@ def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
     A partner takes its own back from whoever borrowed it, whatever their priority; inside its queue
     only lower priority gives way.
     """
+    local, remote = _apart(cohort)
+    groups = [_resource_group(local, RESOURCES, tenant.quotas)]
+    if remote:
+        groups.append(_resource_group(remote, REMOTE_RESOURCES, tenant.quotas))
     return {
         "apiVersion": API_VERSION,
         "kind": "ClusterQueue",
@@ -162,8 +172,8 @@ def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
             "queueingStrategy": "BestEffortFIFO",
             "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
             "fairSharing": {"weight": str(tenant.weight)},
-            "resourceGroups": [_resource_group(cohort, tenant.quotas)],
-            **_checks(cohort),
+            "resourceGroups": groups,
+            **_checks(remote),
         },
     }
 
@@ -191,31 +201,36 @@ def _flavor_spec(flavor: Flavor) -> Object:
     }
 
 
-def _checks(cohort: Cohort) -> Object:
+def _apart(cohort: Cohort) -> tuple[list[Flavor], list[Flavor]]:
+    """The local flavors and the remote ones."""
+    remote = [flavor for flavor in cohort.flavors if flavor.remote]
+    return [flavor for flavor in cohort.flavors if not flavor.remote], remote
+
+
+def _checks(remote: list[Flavor]) -> Object:
     """What work on remote flavors must pass; nothing where there are none."""
-    remote = [flavor.name for flavor in cohort.flavors if flavor.remote]
     if not remote:
         return {}
-    return {
-        "admissionChecksStrategy": {
-            "admissionChecks": [{"name": name, "onFlavors": list(remote)} for name in CHECKS]
-        }
-    }
+    flavors = [flavor.name for flavor in remote]
+    checks = [{"name": name, "onFlavors": flavors} for name in CHECKS]
+    return {"admissionChecksStrategy": {"admissionChecks": checks}}
 
 
-def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -> Object:
-    """One group: a pod gets its CPU, memory and GPUs from one flavor. Every flavor names every resource."""
+def _resource_group(
+    flavors: list[Flavor], resources: tuple[str, ...], quotas: Mapping[str, Mapping[str, Quota]]
+) -> Object:
+    """One group: a pod gets these resources from one flavor. Every flavor names every resource."""
     return {
-        "coveredResources": list(RESOURCES),
+        "coveredResources": list(resources),
         "flavors": [
             {
                 "name": flavor.name,
                 "resources": [
                     _resource(name, quotas.get(flavor.name, {}).get(name, Quota()), flavor.remote)
-                    for name in RESOURCES
+                    for name in resources
                 ],
             }
-            for flavor in cohort.flavors
+            for flavor in flavors
         ],
     }
 

@@ -22,7 +22,7 @@ from operators.api.values import (
     one_of,
     rules,
 )
-from operators.queues import GPU, RESOURCES, Cohort, Flavor, quantity
+from operators.queues import GPU, REMOTE_RESOURCES, RESOURCES, Cohort, Flavor, quantity
 from operators.tenancy import ECOSYSTEMS, SECTORS, Object, Quota
 from operators.tenancy import Allocation as Grant
 from operators.tenancy import Tenant as Partner
@@ -34,7 +34,8 @@ FLAVORS: Final = 16
 
 Ecosystem = Annotated[str, *one_of(*ECOSYSTEMS)]
 Sector = Annotated[str, *one_of(*SECTORS)]
-ResourceName = Annotated[str, *one_of(*RESOURCES)]
+_NAMES: Final = (*RESOURCES, *REMOTE_RESOURCES)
+ResourceName = Annotated[str, *one_of(*_NAMES)]
 
 _STARVED: Final = (
     "GPUs of which no core or no memory may be used: raise the nominal or the borrowingLimit of {}"
@@ -77,16 +78,17 @@ class FlavorQuota(Model):
     """A ResourceFlavor of the cohort."""
     resources: dict[ResourceName, ResourceQuota] = Field(
         default={},
-        max_length=len(RESOURCES),
+        max_length=len(_NAMES),
         json_schema_extra=rules(
-            (f"self.all(name, name in {list(RESOURCES)})", f"resources are {', '.join(RESOURCES)}"),
+            (f"self.all(name, name in {list(_NAMES)})", f"resources are {', '.join(_NAMES)}"),
             (
                 f"!('{GPU}' in self) || quantity(string(self['{GPU}'].nominal)).isInteger()",
                 "GPUs are whole: nominal must be an integer",
             ),
         ),
     )
-    """Quotas by resource: cpu (cores), memory (bytes), nvidia.com/gpu. What is not named is 0."""
+    """Quotas by resource: cpu (cores), memory (bytes), nvidia.com/gpu; of a remote flavor
+    antenna.be/remote-gpu and antenna.be/remote-core. What is not named is 0."""
     remote: bool | None = None
     """Of a remote site: neither lent nor borrowed, and its work passes the checks budget and site-health."""
 

@@ -13,7 +13,7 @@ from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.dispatch.placement import Place
 from operators.queues import API_VERSION as KUEUE
-from operators.queues import CHECKS, FLAVOR_LABEL, GPU, REMOTE
+from operators.queues import CHECKS, FLAVOR_LABEL, REMOTE, REMOTE_CORE, REMOTE_GPU, REMOTE_RESOURCES
 from operators.tenancy import Object
 
 JOB_LABEL: Final = "antenna.be/remote-job"
@@ -92,14 +92,15 @@ def read(found: Object) -> Work:
     said = {condition["type"]: condition for condition in status.get("conditions") or ()}
     true = {kind for kind, condition in said.items() if condition["status"] == "True"}
     assignments = (status.get("admission") or {}).get("podSetAssignments") or ()
-    flavors: Object = (assignments[0].get("flavors") or {}) if assignments else {}
+    given: Object = (assignments[0].get("flavors") or {}) if assignments else {}
+    flavors = [given[name] for name in REMOTE_RESOURCES if name in given]
     inactive = not spec.get("active", True)
     evicted = said["Evicted"].get("message", "") or "evicted" if "Evicted" in true else ""
     reserved = "QuotaReserved" in true
     return Work(
         name=found["metadata"]["name"],
         candidates=_candidates(spec),
-        flavor=next(iter(flavors.values()), "") if reserved else "",
+        flavor=next(iter(flavors), "") if reserved else "",
         admitted="Admitted" in true and not evicted and not inactive,
         evicted="deactivated" if inactive else evicted,
         finished="Finished" in true,
@@ -140,7 +141,9 @@ def finished(found: Object, succeeded: bool, message: str, now: str) -> Object:
 
 def _pod(one: Place, places: tuple[Place, ...]) -> Object:
     """A pod that never is: Kueue reads from it what is asked for and where it may be had."""
-    asked = {GPU: str(one.gpus_per_node)} if one.gpus_per_node else {"cpu": str(one.cores_per_node or 1)}
+    asked = {REMOTE_GPU: str(one.gpus_per_node)}
+    if not one.gpus_per_node:
+        asked = {REMOTE_CORE: str(one.cores_per_node or 1)}
     flavors = [place.flavor for place in places]
     selects = {"key": FLAVOR_LABEL, "operator": "In", "values": flavors}
     return {
@@ -149,7 +152,8 @@ def _pod(one: Place, places: tuple[Place, ...]) -> Object:
             {
                 "name": "job",
                 "image": "antenna.be/remote-job",
-                "resources": {"requests": asked, **({"limits": asked} if GPU in asked else {})},
+                # Named, so that the namespace's defaults are not added to it.
+                "resources": {"requests": {"cpu": "0", "memory": "0", **asked}},
             }
         ],
         "tolerations": [{"key": REMOTE, "operator": "Exists", "effect": "NoSchedule"}],

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from operators.queues import GPU, Flavor
+from operators.queues import REMOTE_CORE, REMOTE_GPU, Flavor
 from operators.sites.model import Partition, Site
 from operators.tenancy import Allocation, Quota
 
 # Where a site does not state what a node has: more than any node.
 _CORES: Final = 1024
-_MEMORY_GIB: Final = 16384
 
 
 def flavor_name(site: str, partition: str) -> str:
@@ -54,8 +53,6 @@ def _quota(partition: Partition) -> dict[str, Quota]:
     the budget's matter.
     """
     nodes = max(partition.max_nodes, partition.max_running or 0)
-    return {
-        "cpu": Quota(str(nodes * (partition.cores_per_node or _CORES))),
-        "memory": Quota(f"{nodes * (partition.memory_gib_per_node or _MEMORY_GIB)}Gi"),
-        GPU: Quota(str(nodes * partition.gpus_per_node)),
-    }
+    if partition.gpus_per_node:
+        return {REMOTE_GPU: Quota(nodes * partition.gpus_per_node)}
+    return {REMOTE_CORE: Quota(nodes * (partition.cores_per_node or _CORES))}

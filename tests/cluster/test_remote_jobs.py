@@ -12,7 +12,7 @@ from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.api.remote_site import remote_site_object
 from operators.queues import API_VERSION as KUEUE
-from operators.queues import GPU, Cohort, Flavor, cohort_objects
+from operators.queues import GPU, REMOTE_GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas
 from operators.tenancy import Allocation, Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
@@ -174,7 +174,7 @@ def test_a_job_is_queued_admitted_sent_once_and_followed_to_its_end(vib, submit,
     found = workload(cluster, metadata)
     assert true(found, "Admitted")
     (assigned,) = found["status"]["admission"]["podSetAssignments"]
-    assert assigned["flavors"][GPU] == f"{LUMI.name}-small-g"
+    assert assigned["flavors"][REMOTE_GPU] == f"{LUMI.name}-small-g"
     (row,) = sites["lumi"].named(sent.name)
     sites["lumi"].end(row.id, code=3)
     eventually(lambda: status(metadata).get("state") == "failed")
@@ -209,7 +209,7 @@ def test_jobs_beyond_what_the_site_runs_at_once_wait_in_the_partner_s_queue(vib,
     eventually(lambda: {status(first).get("state"), status(second).get("state")} == {"running", "pending"})
     runs, waits = (first, second) if status(first)["state"] == "running" else (second, first)
     message = reason_is(status, waits, "Queued")
-    assert "insufficient unused quota for nvidia.com/gpu" in message
+    assert "insufficient unused quota for antenna.be/remote-gpu" in message
     (row,) = sites["lumi"].named(f"antenna-{runs['uid']}")
     sites["lumi"].end(row.id)
     eventually(lambda: status(waits).get("state") == "running")
@@ -219,7 +219,7 @@ def test_whole_nodes_are_asked_for_where_whole_nodes_are_billed(vib, submit, sta
     metadata = submit(job(vib, partition="standard-g", nodes=2, gpusPerNode=None))
     eventually(lambda: status(metadata).get("state") == "running")
     (assigned,) = workload(cluster, metadata)["status"]["admission"]["podSetAssignments"]
-    assert assigned["resourceUsage"][GPU] == "16"
+    assert assigned["resourceUsage"][REMOTE_GPU] == "16"
     (sent,) = [s for s in sites["lumi"].submissions if s.name == f"antenna-{metadata['uid']}"]
     assert (sent.nodes, sent.gpus_per_node, sent.cores_per_task, sent.memory_mib_per_node) == (2, 8, 0, 0)
 

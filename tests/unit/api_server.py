@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.k8s_errors import Conflict, NotFound
-from operators.queues import CHECKS
+from operators.queues import CHECKS, REMOTE_GPU
 from operators.tenancy import Object
 
 Key = tuple[str, str, str]
@@ -99,7 +99,7 @@ def kueue(server: ApiServer, room: dict[str, int]) -> None:
                 continue
             held[flavor] = held.get(flavor, 0) + 1
             checks = [{"name": name, "state": "Pending", "message": ""} for name in CHECKS]
-            assigned = {"podSetAssignments": [{"name": "main", "flavors": {"nvidia.com/gpu": flavor}}]}
+            assigned = {"podSetAssignments": [{"name": "main", "flavors": {REMOTE_GPU: flavor}}]}
             reserved = ("QuotaReserved", "True", "")
             _say(server, found, {"admission": assigned, "admissionChecks": checks}, reserved)
         elif "Admitted" not in true and all(c["state"] == "Ready" for c in status["admissionChecks"]):
@@ -124,7 +124,7 @@ def _flavor(found: Object) -> str:
     ended = any(c["type"] == "Finished" and c["status"] == "True" for c in status.get("conditions", ()))
     if ended or "admission" not in status:
         return ""
-    return str(status["admission"]["podSetAssignments"][0]["flavors"]["nvidia.com/gpu"])
+    return str(status["admission"]["podSetAssignments"][0]["flavors"][REMOTE_GPU])
 
 
 def _say(server: ApiServer, found: Object, status: Object, condition: tuple[str, str, str]) -> None:

@@ -386,7 +386,7 @@ def test_a_partner_is_given_the_partitions_that_its_allocations_pay_for() -> Non
     assert set(quotas["imec"]) == {"h100", "lumi-standard-g"}
     granted = quotas["imec"]["lumi-standard-g"]
     assert granted["remote"] is True
-    assert granted["resources"]["nvidia.com/gpu"] == {"nominal": str(1024 * 8)}
+    assert granted["resources"] == {"antenna.be/remote-gpu": {"nominal": str(1024 * 8)}}
 
 
 def test_the_order_of_machines_and_partners_means_nothing() -> None:
