@@ -12,13 +12,16 @@ import argparse
 import ipaddress
 import itertools
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -30,6 +33,7 @@ from tenacity import (
 from operators import logs
 from operators.catalog import FAMILIES
 from operators.collectors import collectors
+from operators.documents import documents
 from operators.exposition import tls
 from operators.exposition.access import Access
 from operators.exposition.server import Pages, Server
@@ -37,13 +41,19 @@ from operators.exposition.store import Store
 from operators.k8s import Cluster, connect, connect_in_cluster
 from operators.k8s_errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
+from operators.ledger.remote import RemoteLedger
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE
+from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
 from operators.why.notices import Notices
 
 _log = logging.getLogger("operators")
 
 Address = tuple[str, int]
+
+LEDGER_URL: Final = "ANTENNA_LEDGER_URL"
+"""The environment's variable that names the ledger's database; not an option, as it may hold a password."""
+LOCAL_USAGE_SECONDS: Final = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +75,9 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     cluster = _connect(options.kubeconfig)
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(options.state / "ledger.sqlite")
+    where = os.environ.get(LEDGER_URL) or options.state / "ledger.sqlite"
+    ledger, remote = Ledger(where), RemoteLedger(where)
+    usage = RemoteUsage(store, remote)
     sinks, notices = collectors(store, ledger), Notices(cluster)
     if options.controllers:
         sinks = notices.listening(sinks)
@@ -82,7 +94,11 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     server.start()
     if options.health_listen:
         Server(options.health_listen, Pages(dispatcher.waiting_for)).start()
+    if options.usage_listen:
+        shared = Pages(dispatcher.waiting_for, documents=documents(usage, remote))
+        Server(options.usage_listen, shared).start()
     dispatcher.start()
+    _begin("local-usage", partial(_show_local_usage, usage, stop))
     if options.controllers:
         _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
         _begin("why", partial(notices.run, stop))
@@ -92,6 +108,16 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     dispatcher.stop()
     server.shutdown()
     ledger.close()
+    remote.close()
+
+
+def _show_local_usage(usage: RemoteUsage, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            usage.local()
+        except SQLAlchemyError:
+            _log.exception("local usage could not be read; trying again")
+        stop.wait(LOCAL_USAGE_SECONDS)
 
 
 def _control(cluster: Cluster, kubeconfig: Path | None, store: Store, stop: threading.Event) -> None:
@@ -140,13 +166,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operators",
         description="Antenna operator: job and queue metrics, and the controllers of tenants.",
-        epilog="Exit codes: 0 told to end, 1 cannot begin, 2 wrong usage.",
+        epilog="Exit codes: 0 told to end, 1 cannot begin, 2 wrong usage. "
+        f"{LEDGER_URL} names another database than an SQLite file in --state: postgresql+psycopg://...",
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, metavar="FILE", help="the cluster; without it, the one this is a pod of")
     add("--listen", type=_address, default=_address(":8443"), metavar="HOST:PORT", help="/metrics (:8443)")
     add(
         "--health-listen", type=_address, metavar="HOST:PORT", help="/healthz and /readyz over plain HTTP too"
+    )
+    add(
+        "--usage-listen",
+        type=_address,
+        metavar="HOST:PORT",
+        help="/budgets and /usage over HTTP without a token; loopback addresses only",
     )
     add("--plain", action="store_true", help="/metrics over HTTP without a token; loopback addresses only")
     add(
@@ -178,6 +211,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.plain and not _is_loopback(options.listen[0]):
         parser.error("--plain needs a loopback address in --listen: 127.0.0.1:8080")
+    if options.usage_listen and not _is_loopback(options.usage_listen[0]):
+        parser.error("--usage-listen needs a loopback address: 127.0.0.1:8082")
     return options
 
 

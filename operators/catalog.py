@@ -125,7 +125,7 @@ _QUEUES: Final = (
         "gauge",
         "",
         (*_QUEUE, "state"),
-        "Jobs of the queue that the API server holds, by state.",
+        "Jobs of the queue by state: those that the API server holds, or that the remote site's queue does.",
     ),
     Family(
         "antenna_queue_oldest_pending_age_seconds",
@@ -347,7 +347,91 @@ _TENANTS: Final = (
     ),
 )
 
-FAMILIES: Final[tuple[Family, ...]] = (*_QUEUES, *_JOBS, *_TOTALS, *_NODES, *_TENANTS, *_OPERATOR)
+_BEARER: Final = ("site", "tenant", "sector", "ecosystem")
+_BUDGET: Final = ("site", "tenant", "unit")
+
+_BUDGETS: Final = (
+    Family(
+        "antenna_budget_allocated",
+        "gauge",
+        "",
+        _BUDGET,
+        "Units that the tenant may use in the present period, with what a month before left or owes.",
+    ),
+    Family("antenna_budget_used", "gauge", "", _BUDGET, "Units used in the present period."),
+    Family(
+        "antenna_budget_reserved",
+        "gauge",
+        "",
+        _BUDGET,
+        "Units that running and submitted jobs may use yet, up to their time limits.",
+    ),
+    Family("antenna_budget_remaining", "gauge", "", _BUDGET, "Units allocated - used - reserved."),
+    Family("antenna_budget_burn_per_day", "gauge", "", _BUDGET, "Units used a day, over the last 7 days."),
+    Family(
+        "antenna_budget_exhaustion_timestamp_seconds",
+        "gauge",
+        "seconds",
+        _BUDGET,
+        "When all will be used if the burn goes on; absent while it lasts until the period's end.",
+    ),
+    Family(
+        "antenna_budget_difference",
+        "gauge",
+        "",
+        _BUDGET,
+        "Units that the site says were used, less those that the ledger counts.",
+    ),
+    Family(
+        "antenna_billed_units_total",
+        "counter",
+        "",
+        (*_BEARER, "unit"),
+        "Units that remote work was billed by the site's published rules.",
+    ),
+)
+
+_REMOTE: Final = (
+    Family(
+        "antenna_remote_nodes",
+        "gauge",
+        "",
+        ("site", "queue", "node_state"),
+        "Nodes of the partition by the scheduler's word for their state.",
+    ),
+    Family(
+        "antenna_remote_energy_joules_total",
+        "counter",
+        "joules",
+        _BEARER,
+        "Energy of remote work's GPUs, by the average that the site published.",
+    ),
+    Family(
+        "antenna_remote_source_age_seconds",
+        "gauge",
+        "seconds",
+        ("site", "source"),
+        "Time since the source last told something: queue, accounting, nodes or granted.",
+    ),
+    Family(
+        "antenna_remote_source_limit_seconds",
+        "gauge",
+        "seconds",
+        ("site", "source"),
+        "The age past which what the source told is no longer shown.",
+    ),
+)
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    *_QUEUES,
+    *_JOBS,
+    *_TOTALS,
+    *_NODES,
+    *_TENANTS,
+    *_BUDGETS,
+    *_REMOTE,
+    *_OPERATOR,
+)
 
 _BY_NAME: Final = {row.name: row for row in FAMILIES}
 

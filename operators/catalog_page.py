@@ -16,6 +16,8 @@ _SECTIONS: Final = (
     ("Jobs, summed up", ("antenna_job", "antenna_gpu_seconds")),
     ("Nodes and GPUs", ("antenna_node_", "antenna_gpus_")),
     ("Partners", ("antenna_tenant_",)),
+    ("Budgets", ("antenna_budget_", "antenna_billed_")),
+    ("Remote sites", ("antenna_remote_",)),
     ("The operator itself", ("antenna_operator_",)),
 )
 
@@ -34,13 +36,16 @@ namespace and queue, never off what a user writes on a Job.
 
 | label | meaning |
 |---|---|
-| `site` | where the work runs: `local` for this cluster |
-| `queue` | the ClusterQueue; empty for work whose LocalQueue does not exist |
+| `site` | where the work runs: `local` for this cluster, else the remote site's name |
+| `queue` | the ClusterQueue, at a remote site the partition; empty for work whose LocalQueue does not exist |
 | `tenant`, `ecosystem`, `sector` | whose it is; `sector` is the first of the partner's |
 | `state` | `pending`, `running`, `succeeded`, `failed`, `cancelled` |
 | `flavor` | the Kueue ResourceFlavor |
 | `model` | the node's label `nvidia.com/gpu.product` |
 | `reason` | one of a known set, below |
+| `unit` | what the site bills in: `gpu-hours`, `core-hours`, `tb-hours`; local work is in `gpu-hours` |
+| `source` | what a remote site was asked: `queue`, `accounting`, `nodes`, `granted` (its own figures) |
+| `node_state` | the remote scheduler's word for nodes: `idle`, `allocated`, `down`, ... |
 
 ## How figures are made
 
@@ -60,6 +65,14 @@ namespace and queue, never off what a user writes on a Job.
   counted once, under the partner that it belonged to then. What is shown is on disk, so that nothing goes
   back when the operator is restarted. A job that went while the operator was down is counted as cancelled,
   with its GPU-seconds up to when it was last seen.
+- **Remote work** is in the families of local work with the remote site's name and partition. GPUs are those
+  that jobs were given (AllocTRES). A job that runs is counted until the site last said so.
+- **Budgets**: `remaining` is allocated - used - reserved. Where a site's budgets run by month, the grant is
+  divided evenly over its months, and the rest of a month is added to as many months as the site says.
+  Exhaustion is now + (allocated - used) / burn. Units follow the rules that the sites publish
+  ([billing.py](../operators/billing.py)); the energy of remote work is its GPUs times a published average.
+- **Stale is not zero.** Past `antenna_remote_source_limit_seconds` the series of a source are not shown, and
+  its age is.
 """
 
 

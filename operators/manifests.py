@@ -23,6 +23,8 @@ METRICS_READER: Final = "antenna-metrics-reader"
 
 METRICS_PORT: Final = 8443
 HEALTH_PORT: Final = 8081
+USAGE_PORT: Final = 8082
+"""Budgets and usage, on the pod's loopback address: the way there is a forward through the API server."""
 
 STATE_ON_HEAD: Final = "/var/lib/antenna/operator"
 """Folder of the head where the finished jobs' ledger and the TLS key lie, unless a storage class is used."""
@@ -254,6 +256,7 @@ def _container(image: str) -> Object:
             f"--state={_STATE}",
             f"--listen=:{METRICS_PORT}",
             f"--health-listen=:{HEALTH_PORT}",
+            f"--usage-listen=127.0.0.1:{USAGE_PORT}",
             *(f"--publish-to={namespace}" for namespace in SCRAPERS),
             "--log-format=json",
         ],

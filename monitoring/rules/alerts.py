@@ -123,4 +123,47 @@ ALERTS: Final = (
             "unhealthy. Quotas promise them still, so some partner waits longer than it should."
         ),
     ),
+    Alert(
+        name="AntennaBudgetNearlyExhausted",
+        # There is such a time only where it comes before the budget's period ends.
+        expression="antenna_budget_exhaustion_timestamp_seconds - time() < 7 * 86400",
+        holds="1h",
+        severity="warning",
+        owner="platform",
+        summary="{{ $labels.unit }} of {{ $labels.tenant }} at {{ $labels.site }} end within 7 days",
+        description=(
+            "As {{ $labels.tenant }} used its budget at {{ $labels.site }} in the last 7 days, it is used up "
+            "in {{ $value | humanizeDuration }}, before its period ends. From then on its jobs there wait."
+        ),
+    ),
+    Alert(
+        name="AntennaBudgetDiffers",
+        expression="abs(antenna_budget_difference) > 0.02 * antenna_budget_allocated",
+        # Sites refresh their own figures once a day.
+        holds="26h",
+        severity="warning",
+        owner="platform",
+        summary="{{ $labels.site }} counts other {{ $labels.unit }} of {{ $labels.tenant }} than the ledger",
+        description=(
+            "For more than a day the use that {{ $labels.site }} itself tells of {{ $labels.tenant }} has "
+            "differed from the ledger's by {{ $value }} {{ $labels.unit }}, more than 2% of what was "
+            "allocated. Admission goes by the ledger: jobs may be held too early, or refused by the site."
+        ),
+    ),
+    Alert(
+        name="AntennaRemoteSourceStale",
+        expression=(
+            "max by (site, source) (antenna_remote_source_age_seconds)"
+            " > max by (site, source) (antenna_remote_source_limit_seconds)"
+        ),
+        holds="1m",
+        severity="warning",
+        owner="platform",
+        summary="{{ $labels.site }} has been silent about its {{ $labels.source }} "
+        "for {{ $value | humanizeDuration }}",
+        description=(
+            "The operator has had no answer about the {{ $labels.source }} of {{ $labels.site }} for longer "
+            "than its limit. What it told last is no longer shown; jobs there go on, none counts as ended."
+        ),
+    ),
 )

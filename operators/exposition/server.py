@@ -1,4 +1,4 @@
-"""/metrics over HTTP(S), /healthz and /readyz beside it.
+"""/metrics over HTTP(S), /healthz and /readyz beside it; documents of usage, where they are served.
 
 A thread a connection, and a limit on everything that a client chooses: how many connections, how long
 a request's head is and may take, how long reading the answer may take.
@@ -7,16 +7,18 @@ a request's head is and may take, how long reading the answer may take.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
@@ -44,6 +46,11 @@ class Pages:
     """What is not there yet; empty when ready."""
     store: Store | None = None
     judge: Callable[[str | None], Verdict] | None = None
+    documents: Mapping[str, Callable[[Mapping[str, str]], dict[str, Any]]] = field(default_factory=dict)
+    """Path -> what makes a JSON document from the query; whoever reaches the server may read them.
+
+    A ValueError is the asker's mistake, and its text is told.
+    """
 
 
 class Server(ThreadingHTTPServer):
@@ -124,7 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one request."""
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a GET with a body: not read
-        match self.path.partition("?")[0]:
+        path, _, query = self.path.partition("?")
+        if path in self.server.pages.documents:
+            self._document(path, query)
+            return
+        match path:
             case "/metrics" if self.server.pages.store is not None:
                 self.server.count(self._metrics(self.server.pages.store))
             case "/healthz":
@@ -175,10 +186,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.sendall(block)
         return size
 
+    def _document(self, path: str, query: str) -> None:
+        if not self.server.scrapes.acquire(blocking=False):
+            self._say(503, "too many requests at a time")
+            return
+        try:
+            document = self.server.pages.documents[path](dict(parse_qsl(query)))
+        except ValueError as error:
+            self._say(400, str(error))
+        except Exception:
+            _log.exception("%s could not be made", path)
+            self._say(500, "the document could not be made; the operator's log says why")
+        else:
+            self._send(200, "application/json", json.dumps(document).encode())
+        finally:
+            self.server.scrapes.release()
+
     def _say(self, code: int, text: str) -> int:
-        body = f"{text}\n".encode()
+        self._send(code, "text/plain; charset=utf-8", f"{text}\n".encode())
+        return int(code)
+
+    def _send(self, code: int, kind: str, body: bytes) -> None:
         self.send_response(code)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         if code == 401:
             self.send_header("WWW-Authenticate", "Bearer")
@@ -186,7 +216,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "5")
         self.end_headers()
         self.wfile.write(body)
-        return int(code)
 
     def _head(self) -> bytes:
         """The request's head, at most HEAD_BYTES in at most HEAD_SECONDS; empty where none comes."""

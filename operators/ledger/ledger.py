@@ -15,21 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Table,
-    case,
-    create_engine,
-    event,
-    func,
-    select,
-)
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy import ColumnElement, Connection, case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from operators.ledger.database import connect, upsert
 from operators.ledger.entry import Entry
 from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA
 
@@ -75,8 +64,7 @@ class Ledger:
     """
 
     def __init__(self, where: Path | str) -> None:
-        self._engine = _engine(where)
-        self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        self._engine = connect(where)
         self._lock = threading.Lock()
         self._pending: dict[str, Entry] = {}
         self._stop = threading.Event()
@@ -168,14 +156,14 @@ class Ledger:
                     for row in rows
                     for reason, count in row.pop("evictions")
                 ]
-                self._upsert(connection, JOBS, rows)
-                self._upsert(connection, EVICTIONS, counts)
+                upsert(connection, JOBS, rows)
+                upsert(connection, EVICTIONS, counts)
             shown = [
                 {"tenant": tenant, "sector": sector, "ecosystem": ecosystem, "gpu_seconds": value}
                 for (tenant, sector, ecosystem), value in marks.items()
             ]
-            self._upsert(connection, MARKS, shown)
-            self._upsert(connection, CLOCK, [{"name": _SEEN, "time": seen}])
+            upsert(connection, MARKS, shown)
+            upsert(connection, CLOCK, [{"name": _SEEN, "time": seen}])
 
     def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
         """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
@@ -200,31 +188,6 @@ class Ledger:
         if self._thread:
             self._thread.join()
         self._engine.dispose()
-
-    def _upsert(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        statement = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
-
-
-def _engine(where: Path | str) -> Engine:
-    if isinstance(where, Path):
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where = f"sqlite:///{where}"
-    engine = create_engine(make_url(where))
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def settings(connection: Any, _record: object) -> None:
-            # A commit survives the process at once, and the machine's power at the next checkpoint.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=10000")
-
-    return engine
 
 
 def _durations(

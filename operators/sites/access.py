@@ -94,6 +94,8 @@ class RemoteJobRow:
     start_estimate: int | None = None
     position: int | None = None
     """Place among the pending jobs of its partition, 1 is next; None where it does not wait."""
+    limit: int | None = None
+    """Time limit in seconds, where the scheduler tells it."""
 
 
 @dataclass(frozen=True)

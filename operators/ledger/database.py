@@ -1,0 +1,64 @@
+"""The ledger's database: SQLite by default, PostgreSQL by URL; both are asked in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, case, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+
+
+def connect(where: Path | str) -> Engine:
+    """An engine for a path of an SQLite file, or any URL that SQLAlchemy takes (SQLite, PostgreSQL)."""
+    if isinstance(where, Path):
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where = f"sqlite:///{where}"
+    engine = create_engine(make_url(where))
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def settings(connection: Any, _record: object) -> None:
+            # A commit survives the process at once, and the machine's power at the next checkpoint.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA busy_timeout=10000")
+
+    return engine
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: list[dict[str, Any]],
+    *,
+    keeping: Collection[str] = (),
+    where: Any = None,
+) -> None:
+    """Insert rows, or have them replace those of the same key.
+
+    What replaces leaves the columns ``keeping`` as they were, and happens only ``where``: a function of the
+    columns that come.
+    """
+    if not rows:
+        return
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in {*keys, *keeping}}
+    condition = None if where is None else where(statement.excluded)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=others, where=condition), rows
+    )
+
+
+def smaller(one: ColumnElement[Any], other: ColumnElement[Any] | int) -> ColumnElement[Any]:
+    """The smaller of two; SQLite and PostgreSQL have other names for it."""
+    return case((one < other, one), else_=other)
+
+
+def larger(one: ColumnElement[Any], other: ColumnElement[Any] | int) -> ColumnElement[Any]:
+    """The larger of two."""
+    return case((one > other, one), else_=other)

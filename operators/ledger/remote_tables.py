@@ -1,0 +1,37 @@
+"""The table of remote jobs. It holds what ``RemoteEntry`` says; SQLite and PostgreSQL take it alike."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+
+from operators.ledger.tables import METADATA
+
+REMOTE_JOBS: Final = Table(
+    "remote_jobs",
+    METADATA,
+    Column("site", Text, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("submitted", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("ecosystem", Text, nullable=False),
+    Column("sector", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("raw_state", Text, nullable=False),
+    Column("started", BigInteger),
+    Column("ended", BigInteger),
+    Column("seen", BigInteger, nullable=False),
+    Column("nodes", Integer, nullable=False),
+    Column("cores", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("memory_mib", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("rate", Text, nullable=False),
+    Column("kilowatts", Text),
+    Index("remote_jobs_ended", "ended"),
+    Index("remote_jobs_project", "site", "project"),
+)

@@ -1,0 +1,55 @@
+"""What is asked of a remote site beside its jobs, and where the answers go; called after a look at its jobs.
+
+A question that fails is told in the log and asked again after the next look; its source's age grows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from operators.remote_usage import RemoteUsage
+from operators.sites.access import Held, RemoteJobRow, SiteAccess, SiteError
+
+GRANTED_EVERY: Final = 3600.0
+"""Seconds between two questions for a project's own figures, which sites refresh once a day."""
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteWatch:
+    """One site's. Called from the one thread that asks the site."""
+
+    def __init__(self, site: str, usage: RemoteUsage, clock: Callable[[], float] = time.monotonic) -> None:
+        self._site = site
+        self._usage = usage
+        self._clock = clock
+        self._asked: dict[str, float] = {}
+
+    def looked(self, access: SiteAccess, rows: Iterable[RemoteJobRow]) -> None:
+        """Account for what the site told of jobs, and ask it for nodes and, now and then, its own figures."""
+        self._try("jobs", lambda: self._usage.looked(self._site, rows))
+        self._try("nodes", lambda: self._usage.nodes(self._site, access.nodes()))
+        now = self._clock()
+        for project in self._usage.projects(self._site):
+            due = now - self._asked.get(project, float("-inf")) >= GRANTED_EVERY
+            if due and self._try("granted", partial(self._ask_granted, access, project)):
+                self._asked[project] = now
+
+    def _ask_granted(self, access: SiteAccess, project: str) -> None:
+        self._usage.granted(self._site, access.granted(project))
+
+    def _try(self, what: str, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except Held:
+            return False  # too soon, by the site's own floor
+        except (SiteError, SQLAlchemyError) as error:
+            _log.warning("%s, %s: %s", self._site, what, error)
+            return False
+        return True

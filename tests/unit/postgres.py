@@ -1,0 +1,108 @@
+"""A PostgreSQL server of the tests' own: in a temporary folder, on a loopback port, never as root."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = "postgresql"
+_PROGRAMS = Path("/usr/lib/postgresql")
+_START_SECONDS = 60
+_FOR_TESTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "20"}
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a database, for SQLAlchemy. Debian's package is installed where it is missing."""
+    programs = _programs()
+    as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="antenna-postgres-"))
+    process = None
+    try:
+        if as_user:
+            shutil.chown(folder, "postgres", "postgres")
+        password = secrets.token_hex(16)
+        _run(programs, folder, password, as_user)
+        port = _free_port()
+        settings = {
+            **_FOR_TESTS,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "port": port,
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [programs / "postgres", "-D", folder / "data", *options],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                **as_user,
+            )
+        _wait(process, port, folder / "log")
+        yield f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path:
+    if not any(_PROGRAMS.glob("*/bin/initdb")):
+        quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+        # Only the programs: no cluster of the machine's own is made or started.
+        keep = Path("/etc/postgresql-common/createcluster.conf")
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        if not keep.exists():
+            keep.write_text("create_main_cluster = false\n")
+        subprocess.run([*quiet, "update"], check=True, timeout=300)
+        subprocess.run(
+            [
+                *quiet,
+                "-o",
+                "Dpkg::Options::=--force-confold",
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                PACKAGE,
+            ],
+            check=True,
+            timeout=600,
+        )
+    return max(_PROGRAMS.glob("*/bin/initdb")).parent
+
+
+def _run(programs: Path, folder: Path, password: str, as_user: dict) -> None:
+    secret = folder / "password"
+    secret.write_text(password)
+    if as_user:
+        shutil.chown(secret, "postgres", "postgres")
+    argv = [
+        *(programs / "initdb", "-D", folder / "data", "-U", "postgres", "--pwfile", secret, "--no-sync"),
+        *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=folder, check=False, **as_user)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while b"ready to accept connections" not in log.read_bytes():
+        assert process.poll() is None and time.monotonic() < until, log.read_text()
+        time.sleep(0.05)

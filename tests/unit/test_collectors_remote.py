@@ -1,0 +1,367 @@
+"""Figures of remote work: the families of local work, budgets, and sources that fall silent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from operators.budgets import Allocation
+from operators.catalog import FAMILIES
+from operators.collectors.remote import waits_for
+from operators.exposition.store import Store
+from operators.ledger.entry import Entry
+from operators.ledger.ledger import Ledger
+from operators.ledger.remote import RemoteLedger
+from operators.ledger.remote_entry import Payer
+from operators.reasons import PENDING_REASONS, Reason
+from operators.remote_usage import GRANTED_SECONDS, MISSED, RemoteUsage
+from operators.remote_watch import RemoteWatch
+from operators.sites.access import Granted, Held, NodeRow, RemoteJobRow, Resources, Unreachable
+from tests.unit.remote_sites import JUPITER, LUMI
+
+START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
+HOUR = 3600
+PROJECT = "project_465000001"
+ALLOCATIONS = (
+    Allocation("ugent", "lumi", PROJECT, "gpu-hours", Fraction(100), date(2026, 1, 1), date(2026, 12, 31)),
+    Allocation(
+        "imec", "jupiter", "antenna-imec", "core-hours", Fraction(6000), date(2026, 2, 1), date(2026, 4, 30)
+    ),
+)
+PAYERS = (
+    Payer("ugent", "flanders", "science-research"),
+    Payer("imec", "flanders", "digital-services"),
+)
+SMALL_G = {"site": "lumi", "queue": "small-g", "tenant": "ugent"}
+UGENT = {"site": "lumi", "tenant": "ugent", "unit": "gpu-hours"}
+IMEC = {"site": "jupiter", "tenant": "imec", "unit": "core-hours"}
+BEARER = {"site": "lumi", "tenant": "ugent", "sector": "science-research", "ecosystem": "flanders"}
+
+
+class World:
+    """What is shown of what sites told; times are seconds after START."""
+
+    def __init__(self, where):
+        self.now = 0
+        self.store = Store(FAMILIES)
+        self.ledger = RemoteLedger(where)
+        self.usage = RemoteUsage(self.store, self.ledger, clock=lambda: START + self.now)
+        self.usage.configure((LUMI, JUPITER), ALLOCATIONS, PAYERS)
+
+    def figures(self, family):
+        text = b"".join(self.store.render(False)).decode()
+        return {
+            tuple(sample.labels.items()): sample.value
+            for one in read_text(text)
+            for sample in one.samples
+            if sample.name == family
+        }
+
+    def figure(self, family, **labels):
+        found = [v for series, v in self.figures(family).items() if labels.items() <= dict(series).items()]
+        assert len(found) <= 1, f"several series of {family} have {labels}"
+        return found[0] if found else None
+
+    def balance(self, site):
+        return next((one for one in self.usage.balances() if one.site == site), None)
+
+
+@pytest.fixture
+def world(tmp_path):
+    one = World(tmp_path / "ledger.sqlite")
+    yield one
+    one.ledger.close()
+
+
+def job(number, state="pending", **others):
+    """One of two GCDs, a GPU-hour an hour, for an hour at most."""
+    at = {"started": None, "ended": None} | {
+        name: START + others.pop(name) for name in ("started", "ended") if name in others
+    }
+    of = {
+        "name": f"job-{number}",
+        "comment": "",
+        "project": PROJECT,
+        "partition": "small-g",
+        "user": "antenna",
+        "raw_state": state.upper(),
+        "resources": Resources(1, 14, 2, 122880),
+        "submitted": START,
+        "limit": HOUR,
+        "reason": "Priority" if state == "pending" else "",
+    }
+    return RemoteJobRow(id=number, state=state, **{**of, **at, **others})
+
+
+def test_remote_work_is_in_the_families_of_local_work_by_partition_and_tenant(world):
+    world.now = 100
+    world.usage.queue("lumi", [job(1, "running", started=40), job(2), job(3, submitted=START + 50)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 1
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 2
+    assert world.figure("antenna_queue_oldest_pending_age_seconds", **SMALL_G) == 100
+    assert world.figure("antenna_queue_pending_reason", **SMALL_G, reason="BehindOthers") == 2
+    assert world.figure("antenna_queue_gpus_requested", **SMALL_G) == 6
+    assert world.figure("antenna_queue_gpus_reserved", **SMALL_G, flavor="lumi-small-g") == 2
+    assert world.figure("antenna_queue_memory_bytes_reserved", **SMALL_G) == 120 * 2**30
+
+
+def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
+    world.usage.queue("lumi", [])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 0
+    assert world.figure("antenna_queue_jobs", **{**SMALL_G, "queue": "standard-g"}, state="running") == 0
+    # Its project has no CPU-core-hours.
+    assert world.figure("antenna_queue_jobs", **{**SMALL_G, "queue": "standard"}, state="running") is None
+
+
+def test_each_job_has_its_series_while_it_waits_or_runs(world):
+    world.usage.queue("lumi", [job(7, "running", started=40)])
+    one = {"site": "lumi", "namespace": "tenant-ugent", "job": "job-7"}
+    assert world.figure("antenna_job_info", **one, queue="small-g", uid=f"7@{START}") == 1
+    assert world.figure("antenna_job_state", **one, state="running") == 1
+    assert world.figure("antenna_job_gpus", **one) == 2
+    assert world.figure("antenna_job_started_timestamp_seconds", **one) == START + 40
+    world.usage.queue("lumi", [])
+    assert world.figures("antenna_job_info") == {}
+
+
+def test_two_jobs_of_one_name_are_one_series(world):
+    world.usage.queue("lumi", [job(1, name="same"), job(2, name="same", submitted=START + 5)])
+    assert world.figure("antenna_job_info", job="same", uid=f"2@{START + 5}") == 1
+    assert len(world.figures("antenna_job_state")) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("Priority", Reason.BEHIND_OTHERS),
+        ("Resources", Reason.NODES_FULL),
+        ("QOSMaxJobsPerUserLimit", Reason.QUOTA_USED_UP),
+        ("AssocGrpGRES", Reason.QUOTA_USED_UP),
+        ("ReqNodeNotAvail, UnavailableNodes:nid001", Reason.NODES_CLOSED),
+        ("PartitionDown", Reason.NODES_CLOSED),
+        ("PartitionTimeLimit", Reason.NEVER_FITS),
+        ("JobHeldUser", Reason.SUSPENDED),
+        ("<script>", Reason.UNKNOWN),
+        ("", Reason.UNKNOWN),
+    ],
+)
+def test_slurms_words_become_known_reasons(word, reason):
+    assert waits_for(word) is reason
+    assert reason in PENDING_REASONS
+
+
+def test_counters_are_sums_over_the_ledger(world):
+    world.usage.queue("lumi", [])
+    done = [job(1, "succeeded", started=0, ended=1800), job(2, "failed", started=0, ended=900)]
+    for _ in range(2):
+        world.usage.ended("lumi", done)
+    assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 2700
+    assert world.figure("antenna_billed_units_total", **BEARER, unit="gpu-hours") == 0.75
+    assert world.figure("antenna_remote_energy_joules_total", **BEARER) == pytest.approx(
+        0.155 * 2 * 0.75 * 3.6e6
+    )
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="succeeded") == 1
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") == 1
+
+
+def test_nodes_are_shown_by_partition_and_state(world):
+    world.usage.nodes("lumi", [NodeRow("small-g", "idle", 3), NodeRow("small-g", "down", 1)])
+    assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="idle") == 3
+    world.usage.nodes("lumi", [NodeRow("small-g", "idle", 4)])
+    assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="down") is None
+
+
+def test_a_budget_is_what_was_granted_less_what_was_used_and_what_may_be(world):
+    world.now = 1800
+    world.usage.queue("lumi", [job(1, "running", started=0), job(2)])
+    world.usage.ended("lumi", [job(3, "succeeded", started=0, ended=900)])
+    # 0.5 by the one that runs, 0.25 by the one that ended; 0.5 and 1 may come.
+    assert world.figure("antenna_budget_allocated", **UGENT) == 100
+    assert world.figure("antenna_budget_used", **UGENT) == 0.75
+    assert world.figure("antenna_budget_reserved", **UGENT) == 1.5
+    assert world.figure("antenna_budget_remaining", **UGENT) == 97.75
+    assert world.figure("antenna_budget_burn_per_day", **UGENT) == pytest.approx(0.75 / 7)
+    assert world.figure("antenna_budget_exhaustion_timestamp_seconds", **UGENT) is None
+
+
+def test_a_monthly_budget_has_the_rest_of_the_month_before(world):
+    node = Resources(4, 1152, 16, 0)
+    at = {"project": "antenna-imec", "partition": "booster", "resources": node}
+    world.usage.queue("jupiter", [])
+    world.usage.ended("jupiter", [job(1, "succeeded", started=0, ended=HOUR, **at)])
+    # February's 2000 are unused.
+    assert world.figure("antenna_budget_allocated", **IMEC) == 4000
+    assert world.figure("antenna_budget_used", **IMEC) == 4 * 288
+
+
+def test_the_day_of_exhaustion_follows_from_the_burn(world):
+    world.now = 7 * 24 * HOUR
+    big = Resources(1, 56, 8, 0)
+    world.usage.queue("lumi", [])
+    world.usage.ended("lumi", [job(1, "succeeded", started=0, ended=10 * HOUR, resources=big)])
+    # 40 of 100 in 7 days: the other 60 in 10.5.
+    at = world.figure("antenna_budget_exhaustion_timestamp_seconds", **UGENT)
+    assert at == START + world.now + 10.5 * 24 * HOUR
+
+
+def test_a_job_that_left_the_queue_keeps_its_reservation_until_the_accounting_has_it(world):
+    world.now = 600
+    world.usage.queue("lumi", [job(1, "running", started=0)])
+    world.now = 1200
+    world.usage.queue("lumi", [])
+    assert world.balance("lumi").used + world.balance("lumi").reserved == 1
+    world.usage.ended("lumi", [job(1, "succeeded", started=0, ended=900)])
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
+
+
+def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
+    world.now = 1800
+    world.usage.looked("lumi", [job(1, "running", started=0), job(2), job(3, "failed", started=0, ended=900)])
+    # Of 100 a quarter is used by the one that ended; the half that the running one has used is reserved.
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") == 100 - Fraction(1, 4)
+    assert world.balance("lumi").remaining == 100 - Fraction(1, 4) - 1 - 1
+    assert world.usage.remaining("ugent", "lumi", "core-hours") == 0
+    assert world.usage.remaining("imec", "lumi", "gpu-hours") == 0
+
+
+def test_of_a_job_that_a_look_shows_twice_the_accounting_counts(world):
+    world.usage.looked("lumi", [job(1, "running", started=0), job(1, "succeeded", started=0, ended=900)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
+
+
+def test_after_a_start_the_accounting_is_read_from_when_the_site_was_last_heard(world):
+    assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
+    world.now = 500
+    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.now = 900
+    world.usage.looked("lumi", [])
+    assert world.usage.since("lumi") == START + 500
+    assert world.usage.since("jupiter") == ALLOCATIONS[1].window.since
+
+
+class Site:
+    """A site that answers what it was told to, or fails."""
+
+    def __init__(self):
+        self.asked = []
+        self.trouble = None
+
+    def nodes(self):
+        self.asked.append("nodes")
+        if self.trouble:
+            raise self.trouble
+        return [NodeRow("small-g", "idle", 3)]
+
+    def granted(self, project):
+        self.asked.append(project)
+        if self.trouble:
+            raise self.trouble
+        return Granted(project, "gpu-hours", 100, 1)
+
+
+def test_after_each_look_nodes_are_asked_for_and_each_project_once_an_hour(world):
+    now = [0.0]
+    site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: now[0])
+    for at in (0, 60, 3600):
+        now[0] = at
+        watch.looked(site, [])
+    assert site.asked == ["nodes", PROJECT, "nodes", "nodes", PROJECT]
+    assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="idle") == 3
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("no route"), Held("too soon", 5)])
+def test_what_fails_is_asked_again_and_jobs_are_counted_all_the_same(world, trouble):
+    site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: 0.0)
+    site.trouble = trouble
+    watch.looked(site, [job(1)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    assert world.figures("antenna_remote_nodes") == {}
+    site.trouble = None
+    watch.looked(site, [job(1)])
+    assert site.asked == ["nodes", PROJECT] * 2
+
+
+def test_until_a_sites_queue_is_known_its_budget_is_not(world):
+    world.usage.ended("lumi", [job(3, "succeeded", started=0, ended=900)])
+    assert world.balance("lumi") is None
+    assert world.figure("antenna_budget_remaining", **UGENT) is None
+    world.usage.queue("lumi", [])
+    assert world.balance("lumi").used == Fraction(1, 4)
+
+
+def test_the_sites_own_figure_is_compared_as_of_when_it_was_refreshed(world):
+    world.now = HOUR
+    world.usage.queue("lumi", [])
+    world.usage.granted("lumi", Granted(PROJECT, "gpu-hours", 100, 2.5, as_of=START + 1800))
+    world.usage.ended("lumi", [job(1, "succeeded", started=0, ended=HOUR)])
+    assert world.figure("antenna_budget_difference", **UGENT) == 2
+    assert world.figure("antenna_budget_used", **UGENT) == 1
+
+
+def test_a_source_that_falls_silent_takes_its_series_along_and_its_age_stays(world):
+    world.usage.queue("lumi", [job(1)])
+    limit = world.figure("antenna_remote_source_limit_seconds", site="lumi", source="queue")
+    assert limit == MISSED * 60
+    world.now = limit
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    world.now = limit + 1
+    assert world.figures("antenna_queue_jobs") == {}
+    assert world.figures("antenna_job_info") == {}
+    assert world.figure("antenna_remote_source_age_seconds", site="lumi", source="queue") == limit + 1
+    world.usage.queue("lumi", [job(1)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    assert world.figure("antenna_remote_source_age_seconds", site="lumi", source="queue") == 0
+
+
+def test_a_source_that_never_answered_has_an_age_from_when_it_was_expected(world):
+    world.now = 77
+    ages = world.figures("antenna_remote_source_age_seconds")
+    assert len(ages) == 8
+    assert set(ages.values()) == {77}
+    assert (
+        world.figure("antenna_remote_source_limit_seconds", site="jupiter", source="granted")
+        == GRANTED_SECONDS
+    )
+
+
+def test_a_site_that_is_gone_leaves_nothing_behind(world):
+    world.usage.queue("lumi", [job(1)])
+    world.usage.nodes("lumi", [NodeRow("small-g", "idle", 3)])
+    world.usage.configure((JUPITER,), ALLOCATIONS, PAYERS)
+    for family in ("antenna_queue_jobs", "antenna_job_info", "antenna_remote_nodes"):
+        assert world.figures(family) == {}
+    assert world.figure("antenna_remote_source_age_seconds", site="lumi", source="queue") is None
+    assert world.balance("lumi") is None
+
+
+def test_a_third_site_is_counted_without_a_line_of_code(world):
+    karolaina = replace(LUMI, name="karolaina")
+    mine = replace(ALLOCATIONS[0], site="karolaina", project="dd-26-1")
+    world.usage.configure((LUMI, JUPITER, karolaina), (*ALLOCATIONS, mine), PAYERS)
+    world.usage.queue("karolaina", [job(1, "running", started=0, project="dd-26-1")])
+    place = {**SMALL_G, "site": "karolaina"}
+    assert world.figure("antenna_queue_jobs", **place, state="running") == 1
+    assert world.balance("karolaina").reserved == 1
+
+
+def test_local_gpu_hours_are_shown_beside_the_remote_ones(world, tmp_path):
+    jobs = Ledger(tmp_path / "ledger.sqlite")
+    whose = {"queue": "ulb", "tenant": "ulb", "ecosystem": "brussels-capital", "sector": "agri-food"}
+    jobs.commit(
+        [Entry(uid="a", namespace="n", job="a", created=START, gpus=4, running_since=START, **whose)],
+        {},
+        seen=1.0,
+    )
+    world.now = HOUR
+    world.usage.local()
+    ulb = {"site": "local", "tenant": "ulb", "unit": "gpu-hours"}
+    assert world.figure("antenna_budget_used", **ulb) == 4
+    assert world.figure("antenna_budget_used", site="local", tenant="imec", unit="gpu-hours") == 0
+    assert world.figure("antenna_budget_allocated", **ulb) is None
+    jobs.close()
