@@ -19,7 +19,7 @@ NAME_LENGTH: Final = 100
 LOG_LENGTH: Final = 4096  # characters
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled"]
-# As much of a path as can be passed on everywhere without quoting; a relative one begins at the account's home.
+# What can be passed on everywhere without quoting; a relative path begins at the account's home.
 _STEP: Final = "[A-Za-z0-9_][A-Za-z0-9._@+-]*"
 Path = Annotated[str, Field(pattern=f"^/?{_STEP}(/{_STEP})*$", max_length=512)]
 

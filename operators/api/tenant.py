@@ -105,7 +105,7 @@ class FlavorQuota(Model):
 
 
 class Allocation(Model):
-    """What a remote site granted the partner: the project that its jobs there run under, and are billed to."""
+    """What a remote site granted the partner: the project that its jobs there run under."""
 
     model_config = ConfigDict(json_schema_extra=rules(("self.start <= self.end", "end is before start")))
 

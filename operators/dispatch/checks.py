@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
+from operators import billing, budgets
 from operators.dispatch.placement import Place
 from operators.dispatch.workload import Verdict
 from operators.queues import BUDGET, SITE_HEALTH
-from operators.sites.access import Resources
 from operators.sites.model import Partition
-
-
-class Budgets(Protocol):
-    """What partners have left of what remote sites granted them."""
-
-    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
-        """Granted and not yet used, in ``unit``; None while that is not known."""
-
-
-Cost = Callable[[Partition, Resources, int], Fraction]
-"""The cost of so much for so many seconds in a partition, in the unit that it bills in."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +25,16 @@ class Health:
 UNKNOWN = Health(False, "has not been asked yet")
 
 
-def estimate(place: Place, partition: Partition, seconds: int, cost: Cost) -> Fraction:
-    """What the job costs at most: all that it asks for, for all of its time limit."""
-    cores = place.cores_per_node or partition.cores_per_node or 0
-    if not place.whole_nodes:
-        cores = place.cores_per_node or 1
-    asked = Resources(
+def estimate(place: Place, partition: Partition, seconds: int) -> Fraction:
+    """What the job costs at most, in the partition's unit: what it asks for, up to its time limit."""
+    return billing.estimate(
+        partition,
         nodes=place.nodes,
-        cores=place.nodes * cores,
-        gpus=place.nodes * place.gpus_per_node,
+        seconds=seconds,
+        gpus_per_node=place.gpus_per_node,
+        cores=place.nodes * (place.cores_per_node or 0),
         memory_mib=place.nodes * (place.memory_gib_per_node or 0) * 1024,
     )
-    return cost(partition, asked, seconds)
 
 
 def budget(
@@ -60,11 +46,14 @@ def budget(
         return Verdict(False, f"the budget of {where} is not known yet")
     left = remaining - reserved
     if costs <= left:
-        return Verdict(True, f"costs at most {shown(costs)} {place.unit} of {shown(left)} left")
-    kept = f" ({shown(reserved)} more are reserved by work that was let go)" if reserved else ""
+        return Verdict(
+            True, f"costs at most {budgets.shown(costs)} {place.unit} of {budgets.shown(left)} left"
+        )
+    rest = budgets.shown(max(left, Fraction(0)))
+    kept = f" ({budgets.shown(reserved)} more are reserved by work that was let go)" if reserved else ""
     return Verdict(
         False,
-        f"costs up to {shown(costs)} {place.unit}, and {where} has {shown(max(left, Fraction(0)))} left{kept}; "
+        f"costs up to {budgets.shown(costs)} {place.unit}, and {where} has {rest} left{kept}; "
         "a shorter timeLimit or fewer nodes cost less",
     )
 
@@ -77,8 +66,3 @@ def site_health(title: str, health: Health) -> Verdict:
 def verdicts(money: Verdict, health: Verdict) -> Mapping[str, Verdict]:
     """Both, by the checks' names."""
     return {BUDGET: money, SITE_HEALTH: health}
-
-
-def shown(amount: Fraction) -> str:
-    """An amount for people, to two decimals: 12, 0.5, 1.33."""
-    return f"{float(amount):,.2f}".rstrip("0").rstrip(".")

@@ -210,7 +210,9 @@ def is_over(row: RemoteJobRow) -> bool:
     return row.state in _OVER
 
 
-def _find_out(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds) -> Action:
+def _find_out(  # noqa: PLR0911 (a step each)
+    job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds
+) -> Action:
     """Submit it, or find out whether it was."""
     answer = told.answer
     if rows := _named(attempt, answer):

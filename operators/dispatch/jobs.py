@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from operators.api import API_VERSION
 from operators.api.remote_job import ANY, KIND, Attempt, RemoteJobSpec
 from operators.dispatch import checks, status, workload
-from operators.dispatch.checks import Budgets, Health
+from operators.dispatch.accounts import Accounts
+from operators.dispatch.checks import Health
 from operators.dispatch.decide import (
     Action,
     Answer,
@@ -47,7 +48,7 @@ from operators.k8s_errors import Conflict, NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import BUDGET
 from operators.sites.access import RemoteJobRow, Submission
-from operators.sites.model import Partition, Site
+from operators.sites.model import Site
 from operators.tenancy import Allocation, Object, namespace_name
 
 FINALIZER: Final = "antenna.be/remote-job"
@@ -55,9 +56,6 @@ STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
 
 _log = logging.getLogger(__name__)
-
-Cost = Callable[[Place, Partition, int], Fraction]
-"""The most that a job of so many seconds can cost at its place, in the unit that the partition bills in."""
 
 
 @dataclass
@@ -67,8 +65,7 @@ class Around:
     cluster: Cluster
     clock: Callable[[], float]
     bounds: Bounds
-    cost: Cost
-    budgets: Budgets
+    accounts: Accounts
     may_send: Callable[[], bool]
     """Whether this process leads, and will until a submission that begins now is over."""
     writer: Callable[[], str]
@@ -171,7 +168,7 @@ class Jobs:
             spec, may = RemoteJobSpec.model_validate(obj["spec"]), ()
         work = self._queue(obj, spec, may)
         verdicts = self._check(obj, spec, may, work, memory)
-        return self._dispatch(obj, spec, may, work, verdicts, memory)
+        return self._dispatch(obj, spec, may, work=work, verdicts=verdicts, memory=memory)
 
     def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
         tenant = _tenant(obj)
@@ -258,7 +255,7 @@ class Jobs:
         reserved = self._reserved(tenant, place)
         if mine and mine[:3] == (tenant, place.site, place.unit):
             reserved -= mine[3]
-        remaining = around.budgets.remaining(tenant, place.site, place.unit)
+        remaining = around.accounts.remaining(tenant, place.site, place.unit)
         return checks.verdicts(
             checks.budget(place, title, self._costs(spec, place), remaining, reserved),
             checks.site_health(title, around.health.get(place.site, checks.UNKNOWN)),
@@ -266,7 +263,7 @@ class Jobs:
 
     def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
         partition = self._around.sites[place.site].partition(place.partition)
-        return self._around.cost(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
+        return checks.estimate(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
 
     def _reserved(self, tenant: str, place: Place) -> Fraction:
         return self._totals.get((tenant, place.site, place.unit), Fraction(0))
@@ -285,6 +282,7 @@ class Jobs:
         obj: Object,
         spec: RemoteJobSpec,
         may: tuple[Place, ...],
+        *,
         work: Work | None,
         verdicts: Mapping[str, Verdict],
         memory: Memory,
@@ -346,7 +344,7 @@ class Jobs:
                 return self._end(obj, spec, row, memory)
             case Fail(message):
                 generation, now = obj["metadata"].get("generation", 0), self._around.clock()
-                end = status.ended("failed", "Rejected", message, _status(obj), generation, now)
+                end = status.rejected(message, _status(obj), generation, now)
                 self._patch_status(obj, end)
                 return True
             case Rest():

@@ -175,7 +175,7 @@ def _place(
 
 
 def _whole(spec: RemoteJobSpec, partition: Partition, where: str) -> None:
-    """A whole-node partition bills all of a node; to ask it for a part would be paying for what is not had."""
+    """A whole-node partition bills all of a node: who asks for a part would pay for what is not had."""
     parts = (
         ("gpusPerNode", spec.gpus_per_node, partition.gpus_per_node),
         ("cores", spec.cores, partition.cores_per_node),

@@ -14,7 +14,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -23,10 +22,11 @@ from operators.api import API_VERSION, remote_site
 from operators.api.remote_site import RemoteSiteSpec, site_of
 from operators.api.tenant import TenantSpec, partner_of
 from operators.dispatch import status
-from operators.dispatch.checks import Budgets, Health
+from operators.dispatch.accounts import Accounts
+from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
 from operators.dispatch.feed import SOURCES, Change, Feed, Listing
-from operators.dispatch.jobs import Around, Cost, Jobs
+from operators.dispatch.jobs import Around, Jobs
 from operators.dispatch.lease import Leadership
 from operators.dispatch.site_worker import (
     Answering,
@@ -51,7 +51,7 @@ from operators.queues import CHECKS, CHECKS_CONTROLLER
 from operators.sites.access import RemoteJobRow, SiteAccess
 from operators.sites.model import Site
 from operators.stream.reflector import Reflector
-from operators.tenancy import Allocation, Object
+from operators.tenancy import Allocation, Object, Tenant
 
 RETRY: Final = 2.0  # seconds after a write that failed
 CHECK: Final = 20.0  # seconds between two looks at the admission checks, and at all jobs that are held
@@ -81,24 +81,26 @@ class Dispatch:
         cluster: Cluster,
         settings: Settings,
         *,
-        access: Callable[[Site], SiteAccess],
-        budgets: Callable[[Callable[[str], tuple[Allocation, ...]]], Budgets],
-        cost: Cost,
+        access: Callable[[Site, tuple[str, ...]], SiteAccess],
+        accounts: Accounts,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``access`` opens a site's scheduler; ``budgets`` is given what tells a partner's allocations."""
+        """``access`` opens a site's scheduler for the projects there that are partners'."""
         self._cluster = cluster
         self._settings = settings
         self._access = access
+        self._accounts = accounts
         self._failed = failed
         self._clock = clock
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sites: dict[str, Site] = {}
         self._site_objects: dict[str, Object] = {}
+        self._partners: dict[str, Tenant] = {}
         self._allocations: dict[str, tuple[Allocation, ...]] = {}
+        self._configured = False
         self._health: dict[str, Health] = {}
-        self._workers: dict[str, tuple[Site, SiteWorker]] = {}
+        self._workers: dict[str, tuple[tuple[Site, tuple[str, ...]], SiteWorker]] = {}
         self._due: list[tuple[float, str]] = []
         self._dirty: set[str] = set()
         self._leads = False
@@ -117,8 +119,7 @@ class Dispatch:
                 cluster=cluster,
                 clock=clock,
                 bounds=settings.bounds,
-                cost=cost,
-                budgets=budgets(lambda tenant: self._allocations.get(tenant, ())),
+                accounts=accounts,
                 may_send=lambda: self._leadership.holds(settings.bounds.sending),
                 writer=lambda: self._leadership.writer,
                 sites=self._sites,
@@ -193,6 +194,7 @@ class Dispatch:
                 self._changed(source, obj, gone=True)
         if source == "tenants":
             self._allocations.clear()
+            self._partners.clear()
         for obj in objects:
             self._changed(source, obj, gone=False)
 
@@ -221,14 +223,17 @@ class Dispatch:
 
     def _tenant(self, obj: Object, gone: bool) -> None:
         name = obj["metadata"]["name"]
-        before = self._allocations.pop(name, None)
+        before = self._partners.pop(name, None)
+        self._allocations.pop(name, None)
         if not gone:
             try:
-                granted = partner_of(name, TenantSpec.model_validate(obj["spec"])).allocations
-            except ValueError:
-                granted = ()
-            self._allocations[name] = granted
-        if before != self._allocations.get(name):
+                self._partners[name] = partner_of(name, TenantSpec.model_validate(obj["spec"]))
+            except ValueError as error:
+                _log.error("Tenant %s: %s", name, error)
+                return
+            self._allocations[name] = self._partners[name].allocations
+        if before != self._partners.get(name):
+            self._configured = False
             self._dirty |= self.jobs.objects.keys()
 
     def _site(self, obj: Object, gone: bool) -> None:
@@ -242,6 +247,7 @@ class Dispatch:
             except ValidationError as error:
                 _log.error("RemoteSite %s: %s", name, error)
         if before != self._sites.get(name):
+            self._configured = False
             self._dirty |= self.jobs.objects.keys()
 
     def _result(self, result: Result) -> None:
@@ -347,17 +353,31 @@ class Dispatch:
         return True
 
     def _staff(self) -> None:
-        """A worker for each site as it is declared now."""
-        for name in [name for name, (site, _) in self._workers.items() if self._sites.get(name) != site]:
+        """A worker for each site as it is declared now, with the projects that partners have there."""
+        if not self._configured:
+            self._accounts.configure(self._sites.values(), self._partners.values())
+            self._configured = True
+        wanted = {name: (site, self._projects(name)) for name, site in self._sites.items()}
+        for name in [name for name, (declared, _) in self._workers.items() if wanted.get(name) != declared]:
             self._workers.pop(name)[1].stop()
-            self._health.pop(name, None)
-        for name, site in self._sites.items():
+        for name, (site, projects) in wanted.items():
             if name in self._workers:
                 continue
-            every = self._settings.look_every or site.access.poll_floor_seconds
-            worker = SiteWorker(name, self._access(site), self._inbox.put, every=every, clock=self._clock)
-            self._workers[name] = (site, worker)
+            self._health.pop(name, None)
+            worker = SiteWorker(
+                name,
+                self._access(site, projects),
+                self._inbox.put,
+                accounts=self._accounts,
+                every=self._settings.look_every or site.access.poll_floor_seconds,
+                clock=self._clock,
+            )
+            self._workers[name] = (wanted[name], worker)
             threading.Thread(target=worker.run, args=(self._stop,), name=f"site {name}", daemon=True).start()
+
+    def _projects(self, site: str) -> tuple[str, ...]:
+        grants = (grant for granted in self._allocations.values() for grant in granted)
+        return tuple(sorted({grant.project for grant in grants if grant.site == site}))
 
     def _end_workers(self) -> None:
         for _, worker in self._workers.values():
@@ -423,18 +443,6 @@ class Dispatch:
             {"status": {"observedGeneration": generation, "conditions": after}},
             subresource="status",
         )
-
-
-class Granted:
-    """Budgets where nothing is known of what was used: what partners were granted."""
-
-    def __init__(self, allocations: Callable[[str], tuple[Allocation, ...]]) -> None:
-        self._allocations = allocations
-
-    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
-        """All that was granted."""
-        granted = [a.amount for a in self._allocations(tenant) if (a.site, a.unit) == (site, unit)]
-        return sum(granted, Fraction(0)) if granted else None
 
 
 def _is_newer(obj: Object, known: Object | None) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.api.remote_job import LOG_LENGTH, Attempt
+from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.sites.access import (
     Held,
@@ -163,10 +164,12 @@ class SiteWorker:
         access: SiteAccess,
         tell: Callable[[Result], None],
         *,
+        accounts: Accounts,
         every: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``every`` seconds there is a look at all jobs."""
+        """``every`` seconds there is a look at all jobs, of which ``accounts`` are told."""
+        self._accounts = accounts
         self.site = site
         self.access = access
         self._tell = tell
@@ -209,7 +212,7 @@ class SiteWorker:
         finally:
             self.access.close()
 
-    def _do(self, task: Task) -> Result:
+    def _do(self, task: Task) -> Result:  # noqa: PLR0911 (one a task and error)
         try:
             match task:
                 case Find(uid, attempt):
@@ -259,13 +262,14 @@ class SiteWorker:
         pause = self._every
         try:
             rows = list(self.access.queue())
-            since = int((self._looked if self._looked is not None else asked) - OVERLAP)
+            since = self._looked if self._looked is not None else self._accounts.since(self.site)
             # The queue first: a job between the two is in the accounting by then. Of a job in both, what
             # comes later counts.
-            rows += self.access.ended(since)
+            rows += self.access.ended(int(asked if since is None else since) - OVERLAP)
             self._looked = asked
             self._well()
             self._tell(Looked(self.site, tuple(rows), asked))
+            self._accounts.looked(self.site, self.access, rows)
         except Held as held:
             pause = min(pause, max(1.0, held.seconds))
         except SiteError as error:

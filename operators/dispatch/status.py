@@ -110,13 +110,13 @@ def at_site(row: RemoteJobRow, title: str, before: Object, generation: int, now:
     }
 
 
-def ended(state: str, reason: str, message: str, before: Object, generation: int, now: float) -> Object:
-    """The status of a job that ended without its site."""
-    said = {"Finished": (True, reason, message)}
+def rejected(message: str, before: Object, generation: int, now: float) -> Object:
+    """The status of a job that its site's scheduler refused for good."""
+    said = {"Finished": (True, "Rejected", message)}
     return {
         "observedGeneration": generation,
-        "state": state,
-        "reason": reason,
+        "state": "failed",
+        "reason": "Rejected",
         "message": message[:1024],
         "conditions": conditions(before, said, generation, now),
     }
@@ -167,7 +167,7 @@ def time(seconds: int | None) -> Any:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _waits_for(known: Known) -> tuple[str, str]:
+def _waits_for(known: Known) -> tuple[str, str]:  # noqa: PLR0911 (a reason each)
     job, told, work = known.job, known.told, known.work
     if job.attempt is not None:
         return _on_its_way(job.attempt, told, known)

@@ -1,21 +1,20 @@
-"""Remote sites without their machines: a scheduler in this process, and the dispatch as the operator runs it."""
+"""Remote sites without machines: a scheduler in this process, and the dispatch as the operator runs it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from operators.dispatch.decide import Bounds
-from operators.dispatch.placement import Place
-from operators.dispatch.run import Dispatch, Granted, Settings
+from operators.dispatch.run import Dispatch, Settings
 from operators.k8s import connect
 from operators.sites.access import Granted as SiteGrant
-from operators.sites.access import NodeRow, RemoteJobRow, Submission, Unreachable
+from operators.sites.access import NodeRow, RemoteJobRow, SiteAccess, Submission, Unreachable
 from operators.sites.model import (
     Access,
     Accounting,
@@ -24,6 +23,7 @@ from operators.sites.model import (
     Site,
     WholeNodes,
 )
+from operators.tenancy import Tenant
 from tests.cluster.tenant_controller import NAMESPACE
 
 
@@ -167,16 +167,23 @@ class Scheduler:
             self.rows = [replace(row, **others) if row.id == id else row for row in self.rows]  # type: ignore[arg-type]
 
 
-def cost(place: Place, partition: Partition, seconds: int) -> Fraction:
-    """LUMI's and JUPITER's rules for what the tests ask for: GPUs or nodes."""
-    match partition.billing:
-        case WholeNodes(_, per_node_hour):
-            rate = per_node_hour * place.nodes
-        case LargestShare(_, factor):
-            rate = factor * place.nodes * place.gpus_per_node
-        case _:
-            rate = Fraction(place.nodes * (place.cores_per_node or 1))
-    return rate * seconds / 3600
+class Granted:
+    """Accounts of partners that have used nothing: all that was granted is left."""
+
+    def __init__(self) -> None:
+        self._granted: dict[tuple[str, str, str], Fraction] = {}
+
+    def configure(self, sites: Iterable[Site], partners: Iterable[Tenant]) -> None:
+        self._granted = {(p.name, a.site, a.unit): a.amount for p in partners for a in p.allocations}
+
+    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
+        return self._granted.get((tenant, site, unit))
+
+    def since(self, site: str) -> int | None:
+        return None
+
+    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
+        return
 
 
 @contextmanager
@@ -189,7 +196,7 @@ def dispatch(kubeconfig: Path, schedulers: dict[str, Scheduler]) -> Iterator[Dis
         bounds=Bounds(window=50, sending=45, margin=5, again=0.5, stale=3),
         look_every=0.5,
     )
-    one = Dispatch(cluster, settings, access=lambda site: schedulers[site.name], budgets=Granted, cost=cost)
+    one = Dispatch(cluster, settings, access=lambda site, _: schedulers[site.name], accounts=Granted())
     stop = threading.Event()
     thread = threading.Thread(target=one.run, args=(stop,), name="dispatch")
     thread.start()

@@ -1,4 +1,4 @@
-"""A RemoteJob waits in its partner's queue, is held by each check with its reason, goes once, and is followed."""
+"""A RemoteJob waits in its partner's queue, is held by each check, goes once, and is followed to its end."""
 
 from __future__ import annotations
 
@@ -312,21 +312,48 @@ ENDED = grant(LUMI, "project_465000001", 5, "gpu-hours", (date(2025, 1, 1), date
 REFUSED = [
     ("unknown site", ALL, {"site": f"lummi-{RUN}"}, "UnknownSite", f"did you mean lumi-{RUN}?"),
     ("unknown partition", ALL, {"partition": "smal-g"}, "UnknownPartition", "did you mean small-g?"),
-    ("another site's partition", ALL, {"partition": "booster"}, "UnknownPartition", "there are: small-g, standard-g"),
-    ("no project there", ALL[:1], {"site": JUPITER.name, "partition": "booster", "gpusPerNode": None}, "NoProject",
-     f"no project at JUPITER that pays core-hours; it has one at {LUMI.name}"),
-    ("a project of another unit", ALL, {"partition": "standard", "gpusPerNode": None}, "NoProject", "core-hours"),
+    (
+        "another site's partition",
+        ALL,
+        {"partition": "booster"},
+        "UnknownPartition",
+        "there are: small-g, standard-g",
+    ),
+    (
+        "no project there",
+        ALL[:1],
+        {"site": JUPITER.name, "partition": "booster", "gpusPerNode": None},
+        "NoProject",
+        f"no project at JUPITER that pays core-hours; it has one at {LUMI.name}",
+    ),
+    (
+        "a project of another unit",
+        ALL,
+        {"partition": "standard", "gpusPerNode": None},
+        "NoProject",
+        "core-hours",
+    ),
     ("a project that ended", (ENDED,), {}, "NoProject", "ended on 2025-12-31"),
-    ("over the time limit", ALL, {"partition": "standard-g", "gpusPerNode": None, "timeLimit": "60h"}, "TooLong",
-     "at most 48h; small-g allows 72h"),
+    (
+        "over the time limit",
+        ALL,
+        {"partition": "standard-g", "gpusPerNode": None, "timeLimit": "60h"},
+        "TooLong",
+        "at most 48h; small-g allows 72h",
+    ),
     ("too many nodes", ALL, {"nodes": 2}, "TooManyNodes", "at most 1"),
     ("too many GPUs", ALL, {"gpusPerNode": 9}, "TooManyGPUs", "at most 8"),
     ("too much memory", ALL, {"memoryGiB": 500}, "TooMuchMemory", "at most 480"),
-    ("part of a whole node", ALL, {"partition": "standard-g", "gpusPerNode": 4}, "WholeNodes",
-     "leave gpusPerNode out, or ask for 8"),
+    (
+        "part of a whole node",
+        ALL,
+        {"partition": "standard-g", "gpusPerNode": 4},
+        "WholeNodes",
+        "leave gpusPerNode out, or ask for 8",
+    ),
     ("no GPUs on a GPU partition", ALL, {"gpusPerNode": None}, "NoGPUs", "gpusPerNode: 1 to 8"),
     ("nowhere at all", ALL, {"site": "any", "partition": None, "timeLimit": "100h"}, "TooLong", "at most"),
-]  # fmt: skip
+]
 
 
 def test_bad_input_is_refused_at_once_with_the_reason_and_the_nearest_valid_choice(

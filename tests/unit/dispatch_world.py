@@ -1,4 +1,4 @@
-"""A simulated site, cluster and dispatcher: what is decided is carried out, and every step may be the last."""
+"""A simulated site, cluster and dispatcher: what is decided is done, and every step may be the last."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLACE = Place("lumi", "small-g", "project_465000001", "gpu-hours", False, 1, 1, 
 BOUNDS = Bounds()
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 (what happened)
     """The dispatcher's process is gone, here."""
 
 

@@ -18,7 +18,7 @@ from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
 from operators.k8s_errors import Conflict
 from operators.sites.access import RemoteJobRow
 from operators.tenancy import Allocation, Object
-from tests.cluster.remote_world import cost, jupiter, lumi
+from tests.cluster.remote_world import Granted, jupiter, lumi
 from tests.unit.api_server import ApiServer, kueue
 
 LUMI, JUPITER = lumi("lumi"), jupiter("jupiter")
@@ -32,10 +32,11 @@ GRANTS = (
 ROOM = {"lumi-small-g": 1, "lumi-standard-g": 1, "jupiter-booster": 1}
 
 
-class Left:
-    """Budgets."""
+class Left(Granted):
+    """Accounts of which a test says what is left."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.left: dict[tuple[str, str], Fraction | None] = {
             (grant.site, grant.unit): grant.amount for grant in GRANTS
         }
@@ -67,8 +68,7 @@ class World:
                 cluster=self.server,  # type: ignore[arg-type]
                 clock=lambda: self.now,
                 bounds=Bounds(),
-                cost=cost,
-                budgets=self.budgets,
+                accounts=self.budgets,
                 may_send=lambda: self.leads,
                 writer=lambda: "test/1",
                 sites={"lumi": LUMI, "jupiter": JUPITER},
@@ -367,7 +367,7 @@ def test_an_evicted_job_that_runs_is_cancelled_and_ends_cancelled(world: World) 
 
 def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
-    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}  # noqa: SLF001
+    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
     monkeypatch.setitem(ROOM, "lumi-small-g", 5)
     world.make("a")
     world.make("b")
