@@ -33,6 +33,9 @@ USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
+CREDENTIALS_SECRET: Final = "antenna-remote-credentials"
+"""SITE.user, SITE.key and SITE.known_hosts for each remote site; mounted, so that no right to read it is needed."""
+
 LEASE: Final = "antenna-remote-jobs"
 """The Lease of whoever sends jobs to remote sites."""
 
@@ -45,6 +48,7 @@ OWN_RIGHTS: Final = (
 _LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "antenna"}
 _RBAC: Final = "rbac.authorization.k8s.io"
 _STATE: Final = "/var/lib/antenna-operator"
+_CREDENTIALS: Final = "/etc/antenna/remote"
 
 
 def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[Object]:
@@ -240,6 +244,15 @@ def _deployment(image: str) -> Object:
                         {"name": "state", "persistentVolumeClaim": {"claimName": f"{NAME}-state"}},
                         # For SQLite, which sorts what is large in files.
                         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+                        # There once an administrator has made it; a key is for this user alone.
+                        {
+                            "name": "remote-credentials",
+                            "secret": {
+                                "secretName": CREDENTIALS_SECRET,
+                                "optional": True,
+                                "defaultMode": 0o440,
+                            },
+                        },
                     ],
                 },
             },
@@ -257,6 +270,7 @@ def _container(image: str) -> Object:
             f"--listen=:{METRICS_PORT}",
             f"--health-listen=:{HEALTH_PORT}",
             f"--usage-listen=127.0.0.1:{USAGE_PORT}",
+            f"--remote-credentials={_CREDENTIALS}",
             *(f"--publish-to={namespace}" for namespace in SCRAPERS),
             "--log-format=json",
         ],
@@ -280,6 +294,7 @@ def _container(image: str) -> Object:
         "volumeMounts": [
             {"name": "state", "mountPath": _STATE},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "remote-credentials", "mountPath": _CREDENTIALS, "readOnly": True},
         ],
     }
 

@@ -44,10 +44,10 @@ def _plain(obj: Whole) -> Object:
 
 
 SOURCES: Final = (
-    Source("remotesites", API_VERSION, remote_site.KIND, Whole, read=_plain),
-    Source("tenants", API_VERSION, tenant.KIND, Whole, read=_plain),
-    Source("workloads", KUEUE, WORKLOAD, Whole, label_selector=JOB_LABEL, read=_plain),
-    Source("remotejobs", API_VERSION, remote_job.KIND, Whole, read=_plain),
+    Source("remotesites", API_VERSION, remote_site.KIND, Whole, read=_plain, required=False),
+    Source("tenants", API_VERSION, tenant.KIND, Whole, read=_plain, required=False),
+    Source("workloads", KUEUE, WORKLOAD, Whole, label_selector=JOB_LABEL, read=_plain, required=False),
+    Source("remotejobs", API_VERSION, remote_job.KIND, Whole, read=_plain, required=False),
 )
 
 

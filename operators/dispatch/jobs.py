@@ -336,6 +336,7 @@ class Jobs:
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
             case Stop(row):
+                _log.info("%s: cancelling %d", _title(obj), row.id)
                 known = _attempt(obj)
                 return known is not None and self._ask(known.site, Cancel(uid, row), memory)
             case Note(row):

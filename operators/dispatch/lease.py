@@ -66,6 +66,8 @@ class Leadership:
                 self.look()
             except KubernetesError as error:
                 _log.warning("lease: %s", error)
+                stop.wait(self._renew)
+                continue
             stop.wait(self._renew if self.holds() else min(self._renew, 2))
         if self.holds():
             self._until = 0.0

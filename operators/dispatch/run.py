@@ -22,6 +22,7 @@ from operators.api import API_VERSION, remote_site
 from operators.api.remote_site import RemoteSiteSpec, site_of
 from operators.api.tenant import TenantSpec, partner_of
 from operators.dispatch import status
+from operators.dispatch.access import Opener
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
@@ -48,7 +49,7 @@ from operators.k8s_errors import Conflict, KubernetesError, NotFound
 from operators.manifests import LEASE
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import CHECKS, CHECKS_CONTROLLER
-from operators.sites.access import RemoteJobRow, SiteAccess
+from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site
 from operators.stream.reflector import Reflector
 from operators.tenancy import Allocation, Object, Tenant
@@ -81,12 +82,12 @@ class Dispatch:
         cluster: Cluster,
         settings: Settings,
         *,
-        access: Callable[[Site, tuple[str, ...]], SiteAccess],
+        access: Opener,
         accounts: Accounts,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``access`` opens a site's scheduler for the projects there that are partners'."""
+        """``access`` opens a site's scheduler for the projects that partners have there."""
         self._cluster = cluster
         self._settings = settings
         self._access = access
@@ -357,7 +358,10 @@ class Dispatch:
         if not self._configured:
             self._accounts.configure(self._sites.values(), self._partners.values())
             self._configured = True
-        wanted = {name: (site, self._projects(name)) for name, site in self._sites.items()}
+        # Where nobody has a project there is nothing to ask.
+        wanted = {
+            name: (site, projects) for name, site in self._sites.items() if (projects := self._projects(name))
+        }
         for name in [name for name, (declared, _) in self._workers.items() if wanted.get(name) != declared]:
             self._workers.pop(name)[1].stop()
         for name, (site, projects) in wanted.items():
@@ -388,6 +392,8 @@ class Dispatch:
 
     def _keep_kinds(self) -> bool:
         """Whether the admission checks are active and each RemoteSite says how it answers."""
+        if not self._site_objects:
+            return True
         try:
             active = [self._keep_active(name) for name in CHECKS]
             for name, obj in list(self._site_objects.items()):

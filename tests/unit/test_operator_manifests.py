@@ -72,7 +72,8 @@ def test_the_pod_is_what_the_restricted_profile_allows(objects: dict[str, Object
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == 65532
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert all(volume.keys() & {"persistentVolumeClaim", "emptyDir"} for volume in spec["volumes"])
+    allowed = {"persistentVolumeClaim", "emptyDir", "secret"}
+    assert all(volume.keys() & allowed for volume in spec["volumes"])
     for container in spec["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
