@@ -33,8 +33,8 @@ USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
-CREDENTIALS_SECRET: Final = "antenna-remote-credentials"
-"""SITE.user, SITE.key and SITE.known_hosts for each remote site; mounted, so that no right to read it is needed."""
+CREDENTIALS_SECRET: Final = "antenna-remote-credentials"  # noqa: S105 (a name)
+"""SITE.user, SITE.key and SITE.known_hosts for each remote site; mounted: no right to read it is needed."""
 
 LEASE: Final = "antenna-remote-jobs"
 """The Lease of whoever sends jobs to remote sites."""

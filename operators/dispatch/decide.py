@@ -15,14 +15,16 @@ its intention has passed, or never (``Bounds.window``): it is begun in the windo
 site itself refuses one that reaches it ``Bounds.sending`` after that.
 An accepted job shows in squeue from then on, and for MinJobAge (300 s by Slurm's default, what the stand-ins
 and both sites have or exceed) after its end, when accounting has it. So an empty answer to a question that
-was put later than window + margin for clocks and a slow controller means that there is none.
+was put later than window + margin for clocks means that there is none, if the controller has worked all
+along: one that hung may yet take what lay in its socket. So the answers of the last margin must all have
+come, and all have been empty.
 
 A job is never ended by an empty or a failed answer: only by a row that says how it ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from operators.api.remote_job import Attempt
@@ -84,6 +86,14 @@ class Answer:
 
     rows: tuple[RemoteJobRow, ...]
     asked: float
+    since: float
+    """When the first of the answers in a row was asked for that all came, and told the same: none."""
+
+    def after(self, before: Answer | None) -> Answer:
+        """This answer as the next one after ``before``, with no failure between them."""
+        if before is None or self.rows or before.rows:
+            return self
+        return replace(self, since=before.since)
 
 
 @dataclass(frozen=True)
@@ -225,7 +235,7 @@ def _find_out(  # noqa: PLR0911 (a step each)
         if not in_time(attempt, now, bounds):
             return Intend(_again(attempt, now))
         return Send(attempt)
-    if answer is not None and answer.asked >= attempt.asked + bounds.settled:
+    if answer is not None and _certain(answer, attempt, bounds):
         if not job.wanted:
             return CallOff()
         if told.rejections >= bounds.rejections:
@@ -233,6 +243,12 @@ def _find_out(  # noqa: PLR0911 (a step each)
         return Intend(_again(attempt, now))
     due = answer.asked + bounds.again if answer else now
     return Ask(attempt) if due <= now else Rest(due)
+
+
+def _certain(answer: Answer, attempt: Attempt, bounds: Bounds) -> bool:
+    """Whether "there is none" can be trusted."""
+    late = answer.asked >= attempt.asked + bounds.settled
+    return late and answer.asked >= answer.since + bounds.margin
 
 
 def _follow(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds) -> Action:

@@ -429,13 +429,14 @@ class Jobs:
     def found(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
         """The answer to a question for the job's name."""
         if memory := self._back(uid):
-            memory.told = replace(memory.told, answer=Answer(rows, asked))
+            answer = Answer(rows, asked, asked).after(memory.told.answer)
+            memory.told = replace(memory.told, answer=answer)
 
     def seen(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
         """A look at all jobs of the site told of it."""
         memory = self.memory.get(uid)
         if memory and not (memory.told.answer and memory.told.answer.asked > asked):
-            memory.told = replace(memory.told, answer=Answer(rows, asked))
+            memory.told = replace(memory.told, answer=Answer(rows, asked, asked))
 
     def submitted(self, uid: str, attempt: Attempt, id: int) -> None:
         """The site has taken it under this id. Raises KubernetesError; then it is found by its name."""
@@ -469,9 +470,12 @@ class Jobs:
             told = memory.told
             memory.told = replace(told, rejections=told.rejections + 1, rejection=why)
 
-    def failed(self, uid: str, why: str, pause: float) -> None:
-        """A task failed."""
-        self._back(uid, why, pause)
+    def failed(self, uid: str, why: str, pause: float, *, asked: bool) -> None:
+        """A task failed; not ``asked``: the site was left alone."""
+        memory = self._back(uid, why, pause)
+        if memory and asked and memory.told.answer and not memory.told.answer.rows:
+            # What was told before it failed says nothing of what it takes up when it works again.
+            memory.told = replace(memory.told, answer=None)
 
     def cancelled(self, uid: str, at: float) -> None:
         """The site was asked to end it."""

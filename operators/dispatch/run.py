@@ -273,8 +273,8 @@ class Dispatch:
                     jobs.not_sent(uid, attempt, why, pause)
                 case Refusal(uid, _, why):
                     jobs.refused(uid, why)
-                case Failed(uid, why, pause):
-                    jobs.failed(uid, why, pause)
+                case Failed(uid, why, pause, asked):
+                    jobs.failed(uid, why, pause, asked=asked)
                 case Cancelled(uid, at):
                     jobs.cancelled(uid, at)
                 case Log(uid, output):

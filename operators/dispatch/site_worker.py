@@ -117,6 +117,8 @@ class Failed:
     uid: str
     why: str
     seconds: float = 15
+    asked: bool = True
+    """False where the site was not asked at all."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ class SiteWorker:
                 case ReadLog(uid, row, directory):
                     return Log(uid, self.access.log_tail(row, directory, LOG_LENGTH))
         except Held as held:
-            return self._unread(task) or Failed(task.uid, str(held), held.seconds)
+            return self._unread(task) or Failed(task.uid, str(held), held.seconds, asked=False)
         except SiteError as error:
             self._badly(error)
             return self._unread(task) or Failed(task.uid, str(error))

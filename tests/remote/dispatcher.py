@@ -1,7 +1,7 @@
 """The dispatch as a process of its own, to be killed: ``python -m tests.remote.dispatcher``.
 
-It is the operator's, with its own log on stderr, and with bounds that fit a Slurm on the same host: one clock,
-and a submission that is accepted at most 45 s after it began.
+It is the operator's, with its own log on stderr, and with bounds that fit a Slurm on the same host: one
+clock, and a submission that is accepted at most 45 s after it began.
 """
 
 from __future__ import annotations

@@ -58,6 +58,10 @@ class SimulatedSite:
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
+        # A controller that hung takes up what lies in its socket, a moment after it answers again.
+        if self.now < self.down_until:
+            arrives = self.down_until + self.chance.uniform(0, 20)
+            self.on_the_way = [(max(due, arrives), name) for due, name in self.on_the_way]
         for due, name in [one for one in self.on_the_way if one[0] <= self.now]:
             self.on_the_way.remove((due, name))
             self._accept(name)
@@ -153,7 +157,10 @@ class Dispatcher:
                 asked = site.now
                 rows = site.find(attempt.name, attempt.since)
                 if rows is not None:
-                    self.told = replace(self.told, answer=Answer(tuple(rows), asked))
+                    answer = Answer(tuple(rows), asked, asked).after(self.told.answer)
+                    self.told = replace(self.told, answer=answer)
+                elif self.told.answer and not self.told.answer.rows:
+                    self.told = replace(self.told, answer=None)
             case Send(attempt):
                 self.told = replace(self.told, unsent=0)
                 result = site.submit(attempt, attempt.asked + BOUNDS.window)

@@ -47,8 +47,8 @@ def row(
     return RemoteJobRow(id, name, name, "p", "small-g", "u", state, state.upper(), submitted)
 
 
-def answer(*rows: RemoteJobRow, at: float = T + 1) -> Answer:
-    return Answer(rows, at)
+def answer(*rows: RemoteJobRow, at: float = T + 1, since: float = T) -> Answer:
+    return Answer(rows, at, since)
 
 
 def at(job: Job, attempt: Attempt) -> Job:
@@ -87,6 +87,13 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
         Ask(ATTEMPT),
     ),
     ("certainly not there", at(HELD, ATTEMPT), Told(answer=answer(at=T + 150)), T + 200, Intend(AGAIN)),
+    (
+        "empty, but only since a moment: it may take up what lay in its socket",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 190, since=T + 150)),
+        T + 205,
+        Ask(ATTEMPT),
+    ),
     ("there after all", at(HELD, ATTEMPT), Told(answer=answer(row(), at=T + 149)), T + 200, Note(row())),
     (
         "ended before it was looked at",
