@@ -140,7 +140,7 @@ class Dispatcher:
     def die(self) -> None:
         self.told = Told()
 
-    def _carry_out(self, action: object) -> None:
+    def _carry_out(self, action: object) -> None:  # noqa: PLR0912 (a case an action)
         job, site = self.job, self.site
         match action:
             case Hold():
