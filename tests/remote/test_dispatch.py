@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
 
 from operators.api import API_VERSION
 from operators.api.remote_job import KIND
@@ -34,6 +33,7 @@ from operators.sites.flavors import flavors, quotas
 from operators.tenancy import Allocation, Quota, Tenant, namespace_name
 from tests.cluster.light import LightCluster, light_cluster
 from tests.cluster.tenant_controller import NAMESPACE, eventually, is_ready, tenant_controller
+from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
 
 MANY = os.environ.get("ANTENNA_TEST_DISPATCH") == "1"
 KILLS = 50 if MANY else 1
