@@ -249,6 +249,7 @@ class Dispatch:
                 _log.error("RemoteSite %s: %s", name, error)
         if before != self._sites.get(name):
             self._configured = False
+            self._next_check = 0.0
             self._dirty |= self.jobs.objects.keys()
 
     def _result(self, result: Result) -> None:
@@ -260,6 +261,7 @@ class Dispatch:
                 return
             case Answering(site, health):
                 self._health[site] = health
+                self._next_check = 0.0
                 self._dirty |= jobs.objects.keys()
                 return
         self._dirty.add(result.uid)
