@@ -132,6 +132,11 @@ class Jobs:
         if memory := self.memory.pop(uid, None):
             self._reserve(memory, None)
 
+    def projects(self, site: str) -> set[str]:
+        """The projects of what is on its way to the site or there, granted (still) or not."""
+        attempts = (_status(obj).get("attempt") for obj in self.objects.values() if not _is_over(obj))
+        return {one["project"] for one in attempts if one and one["site"] == site}
+
     def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
         """Jobs of a site that run, with their rows and directories: their output grows."""
         found = []

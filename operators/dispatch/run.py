@@ -383,7 +383,8 @@ class Dispatch:
 
     def _projects(self, site: str) -> tuple[str, ...]:
         grants = (grant for granted in self._allocations.values() for grant in granted)
-        return tuple(sorted({grant.project for grant in grants if grant.site == site}))
+        granted_there = {grant.project for grant in grants if grant.site == site}
+        return tuple(sorted(granted_there | self.jobs.projects(site)))
 
     def _end_workers(self) -> None:
         for _, worker in self._workers.values():
