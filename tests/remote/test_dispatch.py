@@ -37,7 +37,7 @@ from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
 
 MANY = os.environ.get("ANTENNA_TEST_DISPATCH") == "1"
 KILLS = 50 if MANY else 1
-FAULTS = 60 if MANY else 2
+FAULTS = 60 if MANY else 1
 TENANT = "vib"
 PLACE = namespace_name(TENANT)
 
@@ -53,7 +53,7 @@ POINTS = (
     ("cancelling", 0),
     ("cancelling", 0.15),
 )
-WRONG = ("accepts-and-fails", "accepts-and-hangs", "accepts-and-drops", "accepts-and-garbles")
+WRONG = ("accepts-and-fails", "accepts-and-hangs", "accepts-and-drops", "accepts-and-garbles", "drops")
 
 
 @dataclass
@@ -153,9 +153,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _world(up: LightCluster, slurm: SlurmSite, folder: Path) -> Iterator[World]:
     credentials = folder / "credentials"
     credentials.mkdir()
-    (credentials / "testbed.user").write_text("root\n")
-    (credentials / "testbed.key").symlink_to(slurm.key)
-    (credentials / "testbed.known_hosts").symlink_to(slurm.known_hosts)
+    (credentials / "user").write_text("root")
+    (credentials / "key").symlink_to(slurm.key)
+    (credentials / "known_hosts").symlink_to(slurm.known_hosts)
     # As if it ran very many at a time: Slurm shall have to choose, not Kueue.
     site = replace(slurm.site, partitions=tuple(replace(p, max_running=500) for p in slurm.site.partitions))
     site = replace(site, access=replace(site.access, poll_floor_seconds=1))
@@ -206,21 +206,15 @@ def test_nothing_is_lost_or_doubled_however_often_the_operator_is_killed(world: 
     assert {states[f"antenna-{uid}"].split()[0] for _, uid in cancelled} == {"CANCELLED"}
 
 
-@pytest.mark.parametrize("fault", WRONG)
-def test_nothing_is_lost_or_doubled_when_sbatch_goes_wrong(world: World, fault: str) -> None:
+def test_nothing_is_lost_or_doubled_when_sbatch_goes_wrong(world: World) -> None:
+    """All ways among each other; ``drops`` alone takes nothing, and is found out and made good."""
     if world.operator.process is None:
         world.operator.start()
-    world.slurm.go_wrong("sbatch", *([fault] * FAULTS))
-    names = [world.submit() for _ in range(FAULTS)]
+    faults = list(WRONG) * FAULTS
+    random.Random(6).shuffle(faults)  # noqa: S311 (a repeatable order)
+    world.slurm.go_wrong("sbatch", *faults)
+    names = [world.submit() for _ in faults]
     uids = [world.uid(name) for name in names]
-    eventually(lambda: all(world.state(name) == "succeeded" for name in names), 120 + 60 * FAULTS)
+    eventually(lambda: all(world.state(name) == "succeeded" for name in names), 120 + 20 * len(faults))
     assert set(world.accounted(uids).values()) == {1}
-
-
-def test_a_submission_that_was_certainly_lost_is_made_again(world: World) -> None:
-    world.slurm.go_wrong("sbatch", "drops")
-    name = world.submit()
-    uid = world.uid(name)
-    eventually(lambda: world.state(name) == "succeeded", 240)
-    assert world.accounted([uid]) == {uid: 1}
-    assert (world.find(name) or {})["status"]["attempt"]["asks"] == 2
+    assert (world.slurm.folder / "faults" / "sbatch").read_text() == ""
