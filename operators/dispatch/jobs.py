@@ -470,10 +470,11 @@ class Jobs:
             memory.told = replace(memory.told, unsent=attempt.asks)
 
     def refused(self, uid: str, why: str) -> None:
-        """The scheduler refused it."""
+        """The scheduler refused it; that too much is there already passes by itself."""
         if memory := self._back(uid):
             told = memory.told
-            memory.told = replace(told, rejections=told.rejections + 1, rejection=why)
+            for_good = 0 if "submit limit" in why else 1
+            memory.told = replace(told, rejections=told.rejections + for_good, rejection=why)
 
     def failed(self, uid: str, why: str, pause: float, *, asked: bool) -> None:
         """A task failed; not ``asked``: the site was left alone."""
