@@ -195,7 +195,7 @@ class Jobs:
         work = workload.read(found) if found else None
         if _deleting(obj) or not wanted:
             return work
-        if work is not None and self._must_go(work, wanted, attempt):
+        if work is not None and self._must_go(work, wanted, may, attempt):
             self._delete_workload(obj, work)
             work = None
         if work is None:
@@ -207,15 +207,17 @@ class Jobs:
             work = workload.read(self.workloads[uid])
         return work
 
-    def _must_go(self, work: Work, wanted: tuple[Place, ...], attempt: Attempt | None) -> bool:
+    def _must_go(
+        self, work: Work, wanted: tuple[Place, ...], may: tuple[Place, ...], attempt: Attempt | None
+    ) -> bool:
         """Whether the Workload is to be made anew: Kueue called it back, or it names other places."""
         if attempt is not None or work.inactive:
             return False
         if work.evicted:
             return True
-        flavors = {place.flavor for place in wanted}
+        flavors = {place.flavor for place in (may if work.admitted else wanted)}
         if work.flavor:
-            return not work.admitted and work.flavor not in flavors
+            return work.flavor not in flavors
         return set(work.candidates) != flavors
 
     def _preferred(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> tuple[Place, ...]:
@@ -362,8 +364,15 @@ class Jobs:
         return False
 
     def _send(self, obj: Object, spec: RemoteJobSpec, attempt: Attempt, memory: Memory) -> bool:
-        place = next((p for p in self._places(obj, spec) if (p.site, p.partition) == _where(attempt)), None)
-        if place is None or not self._around.may_send():
+        try:
+            may = self._places(obj, spec)
+        except Refused:
+            may = ()
+        place = next((p for p in may if (p.site, p.partition) == _where(attempt)), None)
+        if place is None:
+            # Its project has ended, or the partition is gone: nothing was sent, and nothing will be.
+            return self._carry_out(CallOff(), obj, spec, memory)
+        if not self._around.may_send():
             return False
         around = self._around
         # From here on it is not known that nothing was sent.

@@ -386,3 +386,14 @@ def test_a_reservation_is_known_again_before_a_new_process_judges(world: World) 
     world.make("a")
     world.turn()
     assert world.status("a")["reason"] == "Budget"
+
+
+def test_a_project_that_ends_before_its_job_is_sent_ends_the_job(world: World) -> None:
+    uid = world.make()
+    world.turn()
+    world.tasks.clear()
+    world.jobs._around.allocations = {"vib": ()}
+    world.jobs.found(uid, (), world.now)
+    world.turn()
+    assert world.tasks == []
+    assert (world.status()["state"], world.status()["reason"]) == ("failed", "NoProject")
