@@ -1,7 +1,6 @@
 """One look at a RemoteJob: what is read of it, what is done in the cluster, what its site is asked.
 
-Of the loop's thread alone. Every write carries the version that it was decided on, so that it fails where
-somebody else (a leader before or after this one, a user) has changed the object meanwhile.
+Of the loop's thread alone.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
-from operators.api import API_VERSION
-from operators.api.remote_job import ANY, KIND, Attempt, RemoteJobSpec
+from operators.api.remote_job import ANY, Attempt, RemoteJobSpec
 from operators.dispatch import checks, status, workload
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
@@ -30,7 +28,6 @@ from operators.dispatch.decide import (
     Fail,
     Hold,
     Intend,
-    Job,
     LetGo,
     Note,
     Rest,
@@ -41,17 +38,30 @@ from operators.dispatch.decide import (
     in_time,
 )
 from operators.dispatch.placement import Place, Refused, places, seconds
+from operators.dispatch.purse import Purse
+from operators.dispatch.reading import (
+    FINALIZER,
+    attempt_of,
+    deleting,
+    is_over,
+    job_of,
+    place_of,
+    status_of,
+    submission_of,
+    tenant_of,
+    title_of,
+    where,
+)
 from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
 from operators.dispatch.workload import Verdict, Work
-from operators.k8s import MERGE, Cluster
-from operators.k8s_errors import Conflict, NotFound
-from operators.queues import API_VERSION as KUEUE
+from operators.dispatch.writing import Kept
+from operators.k8s import Cluster
+from operators.k8s_errors import Conflict
 from operators.queues import BUDGET
-from operators.sites.access import RemoteJobRow, Submission
+from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site
 from operators.tenancy import Allocation, Object, namespace_name
 
-FINALIZER: Final = "antenna.be/remote-job"
 STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
 
@@ -88,8 +98,6 @@ class Memory:
     trouble: str = ""
     not_before: float = 0
     """The site is not asked sooner."""
-    reserved: tuple[str, str, str, Fraction] | None = None
-    """(tenant, site, unit, amount) of the budget that it may still use."""
 
 
 class Jobs:
@@ -97,12 +105,11 @@ class Jobs:
 
     def __init__(self, around: Around) -> None:
         self._around = around
-        self.objects: dict[str, Object] = {}
-        """uid -> RemoteJob, as it is now."""
-        self.workloads: dict[str, Object] = {}
-        """uid of the RemoteJob -> its Workload."""
+        self._kept = Kept(around.cluster, around.clock)
+        self.objects = self._kept.objects
+        self.workloads = self._kept.workloads
         self.memory: dict[str, Memory] = {}
-        self._totals: dict[tuple[str, str, str], Fraction] = {}
+        self._purse = Purse(around.accounts, around.clock)
 
     def begin(self) -> None:
         """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
@@ -110,31 +117,29 @@ class Jobs:
         What was let go is reserved before anything else is judged.
         """
         self.memory.clear()
-        self._totals.clear()
+        self._purse.empty()
         for uid, obj in self.objects.items():
-            memory = self.memory.setdefault(uid, Memory())
             found = self.workloads.get(uid)
             work = workload.read(found) if found else None
-            if _is_over(obj) or not (_attempt(obj) or (work and BUDGET in work.ready)):
+            if is_over(obj) or not (attempt_of(obj) or (work and BUDGET in work.ready)):
                 continue
             try:
                 spec = RemoteJobSpec.model_validate(obj["spec"])
-                place = _place_of(self._places(obj, spec), work)
+                place = place_of(self._places(obj, spec), work)
             except ValueError:
                 continue
             if place:
-                amount = self._costs(spec, place)
-                self._reserve(memory, (_tenant(obj), place.site, place.unit, amount))
+                self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
 
     def drop(self, uid: str) -> None:
         """A RemoteJob is gone."""
         self.objects.pop(uid, None)
-        if memory := self.memory.pop(uid, None):
-            self._reserve(memory, None)
+        self.memory.pop(uid, None)
+        self._purse.reserve(uid, None)
 
     def projects(self, site: str) -> set[str]:
         """The projects of what is on its way to the site or there, granted (still) or not."""
-        attempts = (_status(obj).get("attempt") for obj in self.objects.values() if not _is_over(obj))
+        attempts = (status_of(obj).get("attempt") for obj in self.objects.values() if not is_over(obj))
         return {one["project"] for one in attempts if one and one["site"] == site}
 
     def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
@@ -143,7 +148,7 @@ class Jobs:
         for uid, memory in self.memory.items():
             if not memory.told.answer or uid not in self.objects:
                 continue
-            attempt = _attempt(self.objects[uid])
+            attempt = attempt_of(self.objects[uid])
             if attempt and attempt.site == site and not memory.busy:
                 directory = self.objects[uid]["spec"].get("directory") or ""
                 found += [(uid, row, directory) for row in memory.told.answer.rows if row.state == "running"]
@@ -153,11 +158,11 @@ class Jobs:
         """Do what is to be done now; when to look again if nothing happens. Raises KubernetesError."""
         obj = self.objects[uid]
         memory = self.memory.setdefault(uid, Memory())
-        if _is_over(obj):
-            self._reserve(memory, None)
-            self._finish_workload(obj)
+        if is_over(obj):
+            self._purse.reserve(uid, None)
+            self._kept.finish_workload(obj)
             if FINALIZER in obj["metadata"].get("finalizers", ()):
-                self._set_finalizers(obj, on=False)
+                self._kept.set_finalizers(obj, on=False)
             return None
         try:
             spec = RemoteJobSpec.model_validate(obj["spec"])
@@ -167,7 +172,7 @@ class Jobs:
             self._refuse(obj, refusal)
             return None
         except Refused as refusal:
-            if _attempt(obj) is None and not _deleting(obj):
+            if attempt_of(obj) is None and not deleting(obj):
                 self._refuse(obj, refusal)
                 return None
             spec, may = RemoteJobSpec.model_validate(obj["spec"]), ()
@@ -176,7 +181,7 @@ class Jobs:
         return self._dispatch(obj, spec, may, work=work, verdicts=verdicts, memory=memory)
 
     def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
-        tenant = _tenant(obj)
+        tenant = tenant_of(obj)
         grants = self._around.allocations.get(tenant)
         if grants is None or namespace_name(tenant) != obj["metadata"]["namespace"]:
             raise Refused("NoPartner", f"namespace {obj['metadata']['namespace']} is no partner's")
@@ -187,24 +192,23 @@ class Jobs:
 
     def _queue(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> Work | None:
         """See that the job has its Workload, which names the places that it may go to."""
-        uid, attempt = obj["metadata"]["uid"], _attempt(obj)
+        uid, attempt = obj["metadata"]["uid"], attempt_of(obj)
         found = self.workloads.get(uid)
         if attempt is not None:
-            may = tuple(place for place in may if (place.site, place.partition) == _where(attempt))
+            may = tuple(place for place in may if (place.site, place.partition) == where(attempt))
         wanted = self._preferred(obj, spec, may)
         work = workload.read(found) if found else None
-        if _deleting(obj) or not wanted:
+        if deleting(obj) or not wanted:
             return work
         if work is not None and self._must_go(work, wanted, may, attempt):
-            self._delete_workload(obj, work)
+            self._kept.delete_workload(obj, work)
             work = None
         if work is None:
             made = workload.workload(obj, spec.queue, wanted)
             try:
-                self.workloads[uid] = self._around.cluster.create(made)
+                work = workload.read(self._kept.create_workload(uid, made))
             except Conflict:
                 return None  # it is on its way to us, or the one before it is not gone yet
-            work = workload.read(self.workloads[uid])
         return work
 
     def _must_go(
@@ -235,52 +239,37 @@ class Jobs:
         self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...], work: Work | None, memory: Memory
     ) -> Mapping[str, Verdict]:
         """Tell Kueue what the admission checks say, and reserve what is let go."""
-        place = _place_of(may, work)
-        attempt = _attempt(obj)
+        uid, place, attempt = obj["metadata"]["uid"], place_of(may, work), attempt_of(obj)
         if work is None or place is None:
-            self._reserve(memory, None)
+            self._purse.reserve(uid, None)
             return {}
-        found = self.workloads[obj["metadata"]["uid"]]
+        found = self.workloads[uid]
         verdicts = self._verdicts(obj, spec, place)
         if attempt is not None:
             verdicts = {name: Verdict(True, "it is on its way") for name in verdicts}
-        if attempt is not None or verdicts[BUDGET].ready:
-            costs = self._costs(spec, place)
-            self._reserve(memory, (_tenant(obj), place.site, place.unit, costs))
+        if attempt is not None or BUDGET in work.ready or verdicts[BUDGET].ready:
+            self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
         else:
-            self._reserve(memory, None)
+            self._purse.reserve(uid, None)
         if not work.admitted and not work.finished:
             patch = workload.judged(found, verdicts, status.time(int(self._around.clock())))
             if patch is not None:
-                self._patch_workload(found, patch)
+                self._kept.patch_workload(found, patch)
         return verdicts
 
     def _verdicts(self, obj: Object, spec: RemoteJobSpec, place: Place) -> Mapping[str, Verdict]:
-        tenant, around = _tenant(obj), self._around
+        tenant, around = tenant_of(obj), self._around
         title = around.sites[place.site].title
-        mine = self.memory[obj["metadata"]["uid"]].reserved
-        reserved = self._reserved(tenant, place)
-        if mine and mine[:3] == (tenant, place.site, place.unit):
-            reserved -= mine[3]
-        remaining = around.accounts.remaining(tenant, place.site, place.unit)
+        account = (tenant, place.site, place.unit)
+        left, reserved = self._purse.left(account), self._purse.reserved(account, obj["metadata"]["uid"])
         return checks.verdicts(
-            checks.budget(place, title, self._costs(spec, place), remaining, reserved),
+            checks.budget(place, title, self._costs(spec, place), left, reserved),
             checks.site_health(title, around.health.get(place.site, checks.UNKNOWN)),
         )
 
     def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
         partition = self._around.sites[place.site].partition(place.partition)
         return checks.estimate(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
-
-    def _reserved(self, tenant: str, place: Place) -> Fraction:
-        return self._totals.get((tenant, place.site, place.unit), Fraction(0))
-
-    def _reserve(self, memory: Memory, amount: tuple[str, str, str, Fraction] | None) -> None:
-        if memory.reserved:
-            self._totals[memory.reserved[:3]] -= memory.reserved[3]
-        if amount:
-            self._totals[amount[:3]] = self._totals.get(amount[:3], Fraction(0)) + amount[3]
-        memory.reserved = amount
 
     # The site
 
@@ -299,7 +288,7 @@ class Jobs:
         until: float | None = None
         for _ in range(STEPS):
             now, obj = around.clock(), self.objects[uid]
-            job = _job(obj, may, work)
+            job = job_of(obj, may, work)
             action = decide(job, memory.told, now, around.bounds)
             if isinstance(action, Rest) or memory.busy:
                 until = action.until if isinstance(action, Rest) else None
@@ -322,20 +311,20 @@ class Jobs:
         uid = obj["metadata"]["uid"]
         match action:
             case Hold():
-                self._set_finalizers(obj, on=True)
+                self._kept.set_finalizers(obj, on=True)
                 return True
             case LetGo():
-                self._set_finalizers(obj, on=False)
+                self._kept.set_finalizers(obj, on=False)
                 return True
             case Intend(attempt):
                 written = attempt.model_copy(update={"writer": self._around.writer()})
-                self._patch_status(obj, status.attempted(written))
+                self._kept.patch_status(obj, status.attempted(written))
                 # Only now, and only here: nothing was sent for what this process has just written.
                 memory.told = replace(memory.told, unsent=written.asks)
-                _log.info("%s: to be submitted as %s (%d)", _title(obj), attempt.name, attempt.asks)
+                _log.info("%s: to be submitted as %s (%d)", title_of(obj), attempt.name, attempt.asks)
                 return True
             case CallOff():
-                self._patch_status(obj, status.attempted(None))
+                self._kept.patch_status(obj, status.attempted(None))
                 memory.told = Told()
                 return True
             case Ask(attempt):
@@ -343,8 +332,8 @@ class Jobs:
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
             case Stop(row):
-                _log.info("%s: cancelling %d", _title(obj), row.id)
-                known = _attempt(obj)
+                _log.info("%s: cancelling %d", title_of(obj), row.id)
+                known = attempt_of(obj)
                 return known is not None and self._ask(known.site, Cancel(uid, row), memory)
             case Note(row):
                 return self._note(obj, row)
@@ -352,8 +341,8 @@ class Jobs:
                 return self._end(obj, spec, row, memory)
             case Fail(message):
                 generation, now = obj["metadata"].get("generation", 0), self._around.clock()
-                end = status.rejected(message, _status(obj), generation, now)
-                self._patch_status(obj, end)
+                end = status.rejected(message, status_of(obj), generation, now)
+                self._kept.patch_status(obj, end)
                 return True
             case Rest():
                 return False
@@ -368,7 +357,7 @@ class Jobs:
             may = self._places(obj, spec)
         except Refused:
             may = ()
-        place = next((p for p in may if (p.site, p.partition) == _where(attempt)), None)
+        place = next((p for p in may if (p.site, p.partition) == where(attempt)), None)
         if place is None:
             # Its project has ended, or the partition is gone: nothing was sent, and nothing will be.
             return self._carry_out(CallOff(), obj, spec, memory)
@@ -377,46 +366,46 @@ class Jobs:
         around = self._around
         # From here on it is not known that nothing was sent.
         memory.told = replace(memory.told, unsent=0)
-        submission = _submission(obj, spec, attempt, place)
+        submission = submission_of(obj, spec, attempt, place)
 
         def still() -> bool:
             return around.may_send() and in_time(attempt, around.clock(), around.bounds)
 
         uid = obj["metadata"]["uid"]
-        _log.info("%s: submitting to %s %s", _title(obj), attempt.site, attempt.partition)
+        _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
         if not self._ask(attempt.site, Submit(uid, attempt, submission, still), memory) and not memory.busy:
             memory.told = replace(memory.told, unsent=attempt.asks)
         return False
 
     def _note(self, obj: Object, row: RemoteJobRow) -> bool:
-        attempt = _attempt(obj)
+        attempt = attempt_of(obj)
         if attempt is None:
             return False
         if attempt.id is None:
-            _log.info("%s: is %d at %s", _title(obj), row.id, attempt.site)
+            _log.info("%s: is %d at %s", title_of(obj), row.id, attempt.site)
         adopted = attempt.model_copy(update={"id": row.id, "submitted": row.submitted})
-        self._patch_status(obj, {**self._row_status(obj, attempt, row), **status.attempted(adopted)})
+        self._kept.patch_status(obj, {**self._row_status(obj, attempt, row), **status.attempted(adopted)})
         return attempt.id is None
 
     def _end(self, obj: Object, spec: RemoteJobSpec, row: RemoteJobRow, memory: Memory) -> bool:
-        attempt = _attempt(obj)
+        attempt = attempt_of(obj)
         if attempt is None:
             return False
         if memory.log is None:
             task = ReadLog(obj["metadata"]["uid"], row, spec.directory or "")
             return self._ask(attempt.site, task, memory)
-        _log.info("%s: %d has ended at %s: %s", _title(obj), row.id, attempt.site, row.raw_state)
+        _log.info("%s: %d has ended at %s: %s", title_of(obj), row.id, attempt.site, row.raw_state)
         said = {**self._row_status(obj, attempt, row), **status.log_tail(memory.log)}
-        self._patch_status(obj, {**said, **status.attempted(attempt)})
-        self._reserve(memory, None)
-        self._finish_workload(self.objects[obj["metadata"]["uid"]])
+        self._kept.patch_status(obj, {**said, **status.attempted(attempt)})
+        self._purse.reserve(obj["metadata"]["uid"], None)
+        self._kept.finish_workload(self.objects[obj["metadata"]["uid"]])
         return True
 
     def _row_status(self, obj: Object, attempt: Attempt, row: RemoteJobRow) -> Object:
         site = self._around.sites.get(attempt.site)
         title = site.title if site else attempt.site
         generation = obj["metadata"].get("generation", 0)
-        return status.at_site(row, title, _status(obj), generation, self._around.clock())
+        return status.at_site(row, title, status_of(obj), generation, self._around.clock())
 
     def _full(self, attempt: Attempt, uid: str) -> str:
         """Why the site would not take one more of this project now; empty while it would."""
@@ -424,16 +413,11 @@ class Jobs:
         partition = site.partition(attempt.partition) if site else None
         if site is None or partition is None or partition.max_jobs is None:
             return ""
-        there = 0
+        wanted, there = (attempt.site, attempt.partition, attempt.project), 0
         for other, obj in self.objects.items():
-            one = _attempt(obj)
-            if other == uid or one is None or _is_over(obj):
-                continue
-            there += (one.site, one.partition, one.project) == (
-                attempt.site,
-                attempt.partition,
-                attempt.project,
-            )
+            one = status_of(obj).get("attempt")
+            if other != uid and one and not is_over(obj):
+                there += (one["site"], one["partition"], one["project"]) == wanted
         if there < partition.max_jobs:
             return ""
         return f"{site.title} takes {partition.max_jobs} jobs of {partition.name} at a time"
@@ -456,20 +440,20 @@ class Jobs:
         """The site has taken it under this id. Raises KubernetesError; then it is found by its name."""
         self._back(uid)
         obj = self.objects.get(uid)
-        if obj is None or _attempt(obj) != attempt:
+        if obj is None or attempt_of(obj) != attempt:
             return
-        _log.info("%s: is %d at %s", _title(obj), id, attempt.site)
+        _log.info("%s: is %d at %s", title_of(obj), id, attempt.site)
         known = attempt.model_copy(update={"id": id})
         generation, now = obj["metadata"].get("generation", 0), self._around.clock()
         said = {"Submitted": (True, "Submitted", f"{attempt.site} has it as {id}")}
-        self._patch_status(
+        self._kept.patch_status(
             obj,
             {
                 **status.attempted(known),
                 "slurmId": id,
                 "reason": "Submitted",
                 "message": f"{attempt.site} has it",
-                "conditions": status.conditions(_status(obj), said, generation, now),
+                "conditions": status.conditions(status_of(obj), said, generation, now),
             },
         )
 
@@ -504,8 +488,8 @@ class Jobs:
             return
         if memory.busy:
             memory.busy, memory.log = False, output
-        elif not _is_over(obj):
-            self._patch_status(obj, status.log_tail(output))
+        elif not is_over(obj):
+            self._kept.patch_status(obj, status.log_tail(output))
 
     def _back(self, uid: str, trouble: str = "", pause: float = 0) -> Memory | None:
         memory = self.memory.get(uid)
@@ -525,158 +509,20 @@ class Jobs:
         memory: Memory,
     ) -> None:
         obj = self.objects[uid]
-        attempt = _attempt(obj)
-        if _is_over(obj) or _deleting(obj) or (attempt and attempt.id is not None):
+        attempt = attempt_of(obj)
+        if is_over(obj) or deleting(obj) or (attempt and attempt.id is not None):
             return
-        job = _job(obj, may, work)
-        place = job.place or _place_of(may, work)
+        job = job_of(obj, may, work)
+        place = job.place or place_of(may, work)
         site = self._around.sites.get(place.site) if place else None
         title = site.title if site else "the site"
         known = status.Known(job, place, memory.told, work, verdicts, title, memory.trouble)
         generation, now = obj["metadata"].get("generation", 0), self._around.clock()
-        self._patch_status(obj, status.waiting(known, _status(obj), generation, now))
+        self._kept.patch_status(obj, status.waiting(known, status_of(obj), generation, now))
 
     def _refuse(self, obj: Object, refusal: Refused) -> None:
-        _log.info("%s: refused: %s", _title(obj), refusal)
+        _log.info("%s: refused: %s", title_of(obj), refusal)
         generation = obj["metadata"].get("generation", 0)
-        self._patch_status(obj, status.refused(refusal, _status(obj), generation, self._around.clock()))
-
-    def _patch_status(self, obj: Object, after: Object) -> None:
-        changed = status.change(_status(obj), after)
-        if not changed:
-            return
-        metadata = obj["metadata"]
-        self._keep(
-            self._around.cluster.patch(
-                *(API_VERSION, KIND, metadata["name"], metadata["namespace"]),
-                {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": changed},
-                content_type=MERGE,
-                subresource="status",
-            )
+        self._kept.patch_status(
+            obj, status.refused(refusal, status_of(obj), generation, self._around.clock())
         )
-
-    def _set_finalizers(self, obj: Object, *, on: bool) -> None:
-        metadata = obj["metadata"]
-        others = [one for one in metadata.get("finalizers", ()) if one != FINALIZER]
-        patch = {
-            "resourceVersion": metadata["resourceVersion"],
-            "finalizers": [*others, FINALIZER] if on else others,
-        }
-        self._keep(
-            self._around.cluster.patch(
-                API_VERSION, KIND, metadata["name"], metadata["namespace"], {"metadata": patch}
-            )
-        )
-
-    def _keep(self, obj: Object) -> None:
-        self.objects[obj["metadata"]["uid"]] = obj
-
-    def _patch_workload(self, found: Object, patch: Object) -> None:
-        metadata = found["metadata"]
-        changed = self._around.cluster.patch(
-            KUEUE,
-            workload.WORKLOAD,
-            metadata["name"],
-            metadata["namespace"],
-            patch,
-            subresource="status",
-        )
-        self.workloads[metadata["labels"][workload.JOB_LABEL]] = changed
-
-    def _finish_workload(self, obj: Object) -> None:
-        """Give the quota back."""
-        found = self.workloads.get(obj["metadata"]["uid"])
-        if found is None or workload.read(found).finished:
-            return
-        said, now = _status(obj), status.time(int(self._around.clock()))
-        try:
-            self._patch_workload(
-                found,
-                workload.finished(found, said.get("state") == "succeeded", said.get("message", ""), now),
-            )
-        except NotFound:
-            self.workloads.pop(obj["metadata"]["uid"], None)
-
-    def _delete_workload(self, obj: Object, work: Work) -> None:
-        _log.info("%s: queued anew", _title(obj))
-        self.workloads.pop(obj["metadata"]["uid"], None)
-        try:
-            self._around.cluster.delete(KUEUE, workload.WORKLOAD, work.name, obj["metadata"]["namespace"])
-        except NotFound:
-            return
-
-
-def _job(obj: Object, may: tuple[Place, ...], work: Work | None) -> Job:
-    attempt = _attempt(obj)
-    return Job(
-        uid=obj["metadata"]["uid"],
-        deleting=_deleting(obj),
-        held=FINALIZER in obj["metadata"].get("finalizers", ()),
-        over=_is_over(obj),
-        attempt=attempt,
-        place=_at(attempt, work) if attempt else (_place_of(may, work) if work and work.admitted else None),
-    )
-
-
-def _at(attempt: Attempt, work: Work | None) -> Place | None:
-    """The place of a job that is on its way or there: it stays until Kueue calls it back.
-
-    A Workload that is gone or not admitted again yet calls nothing back: it is made anew for that place.
-    """
-    if work is not None and work.evicted:
-        return None
-    return Place(attempt.site, attempt.partition, attempt.project, "", False, 1, 0, None, None)
-
-
-def _place_of(may: tuple[Place, ...], work: Work | None) -> Place | None:
-    return next((place for place in may if work and place.flavor == work.flavor), None)
-
-
-def _submission(obj: Object, spec: RemoteJobSpec, attempt: Attempt, place: Place) -> Submission:
-    return Submission(
-        name=attempt.name,
-        comment=f"antenna {obj['metadata']['namespace']}/{obj['metadata']['name']}",
-        project=attempt.project,
-        partition=attempt.partition,
-        nodes=place.nodes,
-        seconds=seconds(spec.time_limit),
-        script=spec.script,
-        gpus_per_node=place.gpus_per_node,
-        # A partition of whole nodes gives all of them: nothing of a part is asked for.
-        cores_per_task=0 if place.whole_nodes else (place.cores_per_node or 0),
-        memory_mib_per_node=0 if place.whole_nodes else (place.memory_gib_per_node or 0) * 1024,
-        directory=spec.directory or "",
-    )
-
-
-def _status(obj: Object) -> Object:
-    found: Object = obj.get("status") or {}
-    return found
-
-
-def _attempt(obj: Object) -> Attempt | None:
-    found: Any = _status(obj).get("attempt")
-    return Attempt.model_validate(found) if found else None
-
-
-def _where(attempt: Attempt) -> tuple[str, str]:
-    return attempt.site, attempt.partition
-
-
-def _is_over(obj: Object) -> bool:
-    return any(
-        condition["type"] == "Finished" and condition["status"] == "True"
-        for condition in _status(obj).get("conditions") or ()
-    )
-
-
-def _deleting(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
-
-
-def _tenant(obj: Object) -> str:
-    return str(obj["metadata"]["namespace"]).removeprefix("tenant-")
-
-
-def _title(obj: Object) -> str:
-    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"

@@ -183,7 +183,7 @@ def _waits_for(known: Known) -> tuple[str, str]:  # noqa: PLR0911 (a reason each
             return _CHECK_REASON.get(name, "SiteHealth"), verdict.message
     if not work.admitted:
         return "Checked", "passes the admission checks"
-    return "Submitting", f"goes to {known.title}"
+    return "Submitting", f"goes to {known.title}" + (f": {known.trouble}" if known.trouble else "")
 
 
 def _on_its_way(attempt: Attempt, told: Told, known: Known) -> tuple[str, str]:

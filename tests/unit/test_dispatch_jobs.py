@@ -13,7 +13,8 @@ from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
-from operators.dispatch.jobs import FINALIZER, Around, Jobs
+from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.reading import FINALIZER
 from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
 from operators.k8s_errors import Conflict
 from operators.sites.access import RemoteJobRow
@@ -82,10 +83,15 @@ class World:
 
     def see(self) -> None:
         """The streams are up to date."""
-        self.jobs.objects = {obj["metadata"]["uid"]: obj for obj in self.server.of(KIND)}
-        self.jobs.workloads = {
-            obj["metadata"]["labels"]["antenna.be/remote-job"]: obj for obj in self.server.of("Workload")
-        }
+        jobs, label = self.jobs, "antenna.be/remote-job"
+        for there, kind in ((jobs.objects, KIND), (jobs.workloads, "Workload")):
+            there.clear()
+            there.update(
+                {
+                    o["metadata"].get("labels", {}).get(label) or o["metadata"]["uid"]: o
+                    for o in self.server.of(kind)
+                }
+            )
 
     def turn(self, times: int = 4) -> None:
         """Everybody looks at everything."""
@@ -295,6 +301,7 @@ def test_what_a_budget_cannot_pay_is_held_and_what_was_let_go_is_reserved(world:
         "(0.5 more are reserved by work that was let go); a shorter timeLimit or fewer nodes cost less"
     )
     world.budgets.left["lumi", "gpu-hours"] = Fraction(5)
+    world.now += 10
     world.turn()
     assert world.status("b")["reason"] == "Submitting"
 
