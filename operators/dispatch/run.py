@@ -16,18 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import ValidationError
-
-from operators.api import API_VERSION, remote_site
-from operators.api.remote_site import RemoteSiteSpec, site_of
-from operators.api.tenant import TenantSpec, partner_of
-from operators.dispatch import status
 from operators.dispatch.access import Opener
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
+from operators.dispatch.declared import Declared
 from operators.dispatch.feed import SOURCES, Change, Feed, Listing
 from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.kinds import Kinds
 from operators.dispatch.lease import Leadership
 from operators.dispatch.site_worker import (
     Answering,
@@ -47,12 +43,10 @@ from operators.dispatch.workload import JOB_LABEL
 from operators.k8s import Cluster
 from operators.k8s_errors import Conflict, KubernetesError, NotFound
 from operators.manifests import LEASE
-from operators.queues import API_VERSION as KUEUE
-from operators.queues import CHECKS, CHECKS_CONTROLLER
 from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site
 from operators.stream.reflector import Reflector
-from operators.tenancy import Allocation, Object, Tenant
+from operators.tenancy import Object
 
 RETRY: Final = 2.0  # seconds after a write that failed
 CHECK: Final = 20.0  # seconds between two looks at the admission checks, and at all jobs that are held
@@ -95,10 +89,8 @@ class Dispatch:
         self._failed = failed
         self._clock = clock
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._sites: dict[str, Site] = {}
-        self._site_objects: dict[str, Object] = {}
-        self._partners: dict[str, Tenant] = {}
-        self._allocations: dict[str, tuple[Allocation, ...]] = {}
+        self._declared = Declared()
+        self._kinds = Kinds(cluster, clock)
         self._configured = False
         self._health: dict[str, Health] = {}
         self._workers: dict[str, tuple[tuple[Site, tuple[str, ...]], SiteWorker]] = {}
@@ -123,8 +115,8 @@ class Dispatch:
                 accounts=accounts,
                 may_send=lambda: self._leadership.holds(settings.bounds.sending),
                 writer=lambda: self._leadership.writer,
-                sites=self._sites,
-                allocations=self._allocations,
+                sites=self._declared.sites,
+                allocations=self._declared.allocations,
                 health=self._health,
                 ask=self._ask,
             )
@@ -187,15 +179,13 @@ class Dispatch:
         before: dict[str, dict[str, Object]] = {
             "remotejobs": self.jobs.objects,
             "workloads": self.jobs.workloads,
-            "remotesites": self._site_objects,
+            "remotesites": self._declared.site_objects,
+            "tenants": self._declared.tenant_objects,
         }
         listed = {obj["metadata"]["uid"] for obj in objects}
         for obj in list(before.get(source, {}).values()):
             if obj["metadata"]["uid"] not in listed:
                 self._changed(source, obj, gone=True)
-        if source == "tenants":
-            self._allocations.clear()
-            self._partners.clear()
         for obj in objects:
             self._changed(source, obj, gone=False)
 
@@ -218,36 +208,12 @@ class Dispatch:
                     self.jobs.workloads[uid] = obj
                 self._dirty.add(uid)
             case "tenants":
-                self._tenant(obj, gone)
+                self._redeclared(self._declared.tenant(obj, gone))
             case "remotesites":
-                self._site(obj, gone)
+                self._redeclared(self._declared.site(obj, gone))
 
-    def _tenant(self, obj: Object, gone: bool) -> None:
-        name = obj["metadata"]["name"]
-        before = self._partners.pop(name, None)
-        self._allocations.pop(name, None)
-        if not gone:
-            try:
-                self._partners[name] = partner_of(name, TenantSpec.model_validate(obj["spec"]))
-            except ValueError as error:
-                _log.error("Tenant %s: %s", name, error)
-                return
-            self._allocations[name] = self._partners[name].allocations
-        if before != self._partners.get(name):
-            self._configured = False
-            self._dirty |= self.jobs.objects.keys()
-
-    def _site(self, obj: Object, gone: bool) -> None:
-        name = obj["metadata"]["name"]
-        before = self._sites.pop(name, None)
-        self._site_objects.pop(name, None)
-        if not gone:
-            self._site_objects[name] = obj
-            try:
-                self._sites[name] = site_of(name, RemoteSiteSpec.model_validate(obj["spec"]))
-            except ValidationError as error:
-                _log.error("RemoteSite %s: %s", name, error)
-        if before != self._sites.get(name):
+    def _redeclared(self, differs: bool) -> None:
+        if differs:
             self._configured = False
             self._next_check = 0.0
             self._dirty |= self.jobs.objects.keys()
@@ -318,7 +284,7 @@ class Dispatch:
         while self._due and self._due[0][0] <= now:
             self._dirty.add(heapq.heappop(self._due)[1])
         if now >= self._next_check:
-            settled = self._keep_kinds()
+            settled = self._kinds.keep(self._declared, self._health)
             self._next_check = now + (CHECK if settled else RETRY)
             self._dirty |= self.jobs.objects.keys()
         batch, self._dirty = self._dirty, set()
@@ -358,11 +324,13 @@ class Dispatch:
     def _staff(self) -> None:
         """A worker for each site as it is declared now, with the projects that partners have there."""
         if not self._configured:
-            self._accounts.configure(self._sites.values(), self._partners.values())
+            self._accounts.configure(self._declared.sites.values(), self._declared.partners.values())
             self._configured = True
         # Where nobody has a project there is nothing to ask.
         wanted = {
-            name: (site, projects) for name, site in self._sites.items() if (projects := self._projects(name))
+            name: (site, projects)
+            for name, site in self._declared.sites.items()
+            if (projects := self._projects(name))
         }
         for name in [name for name, (declared, _) in self._workers.items() if wanted.get(name) != declared]:
             self._workers.pop(name)[1].stop()
@@ -382,76 +350,12 @@ class Dispatch:
             threading.Thread(target=worker.run, args=(self._stop,), name=f"site {name}", daemon=True).start()
 
     def _projects(self, site: str) -> tuple[str, ...]:
-        grants = (grant for granted in self._allocations.values() for grant in granted)
-        granted_there = {grant.project for grant in grants if grant.site == site}
-        return tuple(sorted(granted_there | self.jobs.projects(site)))
+        return tuple(sorted(self._declared.projects(site) | self.jobs.projects(site)))
 
     def _end_workers(self) -> None:
         for _, worker in self._workers.values():
             worker.stop()
         self._workers.clear()
-
-    # Our other kinds
-
-    def _keep_kinds(self) -> bool:
-        """Whether the admission checks are active and each RemoteSite says how it answers."""
-        if not self._site_objects:
-            return True
-        try:
-            active = [self._keep_active(name) for name in CHECKS]
-            for name, obj in list(self._site_objects.items()):
-                self._say_of_site(name, obj)
-        except (Conflict, NotFound):
-            return False
-        except KubernetesError as error:
-            _log.warning("admission checks: %s", error)
-            return False
-        return all(active)
-
-    def _keep_active(self, name: str) -> bool:
-        found = self._cluster.find(KUEUE, "AdmissionCheck", name)
-        if found is None or found["spec"].get("controllerName") != CHECKS_CONTROLLER:
-            return False
-        before = found.get("status") or {}
-        said = {"Active": (True, "Active", "the operator judges what is sent to remote sites")}
-        generation = found["metadata"].get("generation", 0)
-        after = status.conditions(before, said, generation, self._clock())
-        if after != (before.get("conditions") or []):
-            self._cluster.patch(
-                *(KUEUE, "AdmissionCheck", name, None),
-                {
-                    "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
-                    "status": {"conditions": after},
-                },
-                subresource="status",
-            )
-        return True
-
-    def _say_of_site(self, name: str, obj: Object) -> None:
-        before = obj.get("status") or {}
-        usable = name in self._sites
-        health = self._health.get(name)
-        said = {
-            "Ready": (
-                usable,
-                "Usable" if usable else "Invalid",
-                "" if usable else "its entry cannot be read",
-            ),
-            **(
-                {"Answers": (health.answers, "Answers" if health.answers else "Silent", health.message)}
-                if health
-                else {}
-            ),
-        }
-        generation = obj["metadata"].get("generation", 0)
-        after = status.conditions(before, said, generation, self._clock())
-        if after == (before.get("conditions") or []):
-            return
-        self._site_objects[name] = self._cluster.patch(
-            *(API_VERSION, remote_site.KIND, name, None),
-            {"status": {"observedGeneration": generation, "conditions": after}},
-            subresource="status",
-        )
 
 
 def _is_newer(obj: Object, known: Object | None) -> bool:
