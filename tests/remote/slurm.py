@@ -119,6 +119,11 @@ class SlurmSite:
         """The next calls of ``tool`` over SSH, in this order; one that begins with ``always`` lasts."""
         (self.folder / "faults" / tool).write_text("".join(f"{fault}\n" for fault in faults))
 
+    def go_right(self) -> None:
+        """No command goes wrong any more."""
+        for tool in _TOOLS:
+            (self.folder / "faults" / tool).unlink(missing_ok=True)
+
     def calls(self) -> list[str]:
         """Which of the commands have been called over SSH, in order."""
         path = self.folder / "faults" / "calls"

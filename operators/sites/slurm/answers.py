@@ -26,7 +26,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer. ``clock``: the remote side's, in seconds since the epoch, when it began."""
+    """A whole answer: all parts, or those up to the first that failed.
+
+    ``clock``: the remote side's, in seconds since the epoch, when it began.
+    """
 
     clock: int
     parts: tuple[Part, ...]
@@ -51,6 +54,8 @@ def parse_answer(output: bytes, token: str, parts: int) -> Answer:
             raise Garbled("the site's answer was cut off")
         rest = rest[code.end() - len(b" ended ") :]
         told.append(Part(text, int(code[1])))
+        if told[-1].code:
+            break
     return Answer(int(begin[1]), tuple(told))
 
 
@@ -73,4 +78,4 @@ def records(output: bytes, token: str, head: Sequence[str]) -> Iterator[list[str
         record = fields[first : first + width]
         if not record[0].startswith("\n"):
             raise Garbled("the site's answer is not in rows")
-        yield [field.strip(" ") for field in record]
+        yield record

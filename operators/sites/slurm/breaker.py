@@ -41,10 +41,6 @@ class Breaker:
         self.trying = False
         self.opens_until = now + pause(self.failures - FAILURES_TO_OPEN, FIRST_PAUSE, LONGEST_PAUSE, chance)
 
-    def abandon(self) -> None:
-        """The question was not asked after all."""
-        self.trying = False
-
 
 def pause(times: int, first: float, longest: float, chance: float) -> float:
     """Doubled each time, at most ``longest`` seconds, and shortened by up to half by ``chance``."""

@@ -10,8 +10,9 @@ it prints marks that carry a token made for this one question:
     ... what the second part printed ...
     <token> ended CODE
 
-An answer without all its marks is no answer. The same token stands between fields, so that nothing that a
-user calls a job can be taken for a field or a row: it was chosen after the job was named.
+After a part that failed there is no other. An answer without all its marks is no answer. The same token
+stands between fields, so that nothing that a user calls a job can be taken for a field or a row: it was
+chosen after the job was named.
 
 Nothing of a user becomes an option or a directive: options are ``--name=value`` in one quoted word each, of
 values that match strict patterns, and the script is data in a script of ours.
@@ -249,8 +250,9 @@ _SET_UP = (
 
 
 def _question(token: str, *parts: Sequence[str]) -> Command:
-    """Run these one after another, each ended after ``REMOTE_SECONDS``; all are run, whatever one says."""
-    return _command(token, [f"{_limited(part)}; {_ended(token)}" for part in parts], len(parts))
+    """Run these one after another, each ended after ``REMOTE_SECONDS``, up to the first that fails."""
+    steps = [f'{_limited(part)}; r=$?; {_ended(token, "$r")}; [ "$r" = 0 ] || exit 0' for part in parts]
+    return _command(token, steps, len(parts))
 
 
 def _command(token: str, steps: Sequence[str], parts: int, stdin: bytes = b"") -> Command:
