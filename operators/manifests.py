@@ -18,6 +18,9 @@ CA_CONFIG_MAP: Final = "antenna-operator-ca"
 SCRAPERS: Final = ("antenna-monitoring",)
 """Namespaces of scrapers: a pod can mount what its own namespace holds, so the certificate goes there too."""
 
+LEDGER_SECRET: Final = "antenna-ledger"  # noqa: S105 (a name)
+"""May be there: its key ``url`` names the ledger's database."""
+
 METRICS_READER: Final = "antenna-metrics-reader"
 """The ClusterRole of whoever may scrape /metrics."""
 
@@ -273,6 +276,13 @@ def _container(image: str) -> Object:
             f"--remote-credentials={_CREDENTIALS}",
             *(f"--publish-to={namespace}" for namespace in SCRAPERS),
             "--log-format=json",
+        ],
+        # Its value may hold a password. Where there is no such Secret the ledger is a file of the state.
+        "env": [
+            {
+                "name": "ANTENNA_LEDGER_URL",
+                "valueFrom": {"secretKeyRef": {"name": LEDGER_SECRET, "key": "url", "optional": True}},
+            }
         ],
         "ports": [
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

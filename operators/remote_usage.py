@@ -52,10 +52,15 @@ MISSED: Final = 5
 GRANTED_SECONDS: Final = 26 * 3600
 """The sites' own figures are asked for rarely, and refreshed once a day at best."""
 LOCAL_SECONDS: Final = 600
+LOST_SECONDS: Final = 2 * 86400
+"""A job that neither queue nor accounting has told of for so long reserves nothing any more."""
 
 
 class RemoteUsage:
-    """One place for all remote sites. May be called from any thread."""
+    """One place for all remote sites. May be called from any thread.
+
+    What is told of a site that is not configured (any more) is passed over.
+    """
 
     def __init__(self, store: Store, ledger: RemoteLedger, clock: Callable[[], float] = time.time) -> None:
         self._ledger = ledger
@@ -93,10 +98,13 @@ class RemoteUsage:
         One that is no longer among them keeps its reservation until the accounting has it.
         """
         with self._lock:
-            here, now = self._sites[site], int(self._clock())
+            if (here := self._sites.get(site)) is None:
+                return
+            now = int(self._clock())
             projects = self._projects(site)
             self._write(here, rows, projects, now)
-            self._live.setdefault(site, {}).update({(row.id, row.submitted): (row, now) for row in rows})
+            told = {key: one for key, one in self._live.get(site, {}).items() if now - one[1] < LOST_SECONDS}
+            self._live[site] = {**told, **{(row.id, row.submitted): (row, now) for row in rows}}
             places = [(p.name, a.tenant) for a in self._at(site) for p in _paid_by(a, here)]
             samples = queue_samples(site, rows, projects, places, now)
             self._sources.put(site, QUEUE, samples, job_samples(site, rows, projects))
@@ -104,10 +112,12 @@ class RemoteUsage:
     def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
         """Jobs of ours that ended there, as the accounting tells; the same may come any number of times."""
         with self._lock:
-            self._write(self._sites[site], rows, self._projects(site), int(self._clock()))
+            if (here := self._sites.get(site)) is None:
+                return
+            self._write(here, rows, self._projects(site), int(self._clock()))
             for row in rows:
                 self._live.get(site, {}).pop((row.id, row.submitted), None)
-            samples = total_samples(site, self._ledger.totals())
+            samples = self._ledger.raised(total_samples(site, self._ledger.totals()))
             balances = [one for one in self.balances() if one.site == site]
             samples |= budget_samples(balances)
             samples |= self._differences(balances)
@@ -116,11 +126,12 @@ class RemoteUsage:
     def looked(self, site: str, rows: Iterable[RemoteJobRow]) -> None:
         """One look at all jobs of ours: those that wait or run, and those that have ended.
 
-        Of a job that is there twice what comes later counts.
+        Of a job that is there twice what comes later counts. One that is over, and whose end is not told yet,
+        stays as it was until it is.
         """
         latest = {(row.id, row.submitted): row for row in rows}.values()
         with self._lock:
-            self.queue(site, [row for row in latest if row.ended is None])
+            self.queue(site, [row for row in latest if row.state in ("pending", "running")])
             self.ended(site, [row for row in latest if row.ended is not None])
 
     def projects(self, site: str) -> list[str]:
@@ -138,13 +149,15 @@ class RemoteUsage:
     def nodes(self, site: str, rows: Iterable[NodeRow]) -> None:
         """How the nodes of its partitions are."""
         with self._lock:
-            self._sources.put(site, NODES, node_samples(site, rows))
+            if site in self._sites:
+                self._sources.put(site, NODES, node_samples(site, rows))
 
     def granted(self, site: str, told: Granted) -> None:
         """A project's own figures, as the site tells them."""
         with self._lock:
-            self._granted[site, told.project, told.unit] = told
-            self._sources.put(site, GRANTED, {})
+            if site in self._sites:
+                self._granted[site, told.project, told.unit] = told
+                self._sources.put(site, GRANTED, {})
 
     def balances(self) -> list[Balance]:
         """Every allocation in force, as of now; not of sites whose queue is unknown yet, and so what runs."""

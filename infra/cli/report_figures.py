@@ -73,10 +73,16 @@ class Figures:
         """Every "SITE UNIT" that something was billed in."""
         return sorted(self.total.units)
 
+    @property
+    def without_energy(self) -> list[str]:
+        """Sites whose GPUs were used and of which no energy is known."""
+        return [site.name for site in self.sites if site.gpu_hours and not site.kwh]
+
     def document(self) -> dict[str, Any]:
         """The stable keys of report.json."""
         told = asdict(self)
-        return {**told, "first": self.first.isoformat(), "last": self.last.isoformat()}
+        days = {"first": self.first.isoformat(), "last": self.last.isoformat()}
+        return {**told, **days, "without_energy": self.without_energy}
 
 
 def figures(

@@ -30,6 +30,7 @@ USAGE: Final = (
     "succeeded",
     "failed",
     "cancelled",
+    "unknown",
 )
 BUDGETS: Final = (
     "tenant",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from infra.site.vocabulary import suggestion
 
 if TYPE_CHECKING:
     from infra.site.site import Site
+    from infra.site.tenants import Allocation
 
 
 def broken_rules(site: Site) -> list[Problem]:
@@ -157,6 +159,31 @@ def _allocations(site: Site) -> Iterator[Problem]:
                 )
 
 
+def _grants(site: Site) -> Iterator[Problem]:
+    """Use is told by site, project and unit: it must be clear whose it is, and what it is taken off."""
+    owners: dict[tuple[str, str], str] = {}
+    known: dict[tuple[str, str, str], list[tuple[str, Allocation]]] = defaultdict(list)
+    for i, tenant in enumerate(site.tenants):
+        for j, one in enumerate(tenant.allocations):
+            key = f"tenants[{i}].allocations[{j}]"
+            owner = owners.setdefault((one.site, one.project), tenant.name)
+            if owner != tenant.name:
+                yield Problem(
+                    f"{key}.project",
+                    f"{one.project} at {one.site} is {owner}'s already; each partner has projects of its own",
+                )
+                continue
+            same = known[one.site, one.project, one.unit]
+            for where, other in same:
+                if one.start <= other.end and other.start <= one.end:
+                    yield Problem(
+                        key,
+                        f"overlaps {where}: the same {one.unit} of {one.project} are granted until "
+                        f"{other.end}; raise that amount, or begin this one later",
+                    )
+            same.append((key, one))
+
+
 def _funding(site: Site) -> Iterator[Problem]:
     total = site.funding.eurohpc + site.funding.national
     if total != 100:
@@ -172,7 +199,7 @@ CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
     (_platform,),
     (_flavors, _quota),
     (_tenants,),
-    (_remote, _allocations),
+    (_remote, _allocations, _grants),
     (_funding,),
 )
 """Each rule of a chain takes it that the ones before it hold."""

@@ -7,8 +7,9 @@ is summed in whole seconds by the database and nothing is rounded.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ from operators.billing import HOUR
 from operators.budgets import Window
 from operators.ledger.database import connect, larger, smaller, upsert
 from operators.ledger.remote_entry import RemoteEntry
-from operators.ledger.remote_tables import REMOTE_JOBS
+from operators.ledger.remote_tables import REMOTE_JOBS, REMOTE_MARKS
 from operators.ledger.tables import JOBS, METADATA
 from operators.usage import LOCAL, Account, Spell
 
@@ -32,6 +33,8 @@ _UNTIL: Final = func.coalesce(_ROW.ended, _ROW.seen)
 
 Grant = tuple[str, str, str]
 """(site, project, unit)."""
+Counter = tuple[str, tuple[str, ...]]
+"""(family, label values)."""
 Bearer = tuple[str, str, str, str]
 """(site, tenant, sector, ecosystem)."""
 
@@ -137,6 +140,24 @@ class RemoteLedger:
             for site, partition, tenant, outcome, jobs in connection.execute(over):
                 totals.finished[site, partition, tenant, outcome] = int(jobs)
         return totals
+
+    def raised(self, counters: Mapping[Counter, float]) -> dict[Counter, float]:
+        """What the counters may show: as much as they ever did, at least; kept for later.
+
+        A scheduler may tell that a job runs a moment after the end that its accounting names later.
+        """
+        shown = dict(counters)
+        with self._engine.begin() as connection:
+            for family, labels, value in connection.execute(select(REMOTE_MARKS)):
+                key = (family, tuple(json.loads(labels)))
+                if key in shown:
+                    shown[key] = max(shown[key], value)
+            marks = [
+                {"family": family, "labels": json.dumps(labels), "value": value}
+                for (family, labels), value in shown.items()
+            ]
+            upsert(connection, REMOTE_MARKS, marks)
+        return shown
 
     def spells(self, window: Window, now: int) -> list[Spell]:
         """All work, local and remote, that held something or ended within the window."""

@@ -1,10 +1,10 @@
-"""The table of remote jobs. It holds what ``RemoteEntry`` says; SQLite and PostgreSQL take it alike."""
+"""Tables of remote jobs. The first holds what ``RemoteEntry`` says; SQLite and PostgreSQL take both alike."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, Table, Text
 
 from operators.ledger.tables import METADATA
 
@@ -35,3 +35,12 @@ REMOTE_JOBS: Final = Table(
     Index("remote_jobs_ended", "ended"),
     Index("remote_jobs_project", "site", "project"),
 )
+
+REMOTE_MARKS: Final = Table(
+    "remote_marks",
+    METADATA,
+    Column("family", Text, primary_key=True),
+    Column("labels", Text, primary_key=True),
+    Column("value", Float, nullable=False),
+)
+"""What counters showed last: no later figure may be lower. ``labels`` is a JSON list of their values."""

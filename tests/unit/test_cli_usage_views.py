@@ -157,6 +157,11 @@ def test_measured_energy_of_local_work_is_added_to_its_partner(told):
     assert kwh["ugent"] > 0
 
 
+def test_a_site_whose_energy_nobody_published_is_named_and_not_counted_as_zero(told):
+    assert told.without_energy == ["jupiter"]
+    assert "kWh of GPUs, without jupiter" in report_files.page("embedded", told)
+
+
 class _Page(HTMLParser):
     def __init__(self):
         super().__init__()

@@ -18,7 +18,7 @@ from operators.ledger.ledger import Ledger
 from operators.ledger.remote import RemoteLedger
 from operators.ledger.remote_entry import Payer
 from operators.reasons import PENDING_REASONS, Reason
-from operators.remote_usage import GRANTED_SECONDS, MISSED, RemoteUsage
+from operators.remote_usage import GRANTED_SECONDS, LOST_SECONDS, MISSED, RemoteUsage
 from operators.remote_watch import RemoteWatch
 from operators.sites.access import Granted, Held, NodeRow, RemoteJobRow, Resources, Unreachable
 from tests.unit.remote_sites import JUPITER, LUMI
@@ -168,6 +168,20 @@ def test_counters_are_sums_over_the_ledger(world):
     assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") == 1
 
 
+def test_a_counter_never_goes_back_though_a_job_ended_before_it_was_last_said_to_run(world, tmp_path):
+    world.now = 910
+    world.usage.looked("lumi", [job(1, "running", started=0)])
+    assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
+    world.usage.looked("lumi", [job(1, "succeeded", started=0, ended=900)])
+    assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
+    again = World(tmp_path / "ledger.sqlite")
+    again.usage.looked("lumi", [])
+    assert again.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
+    again.usage.looked("lumi", [job(2, "succeeded", started=0, ended=900)])
+    assert again.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 1800
+    again.ledger.close()
+
+
 def test_nodes_are_shown_by_partition_and_state(world):
     world.usage.nodes("lumi", [NodeRow("small-g", "idle", 3), NodeRow("small-g", "down", 1)])
     assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="idle") == 3
@@ -235,6 +249,18 @@ def test_of_a_job_that_a_look_shows_twice_the_accounting_counts(world):
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
 
 
+def test_a_job_that_is_over_is_counted_once_its_end_is_told(world):
+    world.now = 600
+    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.usage.looked("lumi", [job(1, "failed", started=0)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") is None
+    assert world.balance("lumi").used + world.balance("lumi").reserved == 1
+    world.usage.looked("lumi", [job(1, "failed", started=0, ended=600)])
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") == 1
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 6), 0)
+
+
 def test_after_a_start_the_accounting_is_read_from_when_the_site_was_last_heard(world):
     assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
     world.now = 500
@@ -285,6 +311,24 @@ def test_what_fails_is_asked_again_and_jobs_are_counted_all_the_same(world, trou
     site.trouble = None
     watch.looked(site, [job(1)])
     assert site.asked == ["nodes", PROJECT] * 2
+
+
+def test_a_job_that_nobody_tells_of_any_more_reserves_nothing_in_the_end(world):
+    world.usage.queue("lumi", [job(1)])
+    world.now = LOST_SECONDS - 1
+    world.usage.queue("lumi", [])
+    assert world.balance("lumi").reserved == 1
+    world.now = LOST_SECONDS
+    world.usage.queue("lumi", [])
+    assert world.balance("lumi").reserved == 0
+
+
+def test_what_is_told_of_an_unknown_site_is_passed_over(world):
+    world.usage.looked("elsewhere", [job(1)])
+    world.usage.nodes("elsewhere", [NodeRow("a", "idle", 3)])
+    world.usage.granted("elsewhere", Granted("p", "gpu-hours", 100, 1))
+    assert world.ledger.told("elsewhere") is None
+    assert world.usage.remaining("ugent", "elsewhere", "gpu-hours") is None
 
 
 def test_until_a_sites_queue_is_known_its_budget_is_not(world):

@@ -190,6 +190,15 @@ def test_totals_are_by_whose_the_jobs_were(ledger):
     assert totals.kwh == {ugent: Fraction(155, 1000) * 2 * 150 / 3600}
 
 
+def test_what_counters_showed_is_kept(ledger, where):
+    first, second = ("family", ("lumi", 'a "b"', "é")), ("family", ("lumi", "c", ""))
+    assert ledger.raised({first: 2.5, second: 1}) == {first: 2.5, second: 1}
+    again = RemoteLedger(where)
+    assert again.raised({first: 2.0, second: 7}) == {first: 2.5, second: 7}
+    assert again.raised({first: 3.0}) == {first: 3.0}
+    again.close()
+
+
 def test_spells_of_days_sum_up_to_what_the_database_sums_up(ledger, where):
     ledger.write([line(n, started=n * 4001, ended=n * 9001 + 1) for n in range(40)])
     window = Window(START + DAY // 2, START + 3 * DAY + 77)

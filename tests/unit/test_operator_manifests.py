@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from operators.__main__ import LEDGER_URL
 from operators.manifests import (
     CA_CONFIG_MAP,
     LEASE,
@@ -201,3 +202,22 @@ def test_the_state_outlives_the_pod(objects: dict[str, Object]) -> None:
         assert "head" in json.dumps(volume["spec"]["nodeAffinity"])
     else:
         assert claim["spec"]["storageClassName"] == "ceph"
+
+
+def test_budgets_are_served_on_the_pods_loopback_address_and_by_no_service(
+    objects: dict[str, Object],
+) -> None:
+    (container,) = pod(objects)["containers"]
+    (listening,) = [a for a in container["args"] if a.startswith("--usage-listen=")]
+    assert listening == "--usage-listen=127.0.0.1:8082"
+    assert 8082 not in [port["containerPort"] for port in container["ports"]]
+    (service,) = [o for o in objects.values() if o["kind"] == "Service"]
+    assert [port["port"] for port in service["spec"]["ports"]] == [8443]
+
+
+def test_another_database_is_named_by_a_secret_that_need_not_be_there(objects: dict[str, Object]) -> None:
+    (container,) = pod(objects)["containers"]
+    (variable,) = container["env"]
+    assert variable["name"] == LEDGER_URL
+    assert variable["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert "value" not in variable
