@@ -21,15 +21,20 @@ RECORDED = Path(__file__).parent / "recorded" / "squeue_job.json"
 """One job of ``squeue --json``."""
 
 
-def slurm_poll(jobs: int, runs: int) -> Iterator[Reading]:
+def slurm_poll(jobs: int, runs: int, peer_runs: int) -> Iterator[Reading]:
     """Of so many jobs, half of them waiting: until there is a row for each."""
     columns, waiting = _columns(jobs)
     yield from _timed(
-        "columns", jobs, runs, len(columns) + len(waiting), lambda: parse.parse_queue(columns, waiting, TOKEN)
+        "operator",
+        jobs,
+        runs,
+        len(columns) + len(waiting),
+        lambda: parse.parse_queue(columns, waiting, TOKEN),
     )
-    del columns, waiting
+    if not peer_runs:
+        return
     document = _document(jobs)
-    yield from _timed("squeue --json", jobs, runs, len(document), lambda: _rows(document))
+    yield from _timed("squeue --json", jobs, peer_runs, len(document), lambda: _rows(document))
 
 
 def _timed(

@@ -101,7 +101,7 @@ class SlurmAccess:
         try:
             self._admit()
             # Shows that the connection lives before anything is at stake, and tells the remote clock.
-            now = self._whole(commands.clock(_token())).clock
+            now = self._remote_clock()
             if time.monotonic() - called > limits.reach:
                 self._failed()
                 raise Held(f"{self.site.title} answers slowly", 1.0)
@@ -182,6 +182,15 @@ class SlurmAccess:
     def close(self) -> None:
         """As in SiteAccess."""
         self._connection.close()
+
+    def _remote_clock(self) -> int:
+        """Raises Unreachable, Held: nothing of a submission has been sent."""
+        try:
+            return self._whole(commands.clock(_token())).clock
+        except Held:
+            raise
+        except SiteError as error:
+            raise Unreachable(str(error)) from None
 
     def _ask(self, question: str, command: Command, read: Callable[[Answer, str], T]) -> T:
         with self._lock:

@@ -279,8 +279,8 @@ def _format(fields: Sequence[tuple[str, str]], token: str) -> str:
 def _sacct(token: str, since: int, which: str) -> list[str]:
     return [
         *("sacct", "--allocations", "--duplicates", "--allusers", "--parsable", f"--delimiter={token}"),
-        # sacct takes no seconds since the epoch; TZ says which clock this is.
-        f"--starttime={datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%S}",
+        # sacct takes no seconds since the epoch, TZ says which clock this is; and 0 is midnight to it.
+        f"--starttime={datetime.fromtimestamp(max(since, 86400), UTC):%Y-%m-%dT%H:%M:%S}",
         which,
         f"--format={','.join(SACCT_FIELDS)}",
     ]
