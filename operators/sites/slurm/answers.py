@@ -71,6 +71,9 @@ def records(output: bytes, token: str, head: Sequence[str]) -> Iterator[list[str
         raise Garbled(
             "the site's answer was cut off" if output.strip() else "the site answered nothing at all"
         )
+    if all(title.endswith("|") for title in fields[:width]):
+        # squeue and sinfo print what stands between the field's width and the token, too.
+        fields = [field.removesuffix("|") for field in fields]
     titles = [title.strip() for title in fields[:width]]
     if titles != list(head):
         raise Garbled(f"the site answered with other columns: {', '.join(titles)[:200]}")
