@@ -48,10 +48,11 @@ bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
 	@.ci/check
 
-generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md
+generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md, protobuf messages
 	@.venv/bin/python -m operators.api.crd
 	@.venv/bin/python -m monitoring.rules
 	@.venv/bin/python -m operators.catalog >docs/metrics.md
+	@.venv/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operators/exposition/metrics.proto
 
 format: setup ## Format the Python code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .

@@ -166,7 +166,13 @@ def running(program: Program, kubeconfig: Path, folder: Path) -> Iterator[Runnin
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+            env={
+                **os.environ,
+                "KUBECONFIG": str(kubeconfig),
+                # Modules are compiled by the first run, as they are in an image: not by each.
+                "PYTHONDONTWRITEBYTECODE": "",
+                "PYTHONPYCACHEPREFIX": str(kubeconfig.parent / "compiled"),
+            },
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -9,6 +9,7 @@ Ends with 0 when told to (SIGTERM, SIGINT), with 1 when it cannot begin, with 2 
 from __future__ import annotations
 
 import argparse
+import gc
 import ipaddress
 import itertools
 import logging
@@ -55,6 +56,8 @@ _log = logging.getLogger("operators")
 
 Address = tuple[str, int]
 
+_GARBAGE: Final = 50_000
+"""Objects that may be made before garbage is looked for: some megabytes."""
 LEDGER_URL: Final = "ANTENNA_LEDGER_URL"
 """The environment's variable that names the ledger's database; not an option, as it may hold a password."""
 LOCAL_USAGE_SECONDS: Final = 60.0
@@ -76,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, stop: threading.Event) -> None:
+    # What is kept of objects has no cycles: to look through it all again and again frees nothing.
+    gc.set_threshold(_GARBAGE)
     cluster = _connect(options.kubeconfig)
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)

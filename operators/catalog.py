@@ -246,7 +246,8 @@ _TOTALS: Final = (
         "counter",
         "",
         (*_QUEUE, "outcome"),
-        "Jobs that ended, by outcome: succeeded, failed, or cancelled (deleted before they ended).",
+        "Jobs that ended, by outcome: succeeded, failed, cancelled (deleted before they ended), or unknown "
+        "(gone while nobody looked).",
     ),
     Family(
         "antenna_gpu_seconds_total",

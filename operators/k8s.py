@@ -9,7 +9,9 @@ import this module never connect.
 
 from __future__ import annotations
 
+import itertools
 import json
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ Object = dict[str, Any]
 CONNECT_TIMEOUT: Final = 5.0  # seconds
 READ_TIMEOUT: Final = 60.0  # seconds
 PAGE: Final = 500  # objects
+_GATHERED: Final = 1 << 20  # bytes of a stream that are handed on together, at most
 _CONNECTIONS: Final = 32  # kept open by one process: a watch a resource, and requests beside them
 
 JSON: Final = "application/json"
@@ -247,7 +250,8 @@ class Cluster:
             "timeoutSeconds": str(seconds),
         }
         path = self.path(api_version, kind, namespace)
-        for line in self.lines(path, query, silence=seconds + READ_TIMEOUT):
+        lines = self.lines(path, query, silence=seconds + READ_TIMEOUT)
+        for line in itertools.chain.from_iterable(lines):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 raise api_error(event["object"])
@@ -285,15 +289,16 @@ class Cluster:
         with self._answering():
             return bytes(response.data)
 
-    def lines(self, path: str, query: Mapping[str, str], *, silence: float) -> Iterator[bytes]:
-        """The lines of a GET, each as soon as it is there. Raises as ``read`` does."""
+    def lines(self, path: str, query: Mapping[str, str], *, silence: float) -> Iterator[list[bytes]]:
+        """The lines of a GET as they come: all that are there at a time. Raises as ``read`` does."""
         response = self._send("GET", path, query, None, JSON, read_timeout=silence)
         try:
             with self._answering():
                 rest = b""
-                for chunk in response.stream(65536):
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    yield from filter(None, lines)
+                for arrived in _gathered(response):
+                    *lines, rest = (rest + arrived).split(b"\n")
+                    if lines := [line for line in lines if line]:
+                        yield lines
         finally:
             response.close()
 
@@ -337,6 +342,22 @@ class Cluster:
             silent = isinstance(getattr(error, "reason", error), ReadTimeoutError)
             kind = Silent if silent else Unreachable
             raise kind(f"the API server {self.server} does not answer: {why(error)}") from error
+
+
+def _gathered(response: Any) -> Iterator[bytes]:
+    """The body of a response: what can be had without waiting is put together."""
+    more = select.poll()
+    more.register(response.fileno(), select.POLLIN)
+    parts: list[bytes] = []
+    size = 0
+    for chunk in response.stream(65536):
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= _GATHERED or not more.poll(0):
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
 
 
 def _resources(discovery: Object) -> Iterator[Resource]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 
 class Reason(StrEnum):
@@ -71,6 +71,22 @@ PENDING_REASONS: Final = tuple(reason for reason in Reason if reason not in SETT
 """Every value that the label ``reason`` of ``antenna_queue_pending_reason`` may have."""
 
 
+class Says(Protocol):
+    """A condition, whatever else it holds."""
+
+    @property
+    def status(self) -> str:
+        """True, False or Unknown."""
+
+    @property
+    def reason(self) -> str:
+        """In one word."""
+
+    @property
+    def message(self) -> str:
+        """In a sentence."""
+
+
 class Condition(NamedTuple):
     """The parts of a Kubernetes condition that matter here."""
 
@@ -114,9 +130,7 @@ _SHORT_OF_NODES: Final = re.compile(r"Insufficient |Too many pods")
 _VOLUMES: Final = re.compile(r"persistentvolumeclaim|volume")
 
 
-def of_workload(
-    conditions: Mapping[str, Condition], *, active: bool = True, checks: Iterable[str] = ()
-) -> Reason:
+def of_workload(conditions: Mapping[str, Says], *, active: bool = True, checks: Iterable[str] = ()) -> Reason:
     """The reason that a Workload itself tells.
 
     ``conditions`` are by type, ``checks`` the states of its admission checks (Pending, Ready, Retry,
@@ -124,7 +138,7 @@ def of_workload(
     ready or nobody says whether they are: a Workload alone does not know its pods.
     """
 
-    def get(kind: str) -> Condition:
+    def get(kind: str) -> Says:
         return conditions.get(kind, _ABSENT)
 
     if get("Finished").status == "True":
@@ -143,7 +157,7 @@ def of_workload(
     return reason
 
 
-def of_quota(condition: Condition) -> Reason:
+def of_quota(condition: Says) -> Reason:
     """The reason in a condition QuotaReserved that is not True."""
     if condition.reason in _BY_KUEUE:
         return _BY_KUEUE[condition.reason]
@@ -171,7 +185,7 @@ def of_refusal(message: str) -> Reason:
     return Reason.POD_REFUSED
 
 
-def _with_quota(admitted: Condition, pods_ready: Condition, checks: tuple[str, ...]) -> Reason:
+def _with_quota(admitted: Says, pods_ready: Says, checks: tuple[str, ...]) -> Reason:
     if "Rejected" in checks:
         return Reason.ADMISSION_CHECK_REJECTED
     if admitted.status != "True":

@@ -70,6 +70,8 @@ class Result:
     gpus: int
     gpus_requested: int
     peak_gpus: int
+    peak_holders: dict[str, int]
+    """Who held them: a Workload's NAMESPACE/NAME and its GPUs."""
     peak_borrowed: int
     wait_seconds_mean: float
     wait_seconds_max: float
@@ -84,7 +86,8 @@ class Result:
         if unfinished := self.jobs - self.succeeded - self.failed:
             found.append(f"{unfinished} of {self.jobs} jobs did not finish in time")
         if self.peak_gpus > self.gpus:
-            found.append(f"{self.peak_gpus} GPUs were admitted at once, the site has {self.gpus}")
+            who = ", ".join(f"{name} {count}" for name, count in sorted(self.peak_holders.items()))
+            found.append(f"{self.peak_gpus} GPUs were admitted at once, the site has {self.gpus}: {who}")
         return found
 
     def document(self) -> dict[str, Any]:
@@ -197,26 +200,33 @@ def held(workload: Object) -> int:
     )
 
 
-def peak(workloads: Iterable[Object]) -> int:
-    """Most GPUs reserved at one moment, from the Workloads' own timestamps.
+def holders(workloads: Iterable[Object]) -> dict[str, int]:
+    """GPUs that each Workload holds now, by NAMESPACE/NAME; none that hold nothing."""
+    found = {_name(workload): reserved(workload) for workload in workloads}
+    return {name: count for name, count in found.items() if count}
+
+
+def peak(workloads: Iterable[Object]) -> dict[str, int]:
+    """Who held the most GPUs that were reserved at one moment, from the Workloads' own timestamps.
 
     These have whole seconds: within one second a release counts before a reservation, which is the
     order in which Kueue can do them.
     """
-    steps: list[tuple[datetime, int]] = []
+    steps: list[tuple[datetime, int, str]] = []
     for workload in workloads:
         begin = instant(condition(workload, "QuotaReserved").get("lastTransitionTime"))
         if begin is None or not is_true(workload, "QuotaReserved") or not held(workload):
             continue
-        steps.append((begin, held(workload)))
-        finished = condition(workload, "Finished")
-        end = instant(finished.get("lastTransitionTime"))
+        steps.append((begin, held(workload), _name(workload)))
+        end = instant(condition(workload, "Finished").get("lastTransitionTime"))
         if end is not None and is_true(workload, "Finished"):
-            steps.append((end, -held(workload)))
-    now = most = 0
-    for _, change in sorted(steps):
-        now += change
-        most = max(most, now)
+            steps.append((end, -held(workload), _name(workload)))
+    now: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for _, change, name in sorted(steps):
+        now[name] = now.get(name, 0) + change
+        if sum(now.values()) > sum(most.values()):
+            most = {holder: count for holder, count in now.items() if count}
     return most
 
 
@@ -273,3 +283,8 @@ def outcome(job: Object) -> str:
 
 def _cohort(queue: Object) -> str:
     return str(queue["spec"].get("cohortName") or "")
+
+
+def _name(workload: Object) -> str:
+    metadata = workload["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}"

@@ -132,7 +132,8 @@ def _watch(
     api: Cluster, works: Sequence[Work], run: str, total: int, *, timeout: float, screen: Screen
 ) -> burst.Result:
     began = time.monotonic()
-    admitted = borrowed = 0
+    borrowed = 0
+    holders: dict[str, int] = {}
     told = -LOG_SECONDS
     with screen.board() as board:
         while True:
@@ -141,7 +142,8 @@ def _watch(
             ):
                 with attempt:
                     now = _look(api, works, run)
-            admitted, borrowed = max(admitted, now.admitted), max(borrowed, now.borrowed)
+            borrowed = max(borrowed, now.borrowed)
+            holders = max(holders, burst.holders(now.workloads), key=_gpus_of)
             seconds = time.monotonic() - began
             board(_render(now, total, seconds))
             over = now.ended or seconds > timeout
@@ -158,6 +160,7 @@ def _watch(
         if any(o.get("uid") in ours for o in w["metadata"].get("ownerReferences", []))
     ]
     waits = burst.waits(own)
+    holders = max(holders, burst.peak(own), key=_gpus_of)
     return burst.Result(
         jobs=len(works),
         succeeded=sum(r.done for r in now.rows),
@@ -165,12 +168,17 @@ def _watch(
         partners=sorted({w.queue.partner for w in works}),
         gpus=total,
         gpus_requested=sum(w.gpus for w in works),
-        peak_gpus=max(admitted, burst.peak(own)),
+        peak_gpus=_gpus_of(holders),
+        peak_holders=holders,
         peak_borrowed=borrowed,
         wait_seconds_mean=round(sum(waits) / len(waits), 1) if waits else 0.0,
         wait_seconds_max=max(waits, default=0.0),
         seconds=round(time.monotonic() - began, 1),
     )
+
+
+def _gpus_of(holders: dict[str, int]) -> int:
+    return sum(holders.values())
 
 
 def _gpus(api: Cluster) -> tuple[int, int]:

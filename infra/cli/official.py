@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 from pulumi import automation
@@ -47,15 +49,17 @@ class Official:
         self._target = target
         self._cli = cli
         self._file = str(target.config_file) if target.config_file else None
+        self._own_file = target.project / f"Pulumi.{target.stack}.yaml"
         # The CLI inherits this process's environment; only what is added needs to be handed over.
         self._environment = {k: v for k, v in target.environment.items() if k.startswith("PULUMI_")}
 
     def preview(self, listen: Listener) -> Outcome:
         """A stack that is not there yet is planned in a backend that goes away afterwards."""
-        with tempfile.TemporaryDirectory() as elsewhere:
+        with tempfile.TemporaryDirectory() as elsewhere, ExitStack() as undone:
             try:
                 stack = self._stack()
             except StackNotFoundError:
+                undone.enter_context(_as_it_was(self._target.config_file or self._own_file))
                 stack = self._stack(create=True, backend=f"file://{elsewhere}")
             return _follow(lambda hear: stack.preview(on_event=hear, config_file=self._file), listen)
 
@@ -102,11 +106,29 @@ class Official:
             work_dir=str(self._target.project), pulumi_command=self._cli, env_vars=variables
         )
         try:
-            return (Stack.create_or_select if create else Stack.select)(self._target.stack, workspace)
+            if not create:
+                return Stack.select(self._target.stack, workspace)
+            # `pulumi stack init` takes no --config-file: it leaves a file of its own beside the one that
+            # describes the stack, which gets its salt from the operation itself.
+            with _as_it_was(self._own_file) if self._file else nullcontext():
+                return Stack.create_or_select(self._target.stack, workspace)
         except StackNotFoundError:
             raise
         except CommandError as error:
             raise Failure(f"pulumi cannot open the stack {self._target.stack}: {_reason(error)}") from error
+
+
+@contextmanager
+def _as_it_was(file: Path) -> Iterator[None]:
+    """Undo what is done to a stack's file meanwhile: the CLI writes a salt where there is none."""
+    before = file.read_bytes() if file.exists() else None
+    try:
+        yield
+    finally:
+        if before is None:
+            file.unlink(missing_ok=True)
+        elif file.read_bytes() != before:
+            file.write_bytes(before)
 
 
 def _follow(run: Callable[[automation.OnEvent], Any], listen: Listener, *, op: str = "") -> Outcome:

@@ -24,7 +24,7 @@ from infra.tools.manifests import render_kueue
 from infra.tools.pins import tool
 from infra.tools.progress import Progress, Report
 
-RECIPE = 3
+RECIPE = 4
 """Raised when the same inputs are put together in another way, so that a new tree is made."""
 
 BINARIES = (

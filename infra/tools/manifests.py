@@ -19,6 +19,15 @@ _REPLACEMENTS = (
     ("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent"),
     # Borrowed GPUs are shared by the queues' weights, not first come, first kept; upstream leaves it off.
     ("    #fairSharing:\n    #  preemptionStrategies:", "    fairSharing:\n      preemptionStrategies:"),
+    # Beside the API server: no partner's work pushes it out, and no GPU node that is drained or lost takes
+    # it along, for while it is away no job is queued at all.
+    (
+        "      serviceAccountName: kueue-controller-manager\n",
+        "      serviceAccountName: kueue-controller-manager\n"
+        "      priorityClassName: system-cluster-critical\n"
+        "      nodeSelector: {node-role.kubernetes.io/control-plane: ''}\n"
+        "      tolerations: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]\n",
+    ),
 )
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from operators.collectors.gauges import Gauges
+from operators.collectors.history import History
 from operators.collectors.jobs import job_facts
 from operators.collectors.nodes import Fleet, Nodes, Pods
 from operators.collectors.queues import ClusterQueues, Usage
+from operators.collectors.streams import Jobs, Workloads
 from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
 from operators.collectors.totals import Totals
-from operators.collectors.work import Jobs, Work, Workloads
+from operators.collectors.work import Work
 from operators.collectors.workloads import workload_facts
 from operators.exposition.store import Store
 from operators.ledger.ledger import Ledger
@@ -31,24 +33,31 @@ def collectors(
 ) -> list[tuple[Source[Any], Sink[Any]]]:
     """Every stream and what reads it; they fill the store, and start the ledger's thread.
 
-    Figures of work show once all that they depend on was listed; those of nodes and tenants do not
-    wait for that. ``clock`` tells the time in seconds since the epoch. The streams call the sinks
-    under ``store.writing``.
+    Figures of work show once all that they depend on was listed, counters and histograms of it once what
+    was missed is told too; those of nodes and tenants do not wait for that. ``clock`` tells the time in
+    seconds since the epoch. The streams call the sinks under ``store.writing``.
     """
     gauges = Gauges(store)
     places = Places()
     usage = Usage(gauges, places, SITE)
-    totals = Totals(store, ledger, clock, SITE)
+    waited_for = {"namespaces", "localqueues", "clusterqueues", "workloads", "jobs"}
+
+    def count() -> None:
+        if not waited_for and history.gathering:
+            work.open()
+            if history.whole:
+                work.count(ledger.present(), ledger.seen(), history.take())
+
+    history = History(ledger.positions(), count)
+    workloads, jobs = history.of("workloads", workload_facts), history.of("jobs", job_facts)
+    totals = Totals(store, ledger, clock, SITE, history.positions)
     work = Work(store=store, gauges=gauges, totals=totals, places=places, usage=usage, clock=clock, site=SITE)
     fleet = Fleet(store, SITE)
-    waited_for = {"namespaces", "localqueues", "clusterqueues", "workloads", "jobs"}
 
     def arrived(resource: str) -> Callable[[], None]:
         def first() -> None:
-            if resource in waited_for:
-                waited_for.discard(resource)
-                if not waited_for:
-                    work.open(ledger.present(), ledger.seen())
+            waited_for.discard(resource)
+            count()
 
         return first
 
@@ -66,10 +75,13 @@ def collectors(
             ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
         ),
         (
-            Source("workloads", KUEUE, "Workload", Workload, read=workload_facts),
-            Workloads(work, arrived("workloads")),
+            Source("workloads", KUEUE, "Workload", Workload, read=workload_facts, past=workloads),
+            Workloads(work, workloads, arrived("workloads")),
         ),
-        (Source("jobs", "batch/v1", "Job", Job, read=job_facts), Jobs(work, arrived("jobs"))),
+        (
+            Source("jobs", "batch/v1", "Job", Job, read=job_facts, past=jobs),
+            Jobs(work, jobs, arrived("jobs")),
+        ),
         (Source("nodes", "v1", "Node", Node), Nodes(fleet)),
         (Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, work.stuck)),
         (

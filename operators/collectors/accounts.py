@@ -1,15 +1,36 @@
-"""What a job adds to the totals. Pure: facts in, a ledger entry out."""
+"""What a job adds to the totals. Pure: an entry and what is seen of its Job or Workload in, the entry out.
+
+Each step may be taken again with the same facts, and changes nothing then. An entry holds all that later
+steps need, so that what happened while no operator ran can be made up for in the order in which it
+happened.
+
+- Wait: first admission - creation. Of a job that is met only after it had been put back, the first
+  admission is taken to be the present one less the time for which it was admitted before.
+- Run: end - last admission. It is counted when there can be no further admission: Kueue has declared the
+  Workload finished, or it is gone.
+- Admitted time: the Workload's accumulatedPastExecutionTimeSeconds, plus what lies between the last
+  admission and the end; what former Workloads of the job had is kept.
+- A job that is deleted before its end holds its quota until its Workload is over: Kueue finds the owner
+  gone, or the Workload's deletion begins.
+- A Job that no queue has a hand in is admitted when it starts.
+
+Outcome, wait, run, restarts and evictions never go down: the API may forget, the totals must not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from operators.collectors.jobs import JobFacts
 from operators.collectors.workloads import WorkloadFacts
-from operators.ledger.entry import Entry
+from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
+
+Counts = tuple[tuple[str, int], ...]
+"""(Kueue's reason, how often)."""
+Held = tuple[int | None, bool, int, int | None]
+"""running_since, over, ran and run of an entry."""
 
 
 class Owner(NamedTuple):
@@ -21,75 +42,175 @@ class Owner(NamedTuple):
     sector: str
 
 
-def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, owner: Owner) -> Entry | None:
-    """The entry of a job as it is now; None while it adds nothing to any total.
-
-    - Wait: first admission - creation. Of a job that is met only after it had been put back, the
-      first admission is taken to be the present one less the time it was admitted before.
-    - Run: end - last admission.
-    - Admitted time: the Workload's accumulatedPastExecutionTimeSeconds, plus what lies between the last
-      admission and the end; what a former Workload of the job had is kept.
-    - A Job that no queue has a hand in is admitted when it starts.
-
-    Nothing but ``gpus`` and ``running_since`` ever goes down: the API may forget, the totals must not.
-    """
-    admitted, past, evictions, gpus = _held(old, job, workload)
-    if old is None:
-        if admitted is None and not (past or evictions or job.restarts or job.outcome):
-            return None
-        old = opened(job, owner)
-    wait = old.wait
-    if wait is None and admitted is not None:
-        wait = max(0, admitted - past - job.created)
-    ran, run = old.ran, old.run
-    if job.outcome and admitted is not None and job.finished is not None:
-        ran = max(ran, job.finished - admitted)
-        run = ran if run is None else run
-    return structs.replace(
-        old,
-        gpus=gpus,
-        wait=wait,
-        running_since=None if job.outcome else admitted,
-        # Kueue clears the time of a Workload that is switched off; a new Workload begins at 0.
-        earlier=old.earlier + (old.past if past < old.past else 0),
-        past=past,
-        ran=ran,
-        run=run,
-        outcome=old.outcome or job.outcome or None,
-        finished=job.finished if old.finished is None else old.finished,
-        restarts=max(old.restarts, job.restarts),
-        evictions=_most(dict(old.evictions), dict(evictions)),
-    )
-
-
 def opened(job: JobFacts, owner: Owner) -> Entry:
     """The entry of a job that has added nothing to any total so far."""
     return Entry(uid=job.uid, namespace=job.namespace, job=job.name, created=job.created, **owner._asdict())
 
 
-def without_workload(old: Entry, at: int) -> Entry:
-    """The entry of a job whose Workload is gone at ``at``, while the Job is not."""
-    if old.running_since is None:
-        return old
-    held = max(0, at - old.running_since)
-    return structs.replace(old, earlier=old.earlier + held, running_since=None)
+def counts(workload: WorkloadFacts) -> bool:
+    """Whether it adds to any total: it is admitted, or was."""
+    return workload.admitted is not None or bool(workload.past or workload.evictions)
 
 
-def _held(
-    old: Entry | None, job: JobFacts, workload: WorkloadFacts | None
-) -> tuple[int | None, int, tuple[tuple[str, int], ...], int]:
-    """(admitted since, admitted before, evictions, GPUs) of the job."""
-    if workload is not None:
-        return workload.admitted, workload.past, workload.evictions, workload.asks.gpus
-    if not job.queue_name:
+def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, owner: Owner) -> Entry | None:
+    """The entry of a job as it is now; None while it adds nothing to any total."""
+    if old is None:
+        alone = workload is None and not job.queue_name
+        if not (
+            (job.outcome or job.restarts)
+            or (workload is not None and counts(workload))
+            or (alone and job.started is not None and not job.suspended)
+        ):
+            return None
+        old = opened(job, owner)
+    entry = with_job(old, job, alone=workload is None and not old.workload and not job.queue_name)
+    return entry if workload is None else with_workload(entry, workload)
+
+
+def with_job(entry: Entry, job: JobFacts, *, alone: bool) -> Entry:
+    """The entry once its Job is so; ``alone``: no queue has a hand in it."""
+    outcome = entry.outcome or job.outcome or None
+    finished = job.finished if entry.finished is None else entry.finished
+    restarts = max(entry.restarts, job.restarts)
+    if (outcome, finished, restarts) != (entry.outcome, entry.finished, entry.restarts):
+        entry = replace(entry, outcome=outcome, finished=finished, restarts=restarts)
+    if alone:
         since = None if job.suspended and not job.outcome else job.started
-        return since, old.past if old else 0, (), job.asks.gpus
-    if old is not None:
-        return old.running_since, old.past, (), old.gpus
-    return None, 0, (), job.asks.gpus
+        wait = entry.wait
+        if wait is None and since is not None:
+            wait = max(0, since - entry.created)
+        if (entry.gpus, entry.wait) != (job.asks.gpus, wait):
+            entry = replace(entry, gpus=job.asks.gpus, wait=wait)
+        return _holding(entry, _held(entry, since, finished, last=outcome is not None))
+    if finished is not None and entry.running_since is not None:
+        return _over(entry, finished)
+    return entry
 
 
-def _most(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def with_workload(entry: Entry, workload: WorkloadFacts) -> Entry:
+    """The entry once its Workload is so."""
+    if entry.workload and entry.workload != workload.uid:
+        entry = _without_former(entry)
+    past, evictions, admitted = workload.past, workload.evictions, workload.admitted
+    if entry.evictions:
+        evictions = _most(entry.evictions, _sum(entry.evictions_before, evictions))
+    wait = entry.wait
+    if wait is None and admitted is not None:
+        wait = max(0, admitted - past - entry.created)
+    end = workload.over if entry.finished is None else entry.finished
+    ended = entry.outcome is not None and (workload.finished or workload.over is not None)
+    held = _held(entry, admitted, end, last=ended)
+    now = (workload.uid, workload.asks.gpus, past, evictions, wait, *held)
+    if now == (entry.workload, entry.gpus, entry.past, entry.evictions, entry.wait, *_holds(entry)):
+        return entry
+    since, over, ran, run = held
+    return replace(
+        entry,
+        workload=workload.uid,
+        gpus=workload.asks.gpus,
+        # Kueue clears the time of a Workload that is switched off.
+        earlier=entry.earlier + (entry.past if past < entry.past else 0),
+        past=past,
+        evictions=evictions,
+        wait=wait,
+        running_since=since,
+        over=over,
+        ran=ran,
+        run=run,
+    )
+
+
+def without_workload(entry: Entry, at: int, *, job_gone: bool) -> Entry:
+    """The entry once its Workload, which ``with_workload`` was told of last, is gone.
+
+    ``at`` is when, for a Workload that did not tell when it ended.
+    """
+    if entry.running_since is not None:
+        entry = _over(entry, at if entry.finished is None else entry.finished)
+    return _closed(entry, at, gone=job_gone)
+
+
+def without_job(entry: Entry, at: int, *, left: bool, outcome: str = CANCELLED) -> Entry:
+    """The entry once its Job is gone, with this ``outcome`` if it had none.
+
+    ``left``: its Workload is still there, and its end is still to come. ``at`` is when it went.
+    """
+    entry = replace(entry, outcome=entry.outcome or outcome)
+    if left:
+        return _closed(entry, at, gone=False) if entry.outcome == CANCELLED else entry
+    if entry.running_since is not None:
+        entry = _over(entry, at if entry.finished is None else entry.finished)
+    return _closed(entry, at, gone=True)
+
+
+def lost(entry: Entry, at: int) -> Entry:
+    """The entry of a job that went, with its Workload, while nobody looked; last seen at ``at``."""
+    return without_job(entry, at, left=False, outcome=UNKNOWN)
+
+
+def _holds(entry: Entry) -> Held:
+    return entry.running_since, entry.over, entry.ran, entry.run
+
+
+def _held(entry: Entry, since: int | None, end: int | None, *, last: bool) -> Held:
+    """running_since, over, ran and run of an admission: since and until when, whether it was the last."""
+    if entry.run is not None:
+        return _holds(entry)
+    if since is None:
+        return None, False, 0, None
+    if end is None:
+        return since, False, 0, None
+    ran = max(0, end - since)
+    return None, True, ran, ran if last and entry.outcome != UNKNOWN else None
+
+
+def _holding(entry: Entry, held: Held) -> Entry:
+    if held == _holds(entry):
+        return entry
+    since, over, ran, run = held
+    return replace(entry, running_since=since, over=over, ran=ran, run=run)
+
+
+def _over(entry: Entry, end: int) -> Entry:
+    """With its admission over; another may follow, as far as is known."""
+    return _holding(entry, _held(entry, entry.running_since, end, last=False))
+
+
+def _closed(entry: Entry, at: int, *, gone: bool) -> Entry:
+    """With its run, if its last admission is over and it has ended: nothing can follow."""
+    run = entry.run
+    if run is None and entry.over and entry.outcome not in (None, UNKNOWN):
+        run = entry.ran
+    finished = at if gone and entry.finished is None else entry.finished
+    return replace(entry, run=run, finished=finished, gone=gone)
+
+
+def _without_former(entry: Entry) -> Entry:
+    """Ready for another Workload: what the former one had is kept."""
+    earlier = entry.earlier + entry.past + (entry.ran if entry.run is None else 0)
+    ran = 0 if entry.run is None else entry.ran
+    return replace(
+        entry,
+        earlier=earlier,
+        past=0,
+        ran=ran,
+        over=False,
+        running_since=None,
+        evictions_before=entry.evictions,
+    )
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    counts = dict(one)
+    for reason, count in other:
+        counts[reason] = counts.get(reason, 0) + count
+    return tuple(sorted(counts.items()))
+
+
+def _most(one: Counts, other: Counts) -> Counts:
     if one == other:
-        return tuple(sorted(one.items()))
-    return tuple(sorted((reason, max(one.get(reason, 0), other.get(reason, 0))) for reason in {*one, *other}))
+        return one
+    counts = dict(one)
+    for reason, count in other:
+        counts[reason] = max(counts.get(reason, 0), count)
+    return tuple(sorted(counts.items()))

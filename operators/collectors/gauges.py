@@ -40,10 +40,6 @@ class Gauges:
         self._values[family, labels] = amount
         self._changed.add((family, labels))
 
-    def value(self, family: str, labels: Labels) -> int:
-        """What a series is now; 0 for one that there is not."""
-        return self._values.get((family, labels), 0)
-
     def show(self) -> None:
         """Hand what changed to the store."""
         for key in self._changed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from operators.collectors.gauges import Gauges
@@ -57,51 +57,71 @@ class Usage:
         self._places = places
         self._site = site
         self._quotas: dict[str, Quotas] = {}
+        self._sums: dict[tuple[str, str], Amounts] = {}
+        """Reserved by (queue, flavor); requested by (queue, no flavor)."""
+        self._unsettled: set[tuple[str, str]] = set()
+        """Those that the gauges are behind of."""
 
-    def count(self, workload: WorkloadFacts, sign: int) -> None:
-        """Count a Workload in (1) or out (-1)."""
-        # Quota that it holds tells its queue; what waits is where its LocalQueue leads.
-        queue = workload.cluster_queue or self._places.queue(workload.namespace, workload.queue_name)
-        key = self._key(queue)
-        add = self._gauges.add
-        for family, amount in zip(_REQUESTED, wanted(workload), strict=True):
-            if amount:
-                add(family, key, sign * amount)
-        for flavor, amounts in workload.held:
-            labels = (*key, flavor)
-            for family, amount in zip(_RESERVED, amounts, strict=True):
-                if amount:
-                    add(family, labels, sign * amount)
-            self._borrow(queue, flavor)
+    def change(self, old: WorkloadFacts | None, new: WorkloadFacts | None) -> None:
+        """Count a Workload as it is now in place of what it was; None where there is, or was, none."""
+        before, after = self._shares(old), self._shares(new)
+        for share in before:
+            if share not in after:
+                self._add(*share, -1)
+        for share in after:
+            if share not in before:
+                self._add(*share, 1)
 
     def set_quotas(self, queue: str, given: Quotas) -> None:
         """The quotas of a queue; none for a queue that is gone."""
         for flavor in {*self._quotas.get(queue, {}), *given}:
             self._quota(queue, flavor, given.get(flavor, NOTHING))
         self._quotas[queue] = given
-        for flavor in given:
-            self._borrow(queue, flavor)
 
     def recount(self) -> None:
-        """Show every queue's quota and states, after the gauges were cleared."""
+        """Show every queue's quota and states, after the gauges were cleared; no Workload is counted."""
+        self._sums.clear()
+        self._unsettled.clear()
         for queue, given in self._quotas.items():
             self.set_quotas(queue, given)
 
-    def _quota(self, queue: str, flavor: str, amounts: Amounts) -> None:
-        key = self._key(queue)
-        for state in STATES:
-            self._gauges.add("antenna_queue_jobs", (*key, state), 0)
-        for family in _REQUESTED:
-            self._gauges.add(family, key, 0)
-        for family, reserved, amount in zip(_QUOTA, _RESERVED, amounts, strict=True):
-            self._gauges.put(family, (*key, flavor), amount)
-            self._gauges.add(reserved, (*key, flavor), 0)
+    def settle(self) -> None:
+        """Hand what changed to the gauges."""
+        for queue, flavor in self._unsettled:
+            sums = self._sums.get((queue, flavor), NOTHING)
+            if flavor:
+                own = self._quotas.get(queue, {}).get(flavor, NOTHING)
+                more = [max(0, amount - nominal) for amount, nominal in zip(sums, own, strict=True)]
+                self._put(_RESERVED, queue, sums, flavor)
+                self._put(_BORROWED, queue, more, flavor)
+            else:
+                self._put(_REQUESTED, queue, sums)
+        self._unsettled.clear()
 
-    def _borrow(self, queue: str, flavor: str) -> None:
-        labels = (*self._key(queue), flavor)
-        own = self._quotas.get(queue, {}).get(flavor, NOTHING)
-        for family, reserved, amount in zip(_BORROWED, _RESERVED, own, strict=True):
-            self._gauges.put(family, labels, max(0, self._gauges.value(reserved, labels) - amount))
+    def _shares(self, workload: WorkloadFacts | None) -> list[tuple[str, str, Amounts]]:
+        """(queue, flavor, amounts) that a Workload adds; without a flavor, what it asks for."""
+        if workload is None:
+            return []
+        # Quota that it holds tells its queue; what waits is where its LocalQueue leads.
+        queue = workload.cluster_queue or self._places.queue(workload.namespace, workload.queue_name)
+        held = [(queue, flavor, amounts) for flavor, amounts in workload.held]
+        return [(queue, "", wanted(workload)), *held]
+
+    def _add(self, queue: str, flavor: str, amounts: Amounts, sign: int) -> None:
+        key = queue, flavor
+        self._sums[key] = self._sums.get(key, NOTHING).plus(amounts.times(sign))
+        self._unsettled.add(key)
+
+    def _quota(self, queue: str, flavor: str, amounts: Amounts) -> None:
+        for state in STATES:
+            self._gauges.add("antenna_queue_jobs", (*self._key(queue), state), 0)
+        self._put(_QUOTA, queue, amounts, flavor)
+        self._unsettled |= {(queue, ""), (queue, flavor)}
+
+    def _put(self, families: Sequence[str], queue: str, amounts: Iterable[int], *flavor: str) -> None:
+        labels = (*self._key(queue), *flavor)
+        for family, amount in zip(families, amounts, strict=True):
+            self._gauges.put(family, labels, amount)
 
     def _key(self, queue: str) -> tuple[str, str, str]:
         return self._site, queue, self._places.owner(queue)

@@ -7,18 +7,15 @@ figure is lower after a restart, however the process ended.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from operators.exposition.store import Store
+from operators.histogram import CELLS, Observations
 from operators.ledger.entry import CANCELLED, Entry
-from operators.ledger.ledger import Account, Durations, Ledger, Settled
-
-BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400)
-"""Upper bounds of the histograms' buckets, in seconds."""
+from operators.ledger.ledger import NOWHERE, Account, Ledger, Settled
 
 LAG: Final = 2.0
 """Seconds by which the GPU-seconds of running jobs are behind.
@@ -39,35 +36,6 @@ _PREEMPTED: Final = "Preempted"  # Kueue's reason
 Key = tuple[str, tuple[str, ...]]
 
 
-class _Histogram:
-    """Observations by bucket, not cumulative; the last bucket is without bound."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BUCKETS) + 1)
-        self.sum = 0
-
-    def observe(self, value: int) -> None:
-        self.counts[bisect_left(BUCKETS, value)] += 1
-        self.sum += value
-
-    def include(self, durations: Durations) -> None:
-        """Observations that were summed up elsewhere, by the same bounds."""
-        below = 0
-        for slot, cumulative in enumerate((*durations.buckets, durations.count)):
-            self.counts[slot] += cumulative - below
-            below = cumulative
-        self.sum += durations.total
-
-    def show(self, store: Store, family: str, labels: tuple[str, ...]) -> Callable[[], None]:
-        """What hands the present state to the store, later."""
-        cumulative, below = [], 0
-        for bound, count in zip(BUCKETS, self.counts, strict=False):
-            below += count
-            cumulative.append((float(bound), below))
-        total, number = self.sum, sum(self.counts)
-        return lambda: store.histogram(family, labels, cumulative, total, number)
-
-
 class _Held:
     """GPU-seconds of one account: what is over, and what goes on."""
 
@@ -84,19 +52,29 @@ class _Held:
 class Totals:
     """All counters and histograms. ``change`` is called under the store's ``writing``."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Callable[[], float], site: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        site: str,
+        positions: Mapping[str, int] = NOWHERE,
+    ) -> None:
+        self._positions = positions
+        """The version that each stream is at: what is counted knows of all until then."""
+        self._written = dict(ledger.positions())
         self._store = store
         self._ledger = ledger
         self._clock = clock
         self._site = site
         self._counters: dict[Key, int] = {}
-        self._histograms: dict[Key, _Histogram] = {}
+        self._histograms: dict[Key, Observations] = {}
         self._held: dict[Account, _Held] = {}
         self._floor = ledger.marks()
         self._marks: dict[Account, float] = {}
         self._changed: set[Key] = set()
         self._open = False
-        self._settle(ledger.settled(BUCKETS))
+        self._settle(ledger.settled(CELLS))
 
     def open(self) -> None:
         """From now on what is summed is all there is: show it."""
@@ -131,7 +109,7 @@ class Totals:
             (_RUN, new.run, old and old.run),
         ):
             if value is not None and known is None:
-                self._histogram(family, place).observe(value)
+                self._histogram(family, place).add(value)
         held = self._held.setdefault((new.tenant, new.sector, new.ecosystem), _Held())
         for entry, sign in ((old, -1), (new, 1)):
             if entry is not None:
@@ -153,26 +131,28 @@ class Totals:
                 if (family, labels) in self._counters
             ]
             histograms = [
-                self._histograms[key].show(self._store, *self._shown(key))
-                for key in changed
-                if key in self._histograms
+                (family, labels, self._histograms[family, labels].now())
+                for family, labels in changed
+                if (family, labels) in self._histograms
             ]
             marks = self._advance(now - LAG)
             entries = self._ledger.take()
-        if not (changed or marks or entries):
+            positions = dict(self._positions)
+        if not (changed or marks or entries) and positions == self._written:
             return
         try:
-            self._ledger.commit(entries, marks, now)
+            self._ledger.commit(entries, marks, now, positions)
         except SQLAlchemyError:
             with self._store.writing:
                 self._ledger.give_back(entries)
                 self._changed |= changed
             raise
+        self._written = positions
         self._marks.update(marks)
         for family, labels, value in counters:
             self._store.set(family, (self._site, *labels), value)
-        for show in histograms:
-            show()
+        for family, labels, histogram in histograms:
+            self._store.histogram(family, (self._site, *labels), histogram)
         for (tenant, sector, ecosystem), held in marks.items():
             self._store.set(_GPU_SECONDS, (self._site, tenant, sector, ecosystem), held)
 
@@ -186,19 +166,15 @@ class Totals:
                 grown[account] = value
         return grown
 
-    def _shown(self, key: Key) -> Key:
-        family, labels = key
-        return family, (self._site, *labels)
-
     def _add(self, family: str, labels: tuple[str, ...], amount: int) -> None:
         key = family, labels
         if amount or key not in self._counters:
             self._counters[key] = self._counters.get(key, 0) + amount
             self._changed.add(key)
 
-    def _histogram(self, family: str, place: tuple[str, str]) -> _Histogram:
+    def _histogram(self, family: str, place: tuple[str, str]) -> Observations:
         self._changed.add((family, place))
-        return self._histograms.setdefault((family, place), _Histogram())
+        return self._histograms.setdefault((family, place), Observations())
 
     def _settle(self, settled: Settled) -> None:
         for place, count in settled.finished.items():
@@ -211,6 +187,6 @@ class Totals:
                 self._add(_PREEMPTIONS, (queue, tenant), count)
         for family, durations in ((_WAIT, settled.waits), (_RUN, settled.runs)):
             for two, summed in durations.items():
-                self._histogram(family, two).include(summed)
+                self._histogram(family, two).include(summed.cells, summed.total)
         for account, held in settled.gpu_seconds.items():
             self._held.setdefault(account, _Held()).over += held

@@ -6,19 +6,32 @@ come first, and either may go first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-from operators.collectors.accounts import Owner, account, opened, without_workload
+from operators.collectors.accounts import (
+    Owner,
+    account,
+    lost,
+    opened,
+    with_workload,
+    without_job,
+    without_workload,
+)
 from operators.collectors.gauges import Gauges
-from operators.collectors.jobs import PENDING, JobFacts, job_samples, state
+from operators.collectors.history import Change, replay
+from operators.collectors.jobs import PENDING, JobFacts, Sample, job_samples, state
 from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
 from operators.collectors.tenants import Places
 from operators.collectors.totals import Totals
 from operators.collectors.workloads import WorkloadFacts
 from operators.exposition.store import Store
-from operators.ledger.entry import Entry, closed
+from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 from operators.reasons import SETTLED, Reason
+
+AWAITED: Final = 60.0
+"""Seconds for which a job that went without a Workload may still get one."""
 
 Place = tuple[str, str]
 """(queue, tenant)."""
@@ -57,7 +70,7 @@ def waits_for(
 
 
 class Work:
-    """All jobs. Nothing is counted before ``open``: the first lists come in any order."""
+    """All jobs. Gauges show from ``open`` on: the first lists come in any order; totals from ``count`` on."""
 
     def __init__(
         self,
@@ -80,25 +93,44 @@ class Work:
         self._records: dict[str, _Record] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
         self._stuck: dict[str, Reason] = {}
+        self._awaited: dict[str, float] = {}
+        """Jobs that went before their Workload was seen, by when: Kueue may be making it just now."""
         self._oldest: Oldest[Place] = Oldest()
         self._shown_ages: set[Place] = set()
         self._open = False
+        self._counting = False
 
-    def open(self, present: Iterable[Entry], seen: float | None) -> None:
-        """Everything was listed once: count it. ``present`` and ``seen`` are the ledger's.
+    def open(self) -> None:
+        """Everything was listed once: show it."""
+        if not self._open:
+            self._open = True
+            self._count_all()
 
-        A job of the ledger that is no longer there went while nobody looked: it counts up to when
+    def count(self, present: Iterable[Entry], seen: float | None, missed: Iterable[Change]) -> None:
+        """All that was missed is told: count it. ``present`` and ``seen`` are the ledger's.
+
+        A job of the ledger that is no longer there, though nothing told of its going, counts up to when
         it was last known to run.
         """
-        self._open = True
-        for entry in present:
+        self._counting = True
+        entries = {entry.uid: entry for entry in present}
+        for entry in entries.values():
             self._totals.count(None, entry)
-            record = self._records.get(entry.uid)
-            if record is not None and record.job is not None:
-                record.entry = entry
-            else:
-                self._totals.change(entry, closed(entry, int(seen or entry.created)))
-        self._count_all()
+        jobs = {uid: record.job for uid, record in self._records.items() if record.job is not None}
+        last = int(seen or 0)
+        for uid, entry in replay(entries.values(), missed, jobs, self._owner, last).items():
+            record = self._records.get(uid)
+            now = entry
+            if record is None:
+                now = entry if entry.gone else lost(entry, max(last, entry.created))
+            elif record.job is None:
+                now = without_job(entry, last, left=True, outcome=UNKNOWN)
+            if now != entries.get(uid):
+                self._totals.change(entries.get(uid), now)
+            if record is not None:
+                record.entry = now
+        for record in self._records.values():
+            self._account(record)
         self._totals.open()
 
     # Jobs
@@ -108,11 +140,12 @@ class Work:
         record = self._records.setdefault(facts.uid, _Record())
         if record.job == facts:
             return
+        before = self._samples(record)
         record.job = facts
-        self._update(record)
+        self._update(record, before)
 
-    def job_gone(self, uid: str) -> None:
-        """A Job is gone."""
+    def job_gone(self, uid: str, outcome: str = CANCELLED) -> None:
+        """A Job is gone; ``outcome`` is that of one that had not ended."""
         record = self._records.get(uid)
         if record is None or record.job is None:
             return
@@ -120,19 +153,25 @@ class Work:
         self._leave(record, job)
         if self._open:
             self._store.drop(uid)
+        awaited = record.workload is None and bool(job.queue_name) and self._counting
+        if self._counting:
+            owner = self._owner(job)
+            entry = account(record.entry, job, record.workload, owner) or opened(job, owner)
             at = int(self._clock()) if job.deleted is None else job.deleted
-            entry = account(record.entry, job, record.workload, self._owner(job)) or opened(
-                job, self._owner(job)
-            )
-            self._totals.change(record.entry, closed(entry, at))
-            record.entry = None
-        if record.workload is None:
+            awaited = awaited and not entry.workload
+            left = record.workload is not None or awaited
+            self._change(record, without_job(entry, at, left=left, outcome=outcome))
+        if awaited:
+            self._awaited[uid] = self._clock()
+        elif record.workload is None:
             del self._records[uid]
+        else:
+            self._account(record)
 
     def jobs_except(self, uids: set[str]) -> None:
-        """All Jobs but these are gone."""
+        """All Jobs but these are gone; nobody saw how."""
         for uid in [uid for uid, record in self._records.items() if record.job and uid not in uids]:
-            self.job_gone(uid)
+            self.job_gone(uid, UNKNOWN)
 
     # Workloads
 
@@ -143,13 +182,13 @@ class Work:
             return
         self._workloads[facts.uid] = facts
         if self._open:
-            if old is not None:
-                self._usage.count(old, -1)
-            self._usage.count(facts, 1)
+            self._usage.change(old, facts)
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
+            before = self._samples(record)
             record.workload = facts
-            self._update(record)
+            self._awaited.pop(facts.job_uid, None)
+            self._update(record, before)
 
     def workload_gone(self, uid: str) -> None:
         """A Workload is gone."""
@@ -157,20 +196,19 @@ class Work:
         if facts is None:
             return
         if self._open:
-            self._usage.count(facts, -1)
+            self._usage.change(facts, None)
         record = self._records.get(facts.job_uid)
         if record is None or record.workload is None or record.workload.uid != uid:
             return
+        before = self._samples(record)
         record.workload = None
+        if record.entry is not None and self._counting:
+            at = int(self._clock())
+            self._change(record, without_workload(record.entry, at, job_gone=record.job is None))
         if record.job is None:
             del self._records[facts.job_uid]
-            return
-        if record.entry is not None:
-            entry = without_workload(record.entry, int(self._clock()))
-            if entry is not record.entry:
-                self._totals.change(record.entry, entry)
-                record.entry = entry
-        self._update(record)
+        else:
+            self._update(record, before)
 
     def workloads_except(self, uids: set[str]) -> None:
         """All Workloads but these are gone."""
@@ -186,8 +224,8 @@ class Work:
         else:
             self._stuck[job_uid] = reason
         record = self._records.get(job_uid)
-        if record is not None and record.job is not None and self._open:
-            self._enter(record, record.job)
+        if record is not None:
+            self._update(record, self._samples(record))
 
     # What follows the clock
 
@@ -198,6 +236,7 @@ class Work:
         if self._places.moved:
             self._count_all()
         now = self._clock()
+        self._give_up(now - AWAITED)
         places = set(self._oldest.keys()) | {(q, t) for q, t in self._places.owners.items()}
         for place in places:
             since = self._oldest.earliest(place)
@@ -206,7 +245,15 @@ class Work:
         for place in self._shown_ages - places:
             self._store.remove("antenna_queue_oldest_pending_age_seconds", (self._site, *place))
         self._shown_ages = places
+        self._usage.settle()
         self._gauges.show()
+
+    def _give_up(self, before: float) -> None:
+        """No Workload is to come any more of jobs that went before then."""
+        for uid in [uid for uid, at in self._awaited.items() if at <= before]:
+            at, record = self._awaited.pop(uid), self._records.pop(uid)
+            if record.entry is not None:
+                self._change(record, without_workload(record.entry, int(at), job_gone=True))
 
     # Counting
 
@@ -218,21 +265,27 @@ class Work:
         for queue, tenant in self._places.owners.items():
             self._totals.know(queue, tenant)
         for workload in self._workloads.values():
-            self._usage.count(workload, 1)
+            self._usage.change(None, workload)
         for record in self._records.values():
             if record.job is not None:
                 shown = record.place
                 record.place = None
                 self._enter(record, record.job)
                 if record.place != shown:
-                    self._account(record, record.job)
+                    self._account(record)
                     self._render(record, record.job)
 
-    def _update(self, record: _Record) -> None:
-        if self._open and record.job is not None:
+    def _update(self, record: _Record, before: Sequence[Sample]) -> None:
+        """Count, account for and show the record as it is now; ``before`` is shown of it so far."""
+        if not self._open:
+            return
+        if record.job is not None:
             self._enter(record, record.job)
-            self._account(record, record.job)
-            self._render(record, record.job)
+            if before:
+                self._store.change(record.job.uid, before, self._samples(record))
+            else:
+                self._render(record, record.job)
+        self._account(record)
 
     def _enter(self, record: _Record, job: JobFacts) -> None:
         """Count the record where it is now, in place of where it was."""
@@ -261,15 +314,30 @@ class Work:
         if record.reason is not None:
             self._gauges.add("antenna_queue_pending_reason", (*labels, record.reason.value), sign)
 
-    def _account(self, record: _Record, job: JobFacts) -> None:
-        entry = account(record.entry, job, record.workload, self._owner(job))
-        if entry is not None and entry != record.entry:
+    def _account(self, record: _Record) -> None:
+        if not self._counting:
+            return
+        entry, job, workload = record.entry, record.job, record.workload
+        if job is not None:
+            entry = account(entry, job, workload, self._owner(job))
+        elif entry is not None and workload is not None:
+            entry = with_workload(entry, workload)
+        if entry is not None:
+            self._change(record, entry)
+
+    def _change(self, record: _Record, entry: Entry) -> None:
+        if entry != record.entry:
             self._totals.change(record.entry, entry)
             record.entry = entry
 
     def _render(self, record: _Record, job: JobFacts) -> None:
-        queue, tenant = record.place or ("", "")
-        self._store.put(job.uid, job_samples(self._site, job, record.workload, queue, tenant))
+        self._store.put(job.uid, self._samples(record))
+
+    def _samples(self, record: _Record) -> list[Sample]:
+        """Those of its Job; none before it is counted."""
+        if record.job is None or record.place is None:
+            return []
+        return list(job_samples(self._site, record.job, record.workload, *record.place))
 
     def _place(self, job: JobFacts) -> Place:
         return (
@@ -281,54 +349,3 @@ class Work:
         partner = self._places.partner(job.namespace)
         queue = self._places.queue(job.namespace, job.queue_name)
         return Owner(queue, partner.tenant, partner.ecosystem, partner.sector)
-
-
-class Jobs:
-    """The stream of Jobs, as ``job_facts`` reads them."""
-
-    def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
-        self._work = work
-        self._arrived = arrived
-
-    def replace(self, objects: Iterable[JobFacts]) -> None:
-        """All there are."""
-        there = set()
-        for facts in objects:
-            there.add(facts.uid)
-            self._work.job(facts)
-        self._work.jobs_except(there)
-        self._arrived()
-
-    def apply(self, obj: JobFacts) -> None:
-        """A new or changed one."""
-        self._work.job(obj)
-
-    def delete(self, obj: JobFacts) -> None:
-        """One that is gone: as it ended, which may be news."""
-        self._work.job(obj)
-        self._work.job_gone(obj.uid)
-
-
-class Workloads:
-    """The stream of Workloads, as ``workload_facts`` reads them."""
-
-    def __init__(self, work: Work, arrived: Callable[[], None]) -> None:
-        self._work = work
-        self._arrived = arrived
-
-    def replace(self, objects: Iterable[WorkloadFacts]) -> None:
-        """All there are."""
-        there = set()
-        for facts in objects:
-            there.add(facts.uid)
-            self._work.workload(facts)
-        self._work.workloads_except(there)
-        self._arrived()
-
-    def apply(self, obj: WorkloadFacts) -> None:
-        """A new or changed one."""
-        self._work.workload(obj)
-
-    def delete(self, obj: WorkloadFacts) -> None:
-        """One that is gone."""
-        self._work.workload_gone(obj.uid)

@@ -16,7 +16,6 @@ from operators.objects import (
     Workload,
     seconds,
 )
-from operators.reasons import Condition as Told
 from operators.reasons import Reason, of_workload
 
 T = TypeVar("T")
@@ -44,6 +43,9 @@ EVICTION_REASONS: Final = frozenset(
 """Every value of the label ``reason`` of evictions; any other is ``Other``."""
 
 
+_OWNER_GONE: Final = "OwnerNotFound"  # Kueue's reason of Finished
+
+
 class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     """The few facts that are kept of a Workload. Times are whole seconds since the epoch."""
 
@@ -67,6 +69,8 @@ class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     """Seconds for which it was admitted before: status.accumulatedPastExecutionTimeSeconds."""
     evictions: tuple[tuple[str, int], ...]
     reason: Reason
+    over: int | None = None
+    """When it ended without its Job: Kueue found its owner gone, or its own deletion began."""
 
 
 def workload_facts(workload: Workload) -> WorkloadFacts:
@@ -96,7 +100,12 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
         admitted=seconds(admitted.last_transition_time) if admitted and _true(admitted) else None,
         past=status.accumulated_past_execution_time_seconds or 0,
         evictions=_evictions(status.scheduling_stats),
-        reason=Reason.FINISHED if finished else _reason(workload, conditions),
+        reason=of_workload(
+            conditions,
+            active=spec.active is not False,
+            checks=[check.state for check in status.admission_checks],
+        ),
+        over=_over(workload, conditions.get("Finished")),
     )
 
 
@@ -108,6 +117,14 @@ def interned(value: T) -> T:
 
 def _true(condition: Condition | None) -> bool:
     return condition is not None and condition.status == "True"
+
+
+def _over(workload: Workload, finished: Condition | None) -> int | None:
+    deleted = seconds(workload.metadata.deletion_timestamp)
+    if finished is None or finished.reason != _OWNER_GONE or not _true(finished):
+        return deleted
+    found = seconds(finished.last_transition_time)
+    return found if deleted is None or found is None else min(found, deleted)
 
 
 def _share(whole: Amounts, part: int, count: int) -> Amounts:
@@ -161,11 +178,3 @@ def _evictions(stats: SchedulingStats | None) -> tuple[tuple[str, int], ...]:
         counts[reason] = counts.get(reason, 0) + one.count
     counted: tuple[tuple[str, int], ...] = interned(tuple(sorted(counts.items())))
     return counted
-
-
-def _reason(workload: Workload, conditions: dict[str, Condition]) -> Reason:
-    return of_workload(
-        {kind: Told(c.status, c.reason, c.message) for kind, c in conditions.items()},
-        active=workload.spec.active is not False,
-        checks=[check.state for check in workload.status.admission_checks],
-    )

@@ -127,15 +127,18 @@ def belongs(obj: Object, tenant: Object) -> bool:
     left by a Tenant that was deleted without its dependents.
     """
     metadata = obj["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    if owners:
-        return any(owner["uid"] == tenant["metadata"]["uid"] for owner in owners)
+    if metadata.get("ownerReferences"):
+        return _owned_by(obj, tenant)
     return bool((metadata.get("labels") or {}).get(TENANT_LABEL) == tenant["metadata"]["name"])
 
 
 def remaining(tenant: Object, children: Iterable[Object]) -> list[Object]:
-    """The objects that a Tenant which is being deleted still waits for."""
-    return [obj for obj in children if obj["kind"] in OUTER and belongs(obj, tenant)]
+    """The objects that a Tenant which is being deleted still waits for.
+
+    They name it as their owner: the garbage collector takes it off those of a Tenant that is deleted
+    without its dependents (``--cascade=orphan``), and a label alone is no reason to delete anything.
+    """
+    return [obj for obj in children if obj["kind"] in OUTER and _owned_by(obj, tenant)]
 
 
 def said_of(plan: Plan, queue: Object | None) -> Ready:
@@ -196,6 +199,11 @@ def is_news(said: Ready, before: Iterable[Object], generation: int) -> bool:
     old = next((condition for condition in before if condition["type"] == STALLED), None)
     told = old and (old["status"], old["reason"], old["observedGeneration"])
     return said.stalled and told != ("True", said.reason, generation)
+
+
+def _owned_by(obj: Object, tenant: Object) -> bool:
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == tenant["metadata"]["uid"] for owner in owners)
 
 
 def _taken(tenant: Object, children: Mapping[tuple[str, str], Object]) -> Refusal | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -34,10 +35,11 @@ INNER: Final = (
 )
 
 # Seconds until a Tenant is looked at again if nothing happens: when all is well, when it is refused or not
-# ready yet, and when it goes.
+# ready yet, when it goes, and when something has changed during the look.
 CALM: Final = 60.0
 UNSETTLED: Final = 5.0
 LEAVING: Final = 1.0
+AT_ONCE: Final = 0.0
 # Seconds between two writes of figures that follow the work.
 FIGURES: Final = 2.0
 
@@ -75,6 +77,11 @@ class Reconciler:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             return self._write(tenant, Ready(False, "Invalid", wrong, stalled=True), None)
         children = self._children(name)
+        # Read again after them: a child that lost its owner lost it to a deletion that shows now, and must
+        # not get it back.
+        live = self.cluster.find(API_VERSION, KIND, name)
+        if live is None or _moved_on(live, tenant):
+            return AT_ONCE
         plan = decisions.plan(tenant, spec, self._observe(tenant, spec, children))
         if FINALIZER not in tenant["metadata"].get("finalizers", ()):
             self._hold(tenant)
@@ -84,10 +91,12 @@ class Reconciler:
                 self._delete(obj)
             for obj in plan.apply:
                 _log.info("tenant %s: applying %s %s", name, *decisions.key(obj))
-                applied = self._apply(obj)
+                applied = self._apply(obj, children.get(decisions.key(obj)))
                 queue = applied if obj["kind"] == "ClusterQueue" else queue
         except NotReady:
             raise
+        except Conflict:
+            return AT_ONCE  # a child has changed since it was read
         except ApiError as error:
             self._write(tenant, Ready(False, "ApplyFailed", str(error)), queue)
             raise
@@ -100,8 +109,16 @@ class Reconciler:
         if FINALIZER not in finalizers:
             return None
         name = tenant["metadata"]["name"]
-        # With --cascade=orphan what was made for the Tenant is to stay.
-        waiting = [] if "orphan" in finalizers else decisions.remaining(tenant, self._outer(name).values())
+        if "orphan" in finalizers:
+            # Deleted with --cascade=orphan: what was made for it is to stay. The garbage collector takes it
+            # from its owner too, but only what it has heard of.
+            try:
+                self._disown(tenant)
+            except Conflict:
+                return AT_ONCE
+            waiting = []
+        else:
+            waiting = decisions.remaining(tenant, self._outer(name).values())
         for obj in waiting:
             if "deletionTimestamp" not in obj["metadata"]:
                 self._delete(obj)
@@ -111,6 +128,24 @@ class Reconciler:
             return LEAVING
         self._apply_finalizers(tenant, [])
         return None
+
+    def _disown(self, tenant: Object) -> None:
+        """Take all children from their owner. Raises Conflict where one changes meanwhile."""
+        for obj in self._children(tenant["metadata"]["name"]).values():
+            metadata = obj["metadata"]
+            owners = metadata.get("ownerReferences") or []
+            others = [owner for owner in owners if owner["uid"] != tenant["metadata"]["uid"]]
+            if others == owners:
+                continue
+            change = {"ownerReferences": others or None, "resourceVersion": metadata["resourceVersion"]}
+            with suppress(NotFound):
+                self.cluster.patch(
+                    obj["apiVersion"],
+                    obj["kind"],
+                    metadata["name"],
+                    metadata.get("namespace"),
+                    {"metadata": change},
+                )
 
     def _children(self, name: str) -> dict[tuple[str, str], Object]:
         """What there is of the kinds that a Tenant gets: the outer ones by name, the inner ones by label."""
@@ -228,9 +263,11 @@ class Reconciler:
             manager=MANAGER,
         )
 
-    def _apply(self, obj: Object) -> Object:
+    def _apply(self, obj: Object, live: Object | None) -> Object:
+        """As it is afterwards. Raises Conflict where it is no longer what was seen as ``live``."""
+        seen = {"resourceVersion": live["metadata"]["resourceVersion"]} if live else {}
         try:
-            return self.cluster.apply(obj, manager=MANAGER)
+            return self.cluster.apply({**obj, "metadata": {**obj["metadata"], **seen}}, manager=MANAGER)
         except Invalid:
             if obj["kind"] != "RoleBinding":
                 raise
@@ -246,3 +283,9 @@ class Reconciler:
         except (NotFound, Conflict):
             # A namespace that is on its way out already answers with a conflict.
             return
+
+
+def _moved_on(live: Object, seen: Object) -> bool:
+    """Whether a Tenant is another one now, is to be another way, or is being deleted."""
+    now, then = live["metadata"], seen["metadata"]
+    return "deletionTimestamp" in now or (now["uid"], now["generation"]) != (then["uid"], then["generation"])

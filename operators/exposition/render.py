@@ -6,7 +6,8 @@ and https://prometheus.io/docs/specs/om/open_metrics_spec/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +16,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.utils import floatToGoString
 
 from operators.catalog import Family
+from operators.histogram import Histogram
 from operators.labels import MAX_LENGTH, clean
 
 float_text: Final[Callable[[float], str]] = floatToGoString
@@ -22,7 +24,9 @@ float_text: Final[Callable[[float], str]] = floatToGoString
 CONTENT_TYPES: Final = {False: TEXT, True: OPENMETRICS}
 END: Final = b"# EOF\n"
 
+_ESCAPED: Final = re.compile(r"\\(.)")
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_VALUE: Final = r'([^"\\]*(?:\\.[^"\\]*)*)'  # of a label, escaped
 # Whole numbers up to here are shown without an exponent: every one of them is exact in a float64.
 _EXACT: Final = float(2**53)
 
@@ -49,6 +53,9 @@ class Line:
         self._name = family.name
         self._pairs = _pairs(family.labels)
         self._bucket = f"{family.name}_bucket{_pairs((*family.labels, 'le'))}%s\n"
+        self._reading = re.compile(
+            rf"^{self._name}{re.escape(self._pairs).replace('%s', _VALUE)}(\S+)$", re.MULTILINE
+        )
 
     def pairs(self, texts: tuple[str, ...]) -> str:
         """The label part of a line: the same for all families of these label names."""
@@ -58,15 +65,22 @@ class Line:
         """One sample."""
         return f"{self._name}{pairs}{number(value)}\n".encode()
 
-    def histogram(
-        self, texts: tuple[str, ...], buckets: Sequence[tuple[float, int]], total: float, count: int
-    ) -> bytes:
-        """All lines of one histogram. ``buckets``: (upper bound, observations at or below it)."""
+    def histogram(self, texts: tuple[str, ...], histogram: Histogram) -> bytes:
+        """All lines of one histogram: its classic buckets, as text has no others."""
         pairs = self.pairs(texts)
-        lines = [self._bucket % (*texts, float_text(bound), n) for bound, n in buckets]
-        lines.append(self._bucket % (*texts, "+Inf", count))
-        lines.append(f"{self._name}_sum{pairs}{number(total)}\n{self._name}_count{pairs}{count}\n")
+        lines = [self._bucket % (*texts, float_text(bound), n) for bound, n in histogram.buckets]
+        lines.append(self._bucket % (*texts, "+Inf", histogram.count))
+        lines.append(
+            f"{self._name}_sum{pairs}{number(histogram.sum)}\n{self._name}_count{pairs}{histogram.count}\n"
+        )
         return "".join(lines).encode()
+
+    def read(self, lines: bytes) -> Iterator[tuple[Sequence[str], float]]:
+        """(label values, value) of each line that ``sample`` made."""
+        escaped = b"\\" in lines
+        for found in self._reading.finditer(lines.decode()):
+            *texts, value = found.groups()
+            yield plain(texts) if escaped else texts, float(value)
 
 
 def shown(labels: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
@@ -84,6 +98,11 @@ def shown(labels: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
     return tuple(text.translate(_ESCAPES) for text in cleaned), changed
 
 
+def plain(texts: Sequence[str]) -> tuple[str, ...]:
+    """Label values as they were before they were escaped."""
+    return tuple(_ESCAPED.sub(_unescape, text) if "\\" in text else text for text in texts)
+
+
 @lru_cache(maxsize=4096)
 def number(value: float) -> str:
     """A sample's value. Whole numbers are shown without a fraction or an exponent."""
@@ -97,3 +116,7 @@ def _pairs(labels: Sequence[str]) -> str:
     """A %-format that takes the label values."""
     pairs = ",".join(f'{label}="%s"' for label in labels)
     return f"{{{pairs}}} " if pairs else " "
+
+
+def _unescape(found: re.Match[str]) -> str:
+    return "\n" if found[1] == "n" else found[1]

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
+from operators.exposition import protobuf
 from operators.exposition.access import Verdict
 from operators.exposition.render import CONTENT_TYPES
 from operators.exposition.store import Store
@@ -169,12 +170,17 @@ class _Handler(BaseHTTPRequestHandler):
         return 200
 
     def _scrape(self, store: Store) -> int:
-        openmetrics = "openmetrics" in choose_encoder(self.headers.get("Accept", ""))[1]
+        accept = self.headers.get("Accept", "")
         packed = gzip_accepted(self.headers.get("Accept-Encoding", ""))
-        blocks = store.render_gzip(openmetrics) if packed else store.render(openmetrics)
+        if protobuf.preferred(accept):
+            content_type, blocks = protobuf.CONTENT_TYPE, store.render_protobuf(compressed=packed)
+        else:
+            openmetrics = "openmetrics" in choose_encoder(accept)[1]
+            content_type = CONTENT_TYPES[openmetrics]
+            blocks = store.render_gzip(openmetrics) if packed else store.render(openmetrics)
         size = sum(map(len, blocks))
         self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPES[openmetrics])
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(size))
         self.send_header("Vary", "Accept, Accept-Encoding")
         if packed:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, case, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Table, case, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
@@ -16,8 +16,11 @@ def connect(where: Path | str) -> Engine:
     if isinstance(where, Path):
         where.parent.mkdir(parents=True, exist_ok=True)
         where = f"sqlite:///{where}"
-    engine = create_engine(make_url(where))
-    if engine.dialect.name == "sqlite":
+    url = make_url(where)
+    sqlite_file = url.get_backend_name() == "sqlite"
+    # Parameters by their place.
+    engine = create_engine(url, paramstyle="qmark" if sqlite_file else "format")
+    if sqlite_file:
 
         @event.listens_for(engine, "connect")
         def settings(connection: Any, _record: object) -> None:
@@ -44,14 +47,24 @@ def upsert(
     """
     if not rows:
         return
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(_upsert(table, connection.dialect, keeping, where), rows)
+
+
+def upsert_text(table: Table, dialect: Dialect) -> str:
+    """The statement of ``upsert`` as text, for rows as tuples in the table's order of columns.
+
+    Compiled once: to take a statement's parameters apart for each row costs more than the row.
+    """
+    return str(_upsert(table, dialect).compile(dialect=dialect))
+
+
+def _upsert(table: Table, dialect: Dialect, keeping: Collection[str] = (), where: Any = None) -> Any:
+    insert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     statement = insert(table)
     keys = [column.name for column in table.primary_key]
     others = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in {*keys, *keeping}}
     condition = None if where is None else where(statement.excluded)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=others, where=condition), rows
-    )
+    return statement.on_conflict_do_update(index_elements=keys, set_=others, where=condition)
 
 
 def smaller(one: ColumnElement[Any], other: ColumnElement[Any] | int) -> ColumnElement[Any]:

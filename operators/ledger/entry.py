@@ -6,6 +6,8 @@ import msgspec
 
 CANCELLED = "cancelled"
 """The outcome of a job that was deleted before it ended."""
+UNKNOWN = "unknown"
+"""The outcome of a job that had not ended when it was last seen, and that went unseen."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -32,36 +34,25 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Admitted time under Workloads that are gone."""
     past: int = 0
     """Admitted time before the last admission, under the present Workload."""
+    over: bool = False
+    """The last admission is over."""
     ran: int = 0
-    """The last admission's time, once the job has ended."""
+    """Its time, if it is over."""
     run: int | None = None
-    """From the last admission to the end."""
+    """From the last admission to the end: ``ran``, once there can be no further admission."""
     outcome: str | None = None
     finished: int | None = None
     restarts: int = 0
     evictions: tuple[tuple[str, int], ...] = ()
     """(Kueue's reason, how often)."""
+    workload: str = ""
+    """The uid of its Workload, or of the last one that it had."""
+    evictions_before: tuple[tuple[str, int], ...] = ()
+    """Those of ``evictions`` that former Workloads had."""
     gone: bool = False
-    """The job is no longer in the API."""
+    """Neither the job nor a Workload of it is in the API any longer."""
 
     @property
     def gpu_seconds(self) -> int:
         """GPUs times admitted time, without the admission that still lasts."""
         return self.gpus * (self.earlier + self.past + self.ran)
-
-
-def closed(entry: Entry, at: int) -> Entry:
-    """The entry of a job that is gone; one that had not ended was cancelled, at ``at``."""
-    if entry.outcome is not None:
-        return msgspec.structs.replace(entry, gone=True)
-    since = entry.running_since
-    ran = max(0, at - since) if since is not None else entry.ran
-    return msgspec.structs.replace(
-        entry,
-        ran=ran,
-        run=entry.run if since is None else ran,
-        running_since=None,
-        outcome=CANCELLED,
-        finished=at,
-        gone=True,
-    )

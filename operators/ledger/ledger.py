@@ -11,20 +11,33 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    case,
+    func,
+    inspect,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
-from operators.ledger.database import connect, upsert
+from operators.ledger.database import connect, upsert_text
 from operators.ledger.entry import Entry
-from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA
+from operators.ledger.tables import CLOCK, EVICTIONS, JOBS, MARKS, METADATA, POSITIONS
 
 COMMIT_SECONDS: Final = 0.5
 _CHUNK: Final = 2000  # rows a statement
 _SEEN: Final = "seen"
+NOWHERE: Final[Mapping[str, int]] = {}
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +49,11 @@ Account = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Durations:
-    """A histogram: observations at or below each bound, their sum and number."""
+    """Observations by the cell that they are in, and their sum in seconds."""
 
-    buckets: tuple[int, ...]
+    cells: tuple[tuple[int, int], ...]
+    """(upper bound of the cell, observations)."""
     total: int
-    count: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,11 @@ class Ledger:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         METADATA.create_all(self._engine)
+        _add_columns(self._engine)
+        self._upserts = {
+            table: upsert_text(table, self._engine.dialect)
+            for table in (JOBS, EVICTIONS, MARKS, CLOCK, POSITIONS)
+        }
 
     # At start
 
@@ -77,18 +95,30 @@ class Ledger:
         """Entries of jobs that were in the API when they were written last."""
         with self._engine.connect() as connection:
             evictions: dict[str, list[tuple[str, int]]] = {}
+            before: dict[str, list[tuple[str, int]]] = {}
             joined = EVICTIONS.join(JOBS, JOBS.c.uid == EVICTIONS.c.uid)
-            for uid, reason, count in connection.execute(
-                select(EVICTIONS).select_from(joined).where(JOBS.c.gone.is_(False))
+            for uid, reason, count, former in connection.execute(
+                select(EVICTIONS)
+                .select_from(joined)
+                .where(JOBS.c.gone.is_(False))
+                .order_by(EVICTIONS.c.reason)
             ):
                 evictions.setdefault(uid, []).append((reason, count))
+                if former:
+                    before.setdefault(uid, []).append((reason, former))
             return [
-                Entry(**row, evictions=tuple(sorted(evictions.get(row["uid"], ()))))
+                Entry(
+                    **row,
+                    evictions=tuple(evictions.get(row["uid"], ())),
+                    evictions_before=tuple(before.get(row["uid"], ())),
+                )
                 for row in connection.execute(select(JOBS).where(JOBS.c.gone.is_(False))).mappings()
             ]
 
     def settled(self, bounds: Sequence[int]) -> Settled:
-        """Sums over the jobs that are gone; ``bounds`` of the histograms' buckets, in seconds."""
+        """Sums over the jobs that are gone; ``bounds``: the upper bounds, rising and in seconds, of the
+        cells that durations are told apart by. What is beyond the last is put at one second more.
+        """
         place = (JOBS.c.queue, JOBS.c.tenant)
         account = (JOBS.c.tenant, JOBS.c.sector, JOBS.c.ecosystem)
         held = JOBS.c.gpus * (JOBS.c.earlier + JOBS.c.past + JOBS.c.ran)
@@ -127,6 +157,11 @@ class Ledger:
         with self._engine.connect() as connection:
             return connection.scalar(select(CLOCK.c.time).where(CLOCK.c.name == _SEEN))
 
+    def positions(self) -> dict[str, int]:
+        """The resourceVersion of each stream up to which the entries know what has happened."""
+        with self._engine.connect() as connection:
+            return {row.resource: row.version for row in connection.execute(select(POSITIONS))}
+
     # While it runs
 
     def write(self, entry: Entry) -> None:
@@ -145,25 +180,28 @@ class Ledger:
         with self._lock:
             self._pending = {**{entry.uid: entry for entry in entries}, **self._pending}
 
-    def commit(self, entries: Sequence[Entry], marks: Mapping[Account, float], seen: float) -> None:
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        marks: Mapping[Account, float],
+        seen: float,
+        positions: Mapping[str, int] = NOWHERE,
+    ) -> None:
         """Write all of it, or nothing. Raises SQLAlchemyError."""
         with self._engine.begin() as connection:
             for start in range(0, len(entries), _CHUNK):
                 chunk = entries[start : start + _CHUNK]
-                rows = [msgspec.structs.asdict(entry) for entry in chunk]
                 counts = [
-                    {"uid": row["uid"], "reason": reason, "count": count}
-                    for row in rows
-                    for reason, count in row.pop("evictions")
+                    (entry.uid, reason, count, before.get(reason, 0))
+                    for entry in chunk
+                    for before in (dict(entry.evictions_before),)
+                    for reason, count in entry.evictions
                 ]
-                upsert(connection, JOBS, rows)
-                upsert(connection, EVICTIONS, counts)
-            shown = [
-                {"tenant": tenant, "sector": sector, "ecosystem": ecosystem, "gpu_seconds": value}
-                for (tenant, sector, ecosystem), value in marks.items()
-            ]
-            upsert(connection, MARKS, shown)
-            upsert(connection, CLOCK, [{"name": _SEEN, "time": seen}])
+                self._upsert(connection, JOBS, [_row(entry) for entry in chunk])
+                self._upsert(connection, EVICTIONS, counts)
+            self._upsert(connection, MARKS, [(*account, value) for account, value in marks.items()])
+            self._upsert(connection, CLOCK, [(_SEEN, seen)])
+            self._upsert(connection, POSITIONS, list(positions.items()))
 
     def start(self, tick: Callable[[], None], seconds: float = COMMIT_SECONDS) -> None:
         """Call ``tick`` every so often in a thread of its own. One that fails is called again."""
@@ -189,17 +227,52 @@ class Ledger:
             self._thread.join()
         self._engine.dispose()
 
+    def _upsert(self, connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows, in the table's order of columns."""
+        if rows:
+            connection.exec_driver_sql(self._upserts[table], rows)
+
+
+_row: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(*JOBS.columns.keys())
+
+
+def _add_columns(engine: Engine) -> None:
+    """Give the tables of an earlier version the columns that have come since."""
+    for table in METADATA.sorted_tables:
+        there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                with engine.begin() as connection:
+                    added = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
+
 
 def _durations(
     connection: Connection, column: ColumnElement[Any], bounds: Sequence[int]
 ) -> dict[Place, Durations]:
-    within = [func.sum(case((column <= bound, 1), else_=0)) for bound in bounds]
+    cell = _cell(column, (*bounds, bounds[-1] + 1)).label("cell")
     query = (
-        select(JOBS.c.queue, JOBS.c.tenant, func.sum(column), func.count(column), *within)
+        select(JOBS.c.queue, JOBS.c.tenant, cell, func.count(), func.sum(column))
         .where(JOBS.c.gone.is_(True), column.is_not(None))
-        .group_by(JOBS.c.queue, JOBS.c.tenant)
+        .group_by(JOBS.c.queue, JOBS.c.tenant, cell)
     )
-    return {
-        (row[0], row[1]): Durations(tuple(int(n) for n in row[4:]), int(row[2]), int(row[3]))
-        for row in connection.execute(query)
-    }
+    cells: dict[Place, list[tuple[int, int]]] = {}
+    totals: dict[Place, int] = {}
+    for queue, tenant, bound, count, total in connection.execute(query):
+        cells.setdefault((queue, tenant), []).append((int(bound), int(count)))
+        totals[queue, tenant] = totals.get((queue, tenant), 0) + int(total)
+    return {place: Durations(tuple(cells[place]), total) for place, total in totals.items()}
+
+
+def _cell(column: ColumnElement[Any], bounds: Sequence[int]) -> ColumnElement[Any]:
+    """The first of the bounds that a value does not exceed; the last, where it exceeds all others.
+
+    By halves: a row is compared a few times, not once a bound.
+    """
+    if len(bounds) == 1:
+        return literal_column(str(bounds[0]))
+    middle = len(bounds) // 2
+    return case(
+        (column <= literal_column(str(bounds[middle - 1])), _cell(column, bounds[:middle])),
+        else_=_cell(column, bounds[middle:]),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, false
 
 METADATA: Final = MetaData()
 
@@ -24,11 +24,13 @@ JOBS: Final = Table(
     Column("running_since", BigInteger),
     Column("earlier", BigInteger, nullable=False),
     Column("past", BigInteger, nullable=False),
+    Column("over", Boolean, nullable=False, server_default=false()),
     Column("ran", BigInteger, nullable=False),
     Column("run", BigInteger),
     Column("outcome", Text),
     Column("finished", BigInteger),
     Column("restarts", Integer, nullable=False),
+    Column("workload", Text, nullable=False, server_default=""),
     Column("gone", Boolean, nullable=False),
     Index("jobs_present", "gone"),
 )
@@ -39,7 +41,9 @@ EVICTIONS: Final = Table(
     Column("uid", Text, primary_key=True),
     Column("reason", Text, primary_key=True),
     Column("count", Integer, nullable=False),
+    Column("before", Integer, nullable=False, server_default="0"),
 )
+"""``before``: those under Workloads that the job no longer has."""
 
 MARKS: Final = Table(
     "marks",
@@ -58,3 +62,11 @@ CLOCK: Final = Table(
     Column("time", Float, nullable=False),
 )
 """``seen``: until when the operator knew what ran, in seconds since the epoch."""
+
+POSITIONS: Final = Table(
+    "positions",
+    METADATA,
+    Column("resource", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+"""The resourceVersion of each stream up to which the rows of jobs know what has happened."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,14 +21,18 @@ from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_even
 
 from operators.k8s import Cluster
 from operators.k8s_errors import ApiError, Gone, NotFound, Silent, Unreachable
-from operators.stream.source import Sink, Source
-from operators.stream.wire import Wire
+from operators.stream.source import Past, Sink, Source
+from operators.stream.wire import Change, Wire
 
 T = TypeVar("T")
 
 PAGE: Final = 1000  # objects
 WATCH_SECONDS: Final = 10
 GRACE: Final = 5.0  # seconds after a watch's end in which its last byte must have come
+CATCH_UP_SECONDS: Final = 3
+"""How long the watch for what was missed is asked for at first: its bookmark comes 2 s before its end."""
+GATHER: Final = 0.05  # seconds after events in which the next ones are let come together ...
+MANY: Final = 100  # ... unless so many have come together already
 BACK_OFF: Final = 6.0  # seconds at most between two attempts
 POLL: Final = 5.0  # seconds between two looks for a kind that is not served
 
@@ -71,6 +76,8 @@ class Reflector(Generic[T]):
         self._watch_seconds = watch_seconds
         self._wire = Wire(source)
         self._version = ""
+        self._listed = 0
+        """The version of the first list, while what is older than it is still being told."""
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -104,71 +111,127 @@ class Reflector(Generic[T]):
         except ApiError as error:
             # Gone, and whatever else the server does not like about this version.
             if error.status in (400, 410):
-                self._version = ""
+                if self._listed:
+                    _log.warning("%s: what happened before the first list is forgotten", self.source.name)
+                self._version = self._forget_past()
             raise
 
     def _list(self, path: str) -> None:
-        query = self._query(limit=str(PAGE))
         pages: deque[list[Any]] = deque()
         broken = 0
-        while True:
-            page = self._wire.page(self._cluster.read(path, query, silence=self._watch_seconds + GRACE))
+        version = ""
+        for body in self._bodies(path):
+            page = self._wire.page(body)
             read = self._read(page.objects)
             pages.append(read)
             broken += page.broken + len(page.objects) - len(read)
+            version = page.version
             self._hear()
             if self._stopping.is_set():
                 return  # a part of a list is no truth: what it lacks is not gone
-            if not page.more:
-                break
-            query["continue"] = page.more
         count = sum(map(len, pages))
+        past = self.source.past
         with self._lock:
+            first = not self.health.listed
+            if past is not None:
+                past.reach(int(version))
             self._sink.replace(_consumed(pages))
             self.health.objects = count
             self.health.broken += broken
             self.health.lists += 1
             self.health.listed = True
-        self._version = page.version
+            self._version = version
+            if past is not None and first:
+                self._listed = int(version)
+                # A version of the future is of another store.
+                if 0 < past.since <= self._listed:
+                    self._version = str(past.since)
+                else:
+                    self._forget_past()
+
+    def _bodies(self, path: str) -> Iterator[bytes]:
+        """The pages of a list; the server makes the next one while this one is gone through."""
+
+        def page(more: str) -> bytes:
+            query = self._query(limit=str(PAGE), **{"continue": more})
+            return self._cluster.read(path, query, silence=self._watch_seconds + GRACE)
+
+        with ThreadPoolExecutor(1) as ahead:
+            body: bytes | None = page("")
+            while body is not None:
+                more = self._wire.more(body)
+                following = ahead.submit(page, more) if more else None
+                yield body
+                body = following.result() if following else None
 
     def _watch(self, path: str) -> None:
         began = self._clock()
+        seconds = min(CATCH_UP_SECONDS, self._watch_seconds) if self._listed else self._watch_seconds
         query = self._query(
             watch="true",
             allowWatchBookmarks="true",
             resourceVersion=self._version,
-            timeoutSeconds=str(self._watch_seconds),
+            timeoutSeconds=str(seconds),
         )
-        for line in self._cluster.lines(path, query, silence=self._watch_seconds + GRACE):
-            change = self._wire.change(line)
+        for lines in self._cluster.lines(path, query, silence=self._watch_seconds + GRACE):
             with self._lock:
-                self.health.events[change.type] += 1
-                if change.object is not None:
-                    self._hand_on(change.type, change.object)
-                elif change.type != "BOOKMARK":
-                    self.health.broken += 1
-                    _log.warning(
-                        "%s: an object of version %s cannot be read", self.source.name, change.version
-                    )
-            self._version = change.version
+                for line in lines:
+                    self._take(self._wire.change(line))
             self._hear()
-            if self._stopping.is_set():
+            # To be woken for every single event costs more than the event does.
+            if self._stopping.wait(GATHER if len(lines) < MANY else 0):
                 return
         self._hear()
+        if self._listed and self._clock() - began >= seconds:
+            self._version = self._forget_past()  # where no bookmark comes, its whole time must do
         # A server that ends watches at once is not asked more often than once a second.
         self._stopping.wait(1 - (self._clock() - began))
 
+    def _take(self, change: Change[T]) -> None:
+        self.health.events[change.type] += 1
+        if change.object is None and change.type != "BOOKMARK":
+            self.health.broken += 1
+            _log.warning("%s: an object of version %s cannot be read", self.source.name, change.version)
+        if self.source.past is not None:
+            self._tell_past(self.source.past, change)
+        elif change.object is not None:
+            self._hand_on(change.type, change.object)
+        self._version = change.version
+
     def _hand_on(self, kind: str, obj: T) -> None:
         self.health.objects += {"ADDED": 1, "DELETED": -1}.get(kind, 0)
+        sink = self._sink.delete if kind == "DELETED" else self._sink.apply
+        self._guard(kind, lambda: sink(self._wanted(obj)))
+
+    def _guard(self, kind: str, hand_on: Callable[..., None], *what: Any) -> None:
         try:
-            if kind == "DELETED":
-                self._sink.delete(self._wanted(obj))
-            else:
-                self._sink.apply(self._wanted(obj))
+            hand_on(*what)
         except Exception:
             # One object that a collector cannot take must not stop the others.
             self.health.broken += 1
             _log.exception("%s: %s failed", self.source.name, kind)
+
+    def _tell_past(self, past: Past[T], change: Change[T]) -> None:
+        version = int(change.version)
+        past.reach(version)
+        older = version <= self._listed
+        if change.object is not None and older:
+            self._guard(change.type, past.missed, change.type, change.object)
+        if self._listed and version >= self._listed:
+            past.caught_up()
+            self._listed = 0
+        if change.object is not None and not older:
+            self._hand_on(change.type, change.object)
+
+    def _forget_past(self) -> str:
+        """What was missed is told, or cannot be told: the version to go on from, empty to list anew."""
+        with self._lock:
+            version = str(max(self._listed, int(self._version))) if self._listed else ""
+            if self._listed and self.source.past is not None:
+                self.source.past.reach(int(version))
+                self.source.past.caught_up()
+                self._listed = 0
+            return version
 
     def _wanted(self, obj: T) -> Any:
         return obj if self.source.read is None else self.source.read(obj)

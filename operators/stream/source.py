@@ -28,6 +28,25 @@ class Source(Generic[T]):
     """
     required: bool = True
     """False where the server may not serve the kind: then it is looked for from time to time."""
+    past: Past[T] | None = None
+    """Who wants to know also what happened before the first list."""
+
+
+class Past(Protocol[T_contra]):
+    """Who goes on from where an earlier process ended. Called as the sink is, by the same stream."""
+
+    @property
+    def since(self) -> int:
+        """The version from which changes are wanted that are older than the first list; 0 for none."""
+
+    def reach(self, version: int) -> None:
+        """What is told next, here or to the sink, is of this version."""
+
+    def missed(self, kind: str, obj: T_contra) -> None:
+        """A change (ADDED, MODIFIED or DELETED) that is older than the first list. The sink is not told."""
+
+    def caught_up(self) -> None:
+        """All is told that the server still knew: called after the first list, again only if it fails."""
 
 
 class Sink(Protocol[T_contra]):

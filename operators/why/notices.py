@@ -24,7 +24,6 @@ from operators.k8s_errors import ApiError, KubernetesError
 from operators.objects import Workload
 from operators.queues import API_VERSION, GPU
 from operators.reasons import SETTLED, Reason, of_workload
-from operators.reasons import Condition as Told
 from operators.stream.source import Sink, Source
 from operators.why.explain import explain
 from operators.why.explanation import Explanation
@@ -296,7 +295,7 @@ def entry(workload: Workload) -> Entry | None:
     metadata, spec, status = workload.metadata, workload.spec, workload.status
     conditions = {c.type: c for c in status.conditions}
     reason = of_workload(
-        {kind: Told(c.status, c.reason, c.message) for kind, c in conditions.items()},
+        conditions,
         active=spec.active is not False,
         checks=[check.state for check in status.admission_checks],
     )

@@ -192,10 +192,14 @@ def _kwokctl_options(version: str, programs: ControlPlane, ports: dict[str, int]
     return {
         "apiVersion": version,
         "kind": "KwokctlConfiguration",
-        # Each is the only one of its kind: on a busy host it would lose the lease to nobody, and end.
         "componentsPatches": [
-            {"name": name, "extraArgs": [{"key": "leader-elect", "value": "false"}]}
-            for name in ("kube-controller-manager", "kube-scheduler")
+            # Each is the only one of its kind: on a busy host it would lose the lease to nobody, and end.
+            *(
+                {"name": name, "extraArgs": [{"key": "leader-elect", "value": "false"}]}
+                for name in ("kube-controller-manager", "kube-scheduler")
+            ),
+            # What it holds need not outlive the host, whose disk others keep busy.
+            {"name": "etcd", "extraArgs": [{"key": "unsafe-no-fsync", "value": "true"}]},
         ],
         "options": {
             "runtime": "binary",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from operators import controllers
 from operators.api import API_VERSION
@@ -25,6 +24,7 @@ from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
 from operators.rights import CONTROLLERS
 from operators.tenancy import Tenant, namespace_name
 from tests.cluster.access import Access
+from tests.cluster.patience import eventually
 
 Object = dict[str, Any]
 NAMESPACE = "antenna-test"
@@ -142,21 +142,6 @@ def given(controller: Running, cluster: Cluster) -> Iterator[Callable[..., Objec
     for name in names:
         with suppress(NotFound):
             cluster.delete(API_VERSION, KIND, name)
-
-
-def eventually(holds: Callable[[], object], seconds: float = 60) -> None:
-    """Until it holds; AssertionError after ``seconds``."""
-
-    @retry(
-        retry=retry_if_exception_type(AssertionError),
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
-    def look() -> None:
-        assert holds()
-
-    look()
 
 
 def train(cluster: Cluster, tenant: str, *, gpus: int, queue: str = LOCAL_QUEUE) -> Object:

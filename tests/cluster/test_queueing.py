@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from operators.queues import (
     GPU,
@@ -20,6 +19,7 @@ from operators.queues import (
 from operators.tenancy import Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
 from tests.cluster.light import kueue_manifests, shipped_configuration
+from tests.cluster.patience import eventually
 
 Q = f"q{RUN}"
 FLAVOR = f"{Q}-gpu"
@@ -121,19 +121,6 @@ def reserved(cluster):
             for assignment in status["admission"]["podSetAssignments"]:
                 held[queue] += int(assignment["resourceUsage"][GPU])
     return held
-
-
-def eventually(condition, seconds=60):
-    @retry(
-        retry=retry_if_exception_type(AssertionError),
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
-    def holds():
-        assert condition()
-
-    holds()
 
 
 def test_kueue_takes_the_queues_of_fifteen_partners(site, cluster):

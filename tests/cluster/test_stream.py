@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -18,8 +20,9 @@ from operators.stream.dispatcher import Dispatcher
 from operators.stream.source import Source
 from tests.cluster.faults import compact, proxied, stopped
 from tests.cluster.light import light_cluster
+from tests.cluster.patience import eventually
 
-OBJECTS = 300
+OBJECTS = int(os.environ.get("ANTENNA_TEST_OBJECTS", "300"))  # 1000 takes some minutes more
 CONVERGED = 30.0  # seconds after a fault has ended
 
 
@@ -183,15 +186,6 @@ def follow(fault, writer):
         follower.dispatcher.stop()
 
 
-def eventually(holds, seconds):
-    """Seconds until it held."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
 def converges(follower, writer, seconds=CONVERGED):
     took = eventually(lambda: follower.mirror.held == writer.truth(), seconds)
     assert follower.figure("antenna_operator_objects") == len(follower.mirror.held)
@@ -266,12 +260,72 @@ def test_a_version_that_is_gone_is_listed_anew(own, follow, fault, writer):
     assert follower.mirror.lists == 2
 
 
+class Past:
+    """What is told of the time before the first list: name -> version, as it was at the end of it."""
+
+    def __init__(self, since, held):
+        self.since, self.held = since, dict(held)
+        self.versions = []
+        self.version = self.up_to = 0
+
+    def reach(self, version):
+        self.version = version
+
+    def missed(self, kind, obj):
+        self.versions.append(int(obj.metadata.resource_version))
+        self.held[obj.metadata.name] = obj.metadata.resource_version
+        if kind == "DELETED":
+            del self.held[obj.metadata.name]
+
+    def caught_up(self):
+        self.up_to = self.version
+
+
+def test_what_changed_while_nobody_watched_is_told_in_its_order_until_the_server_forgets_it(own, writer):
+    cluster = connect(own.kubeconfig, long_lived=True)
+    since = int(
+        writer.cluster.request("GET", "/api/v1/configmaps", query={"limit": "1"})["metadata"][
+            "resourceVersion"
+        ]
+    )
+    before = writer.truth()
+
+    def follow():
+        past = Past(since, before)
+        one = Follower(cluster, replace(source(writer), past=past))
+        one.dispatcher.start()
+        eventually(lambda: past.up_to, 20)
+        return one, past
+
+    writer.change(200)
+    follower, past = follow()
+    assert past.held == follower.mirror.held == writer.truth()
+    assert past.versions == sorted(past.versions)
+    assert len(past.versions) >= 180, "some have changed nothing"
+    writer.change(50)
+    converges(follower, writer, 10)
+    assert len(past.versions) <= 200, "what happens after the list is not of the past"
+    follower.dispatcher.stop()
+
+    with stopped(own, "kube-apiserver"):
+        pass
+    eventually(lambda: "ok" in own.kubectl("get", "--raw=/readyz", check=False), 120)
+    compact(own)
+    follower, past = follow()
+    assert past.versions == []
+    writer.change(50)
+    converges(follower, writer, 10)
+    assert (follower.mirror.lists, follower.restarts("gone")) == (1, 1)
+    follower.dispatcher.stop()
+
+
 class WithoutBookmarks(Cluster):
     """A server that sends none."""
 
     def lines(self, path, query, *, silence):
         assert query["allowWatchBookmarks"] == "true"
-        return (line for line in super().lines(path, query, silence=silence) if b'"BOOKMARK"' not in line)
+        for lines in super().lines(path, query, silence=silence):
+            yield [line for line in lines if b'"BOOKMARK"' not in line]
 
 
 def test_bookmarks_may_be_missing(follow, writer):

@@ -17,8 +17,8 @@ from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cluster_queue, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
+from tests.cluster.patience import eventually
 from tests.cluster.tenant_controller import (
-    eventually,
     given,  # noqa: F401 (a fixture)
     is_ready,
     ready,

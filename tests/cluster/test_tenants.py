@@ -16,8 +16,8 @@ from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
+from tests.cluster.patience import eventually
 from tests.cluster.tenant_controller import (
-    eventually,
     given,  # noqa: F401 (a fixture)
     is_ready,
     ready,
@@ -303,7 +303,7 @@ def test_a_quota_below_what_runs_waits_until_enough_has_ended_and_nothing_is_kil
     assert nominal_gpus(cluster, made.name) == "4"
     assert all(runs(cluster, job) for job in jobs)
     assert events(cluster, made.name) == ["QuotaBelowUse"]
-    assert status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0}
+    eventually(lambda: status(cluster, made.name)["gpus"] == {"quota": 4, "used": 3, "borrowed": 0})
 
     cluster.delete("batch/v1", "Job", jobs[0]["metadata"]["name"], jobs[0]["metadata"]["namespace"])
     eventually(lambda: is_ready(cluster, made.name))
@@ -336,10 +336,6 @@ def test_a_tenant_is_gone_only_when_its_namespace_and_queue_are_work_or_not(made
     assert cluster.find(KUEUE, "ClusterQueue", made.name) is None
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="the controller may put a child right, with its owner, just when that owner lets it go",
-)
 def test_a_tenant_that_is_deleted_without_its_dependents_leaves_them_to_the_next(made, cluster, given):  # noqa: F811
     namespace = cluster.get("v1", "Namespace", namespace_name(made.name))["metadata"]["uid"]
     cluster.delete(API_VERSION, "Tenant", made.name, propagation="Orphan")

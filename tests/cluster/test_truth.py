@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections import Counter, defaultdict
+from collections import Counter
+from functools import partial
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from operators.catalog import FAMILIES
 from tests.cluster import truth
+from tests.cluster.comparison import Journal, compare_gauges, compare_totals, read, settled, totals_of
 from tests.cluster.world import World
 
 MOMENTS = 20
-RESTARTS = 10
-PATIENCE = 60.0  # seconds for the cluster to come to rest once nobody pushes, on a busy machine
-LABELS = {family.name: family.labels for family in FAMILIES}
-COMPARED = tuple(
-    family.name
-    for family in FAMILIES
-    if family.name.startswith(("antenna_queue_", "antenna_job_", "antenna_node_", "antenna_gpus_"))
-    and family.type in ("gauge", "info")
-    and family.name not in ("antenna_queue_pending_reason", "antenna_queue_oldest_pending_age_seconds")
-)
+COMPARISONS = 5  # between restarts; after the last of them all is compared anyway
+RESTARTS = int(os.environ.get("ANTENNA_TEST_RESTARTS", "10"))
 
 
 class Operator:
@@ -66,52 +58,10 @@ class Operator:
         self.process.wait()
 
     def scrape(self):
-        """name of the sample -> labels in the catalog's order (then ``le``) -> value."""
+        """Every figure, as ``read`` tells them."""
         with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=30) as answer:
             text = answer.read().decode()
-        figures = defaultdict(dict)
-        for family in read_text(text):
-            for sample in family.samples:
-                base = sample.name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
-                order = LABELS.get(sample.name) or LABELS.get(base, ())
-                labels = tuple(sample.labels[label] for label in order)
-                bound = (sample.labels["le"],) if "le" in sample.labels else ()
-                figures[sample.name][(*labels, *bound)] = sample.value
-        return figures
-
-
-class Journal:
-    """What is over, by a watch of its own: first admissions, and jobs as they were when they went."""
-
-    def __init__(self, cluster):
-        self.cluster = cluster
-        self.first_admitted = {}
-        self.jobs = {}
-        self.workloads = {}
-        self.stopping = False
-        for version, kind, note in (
-            (truth.KUEUE, "Workload", self.workload),
-            ("batch/v1", "Job", self.job),
-        ):
-            threading.Thread(target=self._follow, args=(version, kind, note), daemon=True).start()
-
-    def _follow(self, version, kind, note):
-        while not self.stopping:
-            for event in self.cluster.watch(version, kind, seconds=3600):
-                if event.type != "BOOKMARK":
-                    note(event)
-
-    def workload(self, event):
-        uid = event.object["metadata"]["labels"].get("kueue.x-k8s.io/job-uid")
-        if event.type != "DELETED" or uid not in self.workloads:
-            self.workloads[uid] = event.object
-        if truth.holds(event.object, "Admitted"):
-            since = truth.condition(event.object, "Admitted")["lastTransitionTime"]
-            self.first_admitted.setdefault(uid, truth.seconds(since))
-
-    def job(self, event):
-        uid = event.object["metadata"]["uid"]
-        self.jobs[uid] = (event.type == "DELETED", event.object)
+        return read(text)
 
 
 @pytest.fixture
@@ -135,6 +85,8 @@ def sender(world, most):
 
     def step():
         dice = world.random
+        if world.closed:
+            return
         if sent["jobs"] < most:
             sent["jobs"] += 1
             failed = dice.random() < 0.15
@@ -159,99 +111,6 @@ def delete(cluster, job):
     cluster.delete("batch/v1", "Job", job["metadata"]["name"], job["metadata"]["namespace"])
 
 
-def settled(cluster, operator, check):
-    """``check(lists, figures)`` holds of figures that were scraped while nothing in the cluster changed."""
-    deadline = time.monotonic() + PATIENCE
-    differs = ["the cluster never came to rest"]
-    while time.monotonic() < deadline:
-        before = truth.Lists(cluster)
-        time.sleep(0.3)
-        figures = operator.scrape()
-        if truth.Lists(cluster) == before:
-            differs = check(before, figures)
-            if not differs:
-                return
-        time.sleep(0.2)
-    raise AssertionError("\n".join(differs[:20]))
-
-
-def compare_gauges(lists, figures):
-    expected = truth.gauges(lists)
-    shown = {(name, labels): value for name in COMPARED for labels, value in figures[name].items()}
-    return [
-        f"{key}: shown {shown.get(key)}, true {expected.get(key)}"
-        for key in sorted(shown.keys() | expected.keys())
-        if shown.get(key) != expected.get(key)
-    ]
-
-
-def compare_totals(journal, ours, lists, figures):
-    """Counters and histograms of some tenants against every job that they ever had.
-
-    The API forgets the first admission of a job that is put back: where that happened while the
-    operator was down, its wait is estimated, or not known before the next admission. So waits of
-    jobs that were put back may differ, and no others.
-    """
-    expected, unsure = Counter(), Counter()
-    for gone, job in tuple(journal.jobs.values()):
-        uid = job["metadata"]["uid"]
-        workload = journal.workloads.get(uid)
-        place = ("local", *lists.place(job))
-        if place[-1] not in ours:
-            continue
-        ended = truth.state(job) if truth.finished(job) is not None else "cancelled" if gone else None
-        if ended:
-            expected["antenna_jobs_finished_total", (*place, ended)] += 1
-        expected["antenna_job_restarts_total", place] += truth.restarts(job)
-        if uid in journal.first_admitted:
-            created = truth.seconds(job["metadata"]["creationTimestamp"])
-            if workload and truth.evictions(workload):
-                unsure[place] += 1
-            else:
-                observe(expected, "antenna_job_wait_seconds", place, journal.first_admitted[uid] - created)
-        if workload is None:
-            continue
-        for reason, count in truth.evictions(workload).items():
-            expected["antenna_job_evictions_total", (*place, reason)] += count
-            if reason == "Preempted":
-                expected["antenna_job_preemptions_total", place] += count
-        run = truth.run_time(job, workload)
-        if run is not None:
-            observe(expected, "antenna_job_run_seconds", place, run)
-    names = {key[0] for key in expected} - {"antenna_job_wait_seconds_sum"}
-    shown = {
-        (name, labels): value
-        for name in names
-        for labels, value in figures[name].items()
-        if labels[2] in ours
-    }
-    # A cancelled job's run ends when its deletion is seen: that its end was counted is compared above.
-    cancelled = sum(
-        v for (n, p), v in expected.items() if n.endswith("finished_total") and p[-1] == "cancelled"
-    )
-    keys = [
-        key
-        for key in shown.keys() | expected.keys()
-        if key[0] in names and not (cancelled and "run_seconds" in key[0])
-    ]
-    slack = {key: unsure[key[1][:3]] if "wait_seconds" in key[0] else 0 for key in keys}
-    return [
-        f"{key}: shown {shown.get(key, 0)}, true {expected.get(key, 0)}"
-        for key in sorted(keys)
-        if not 0 <= shown.get(key, 0) - expected.get(key, 0) <= slack[key]
-    ]
-
-
-BOUNDS = ("1.0", "5.0", "15.0", "60.0", "300.0", "900.0", "3600.0")
-
-
-def observe(expected, family, place, value):
-    for bound in (*BOUNDS, "14400.0", "43200.0", "86400.0", "259200.0", "604800.0", "+Inf"):
-        expected[f"{family}_bucket", (*place, bound)] += value <= float(bound)
-    expected[f"{family}_sum", place] += value
-    expected[f"{family}_count", place] += 1
-
-
 def test_every_gauge_is_the_truth_at_twenty_moments_while_jobs_run(world, operator, cluster):
     world.start(sender(world, most=80))
     dice = random.Random(3)  # noqa: S311
@@ -264,28 +123,39 @@ def test_every_gauge_is_the_truth_at_twenty_moments_while_jobs_run(world, operat
     assert {"pending", "running", "succeeded", "failed"} <= set(states)
 
 
-@pytest.mark.xfail(
-    run=False,
-    reason="outcomes and waits of jobs that change while no operator runs are not yet the API's",
-)
 def test_totals_stay_right_though_the_operator_is_killed_again_and_again(world, operator, cluster):
     journal = Journal(cluster)
-    world.start(sender(world, most=60))
+    world.start(sender(world, most=6 * RESTARTS))
     dice = random.Random(5)  # noqa: S311
+    tenants = {tenant.name: (tenant.sectors[0], tenant.ecosystem) for tenant in world.tenants}
     last = Counter()
-    for _ in range(RESTARTS):
+
+    def right(lists, figures, **how):
+        for key, value in totals_of(tenants, figures).items():
+            assert value >= last[key], f"{key} went back"
+            last[key] = value
+        return compare_gauges(lists, figures) + compare_totals(journal, tenants, lists, figures, **how)
+
+    for number in range(RESTARTS):
         time.sleep(dice.uniform(0.3, 2))
         operator.kill()
+        time.sleep(dice.uniform(0, 2))
         operator.start()
-        with world.hold():
-            settled(cluster, operator, compare_gauges)
-        figures = operator.scrape()
-        for name in figures:
-            if name.endswith(("_total", "_bucket", "_sum", "_count")) and "operator" not in name:
-                for labels, value in figures[name].items():
-                    assert value >= last[name, labels], f"{name}{labels} went back"
-                    last[name, labels] = value
+        if number % max(2, RESTARTS // COMPARISONS) == 1:
+            with world.hold():
+                settled(cluster, operator, right)
+    operator.kill()
     with world.hold():
-        ours = {tenant.name for tenant in world.tenants}
-        settled(cluster, operator, lambda lists, figures: compare_totals(journal, ours, lists, figures))
-    assert sum(v for (n, _), v in last.items() if n == "antenna_jobs_finished_total") > 5
+        world.closed = True
+        for job in world.jobs():
+            if truth.finished(job) is None:
+                delete(cluster, job)
+        operator.start()
+    settled(cluster, operator, partial(right, at_rest=True))
+    outcomes = {
+        labels[-1]
+        for (name, labels), value in last.items()
+        if name == "antenna_jobs_finished_total" and value
+    }
+    assert outcomes == {"succeeded", "failed", "cancelled"}
+    assert sum(value for (name, _), value in last.items() if name == "antenna_job_evictions_total")

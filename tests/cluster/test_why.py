@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from click.testing import CliRunner
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra import paths
 from infra.cli import main
@@ -30,6 +29,7 @@ from operators.why import explain
 from operators.why.gathering import facts, surroundings
 from operators.why.notices import Notices, entry
 from tests.cluster.light import OWN_KUBELET, light_cluster
+from tests.cluster.patience import eventually
 
 # kwok plays the nodes.
 pytestmark = pytest.mark.light
@@ -208,18 +208,13 @@ class Site:
         """The explanation, once it gives that reason; these words are in it."""
         last = []
 
-        @retry(
-            retry=retry_if_exception_type(AssertionError),
-            stop=stop_after_delay(120),
-            wait=wait_fixed(0.5),
-            reraise=True,
-        )
         def told():
             last[:] = [self.why(job)]
             assert last[0].reason is reason, last[0]
             assert all(word in last[0].text for word in words), last[0]
+            return True
 
-        told()
+        eventually(told)
         assert last[0].text.startswith(job["metadata"]["name"])
         assert last[0].text.endswith(".")
         assert "\n" not in last[0].text
@@ -250,19 +245,6 @@ def untouched(node):
 def is_active(queue):
     conditions = queue.get("status", {}).get("conditions", ())
     return any(c["type"] == "Active" and c["status"] == "True" for c in conditions)
-
-
-def eventually(condition, seconds=120):
-    @retry(
-        retry=retry_if_exception_type(AssertionError),
-        stop=stop_after_delay(seconds),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
-    def holds():
-        assert condition()
-
-    holds()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ Nothing here knows the operator: whole lists of plain dicts in, every figure ane
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
@@ -116,8 +117,8 @@ def asked(workload, resource):
     total = Fraction(0)
     for pods in workload["spec"]["podSets"]:
         for container in pods["template"]["spec"]["containers"]:
-            requests = container.get("resources", {}).get("requests", {})
-            total += amount(requests.get(resource, 0)) * pods["count"]
+            limits, requests = (container.get("resources", {}).get(k, {}) for k in ("limits", "requests"))
+            total += amount(requests.get(resource, limits.get(resource, 0))) * pods["count"]
     return total
 
 
@@ -239,21 +240,86 @@ def evictions(workload):
     return found
 
 
-def gpu_seconds(job, workload, now):
-    """GPUs x (admitted time before + since the last admission, up to the end or now)."""
-    status = workload["status"]
-    total = status.get("accumulatedPastExecutionTimeSeconds", 0)
-    if holds(workload, "Admitted"):
+@dataclass(frozen=True)
+class Life:
+    """A job as it was last, with all Workloads that it had as they were last."""
+
+    job: dict
+    gone: bool
+    admitted: float | None
+    """When it was admitted for the first time."""
+    workloads: tuple
+
+    def outcome(self):
+        """None of a job that is there and has not ended."""
+        if finished(self.job) is not None:
+            return state(self.job)
+        return "cancelled" if self.gone else None
+
+    def held(self):
+        """Seconds of the last admission; None while it lasts, and where the last Workload has none."""
+        if not self.workloads or not holds(self.workloads[-1], "Admitted"):
+            return None
+        workload = self.workloads[-1]
         since = seconds(condition(workload, "Admitted")["lastTransitionTime"])
-        end = finished(job)
-        total += (now if end is None else end) - since
-    gpus = asked(workload, GPU)
-    return float(gpus) * total
+        end = finished(self.job)
+        if end is None:
+            end = ended(workload)
+        return None if end is None else end - since
+
+    def gpu_seconds(self):
+        """GPUs x the time of all admissions that are over."""
+        total = 0
+        for workload in self.workloads:
+            total += asked(workload, GPU) * workload["status"].get("accumulatedPastExecutionTimeSeconds", 0)
+        return total + (asked(self.workloads[-1], GPU) * (self.held() or 0) if self.workloads else 0)
 
 
-def run_time(job, workload):
-    """From the last admission to the end; None before it has ended."""
-    end = finished(job)
-    if end is None or not holds(workload, "Admitted"):
-        return None
-    return end - seconds(condition(workload, "Admitted")["lastTransitionTime"])
+def ended(workload):
+    """When it lost what it held without its Job's end: Kueue missed its owner, or it was deleted."""
+    told = condition(workload, "Finished")
+    stamps = [told["lastTransitionTime"]] if told["reason"] == "OwnerNotFound" else []
+    if "deletionTimestamp" in workload["metadata"]:
+        stamps.append(workload["metadata"]["deletionTimestamp"])
+    return min(map(seconds, stamps), default=None)
+
+
+BOUNDS = (
+    *("1.0", "5.0", "15.0", "60.0", "300.0", "900.0", "3600.0"),
+    *("14400.0", "43200.0", "86400.0", "259200.0", "604800.0", "+Inf"),
+)
+
+
+def totals(lists, lives, tenants):
+    """(sample, labels) -> value, of every counter and histogram of these tenants' jobs.
+
+    ``tenants``: name -> (sector, ecosystem).
+    """
+    figures = Counter()
+    for life in lives:
+        place = (SITE, *lists.place(life.job))
+        tenant = place[-1]
+        if tenant not in tenants:
+            continue
+        if outcome := life.outcome():
+            figures["antenna_jobs_finished_total", (*place, outcome)] += 1
+        figures["antenna_job_restarts_total", place] += restarts(life.job)
+        if life.admitted is not None:
+            created = seconds(life.job["metadata"]["creationTimestamp"])
+            observe(figures, "antenna_job_wait_seconds", place, life.admitted - created)
+        if life.outcome() and life.held() is not None:
+            observe(figures, "antenna_job_run_seconds", place, life.held())
+        figures["antenna_gpu_seconds_total", (SITE, tenant, *tenants[tenant])] += life.gpu_seconds()
+        for workload in life.workloads:
+            for reason, count in evictions(workload).items():
+                figures["antenna_job_evictions_total", (*place, reason)] += count
+                if reason == "Preempted":
+                    figures["antenna_job_preemptions_total", place] += count
+    return figures
+
+
+def observe(figures, family, place, value):
+    for bound in BOUNDS:
+        figures[f"{family}_bucket", (*place, bound)] += value <= float(bound)
+    figures[f"{family}_sum", place] += value
+    figures[f"{family}_count", place] += 1

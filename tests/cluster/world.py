@@ -57,6 +57,8 @@ class World:
         self.stopping = threading.Event()
         self.threads = []
         self.broken = []
+        self.closed = False
+        """Nobody sends anything any more."""
 
     def start(self, *works):
         """Begin: the kubelet, and whatever else is to be done again and again."""

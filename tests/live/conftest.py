@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from operators.manifests import METRICS_READER
 from tests.live.site_under_test import SiteUnderTest
 
 
@@ -41,3 +42,15 @@ def the_site_as_declared(request: pytest.FixtureRequest) -> Iterator[None]:
     if "site" in request.fixturenames:
         site: SiteUnderTest = request.getfixturevalue("site")
         site.write()
+
+
+@pytest.fixture
+def reader(site: SiteUnderTest) -> Iterator[str]:
+    """A ServiceAccount that may scrape, gone after the test."""
+    name = "test-reader"
+    site.kubectl("create", "serviceaccount", "-n", "default", name)
+    binding = ["clusterrolebinding", name]
+    site.kubectl("create", *binding, f"--clusterrole={METRICS_READER}", f"--serviceaccount=default:{name}")
+    yield name
+    site.kubectl("delete", *binding)
+    site.kubectl("delete", "serviceaccount", "-n", "default", name)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.manifests import CA_CONFIG_MAP, METRICS_READER, NAME, NAMESPACE
+from operators.manifests import CA_CONFIG_MAP, NAME, NAMESPACE
+from tests.live.scraping import scrape, token
 from tests.live.site_under_test import SiteUnderTest, eventually
 
-AUDIENCE = "antenna-operator"
-HOST = f"{NAME}.{NAMESPACE}.svc"
 NEVER = (
     ("get", "", "secrets"),
     ("create", "", "pods"),
@@ -22,36 +19,6 @@ NEVER = (
     ("escalate", "rbac.authorization.k8s.io", "roles"),
     ("patch", "rbac.authorization.k8s.io", "clusterroles"),
 )
-
-
-@pytest.fixture
-def reader(site: SiteUnderTest) -> Iterator[str]:
-    """A ServiceAccount that may scrape, gone after the test."""
-    name = "test-reader"
-    site.kubectl("create", "serviceaccount", "-n", "default", name)
-    binding = ["clusterrolebinding", name]
-    site.kubectl("create", *binding, f"--clusterrole={METRICS_READER}", f"--serviceaccount=default:{name}")
-    yield name
-    site.kubectl("delete", *binding)
-    site.kubectl("delete", "serviceaccount", "-n", "default", name)
-
-
-def token(site: SiteUnderTest, account: str, audience: str = AUDIENCE) -> str:
-    return site.kubectl("create", "token", "-n", "default", account, f"--audience={audience}").strip()
-
-
-def scrape(site: SiteUnderTest, bearer: str) -> tuple[int, str]:
-    """(status, body) of /metrics by the Service's name, over TLS with the published certificate."""
-    certificate = site.get("configmap", "-n", NAMESPACE, CA_CONFIG_MAP)["data"]["ca.crt"]
-    address = site.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
-    answer = site.on(
-        "gpu-1",
-        f"umask 077; f=$(mktemp); trap 'rm -f $f' EXIT; echo '{certificate}' >$f; "
-        f"curl -sS --cacert $f --resolve {HOST}:8443:{address} -w '\n%{{http_code}}' "
-        f"-H 'Authorization: Bearer {bearer}' https://{HOST}:8443/metrics",
-    )
-    body, _, status = answer.rpartition("\n")
-    return int(status), body
 
 
 def may(site: SiteUnderTest, verb: str, group: str, resource: str) -> bool:

@@ -34,11 +34,17 @@ class Rig:
         streams = collectors(self.store, self.ledger, clock=lambda: START + self.now)
         self.streams = {source.name: (source, sink) for source, sink in streams}
 
-    def lists(self, **objects):
-        """First lists, of everything that figures wait for; what is not named is empty."""
+    def lists(self, *, told=True, **objects):
+        """First lists, of everything that figures wait for; what is not named is empty.
+
+        ``told``: what was missed is told too; None of it was.
+        """
         for name in {**dict.fromkeys(FIRST, ()), **objects}:
             source, sink = self.streams[name]
             sink.replace(iter([read(source, obj) for obj in objects.get(name, ())]))
+        for source, _ in self.streams.values():
+            if source.past is not None and told:
+                source.past.caught_up()
         return self
 
     def apply(self, name, *objects):
@@ -50,6 +56,10 @@ class Rig:
         source, sink = self.streams[name]
         for obj in objects:
             sink.delete(read(source, obj))
+
+    def relist(self, name, *objects):
+        source, sink = self.streams[name]
+        sink.replace(iter([read(source, obj) for obj in objects]))
 
     def commit(self):
         self.ledger.tick()
@@ -199,3 +209,15 @@ def workload(
         },
         "status": {"conditions": conditions, **status},
     }
+
+
+def orphaned(of, *, at, **others):
+    """A Workload whose Job Kueue has found gone."""
+    obj = workload(of, finished=True, **others)
+    obj["status"]["conditions"][-1] |= {"reason": "OwnerNotFound", "lastTransitionTime": stamp(at)}
+    return obj
+
+
+def deleted(obj, *, at):
+    """The same object once its deletion has begun."""
+    return {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": stamp(at)}}

@@ -9,6 +9,7 @@ import pytest
 
 from operators.catalog import FAMILIES, family
 from operators.catalog_page import COMMAND, page
+from operators.exposition.protobuf import CONTENT_TYPE
 from tests.unit.rig import Rig, ended, job, partner, workload
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,10 @@ def test_no_name_is_there_twice():
 
 def test_the_page_is_what_the_catalog_says():
     assert (ROOT / "docs/metrics.md").read_text() == page(), f"run: {COMMAND}"
+
+
+def test_the_page_says_how_protobuf_is_asked_for():
+    assert f"| `{CONTENT_TYPE}` |" in page()
 
 
 def test_the_page_names_every_family_once():

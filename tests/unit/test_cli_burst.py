@@ -105,12 +105,13 @@ def test_the_peak_is_the_most_reserved_at_one_moment() -> None:
         workload(8, at(30)),
         workload(5),
     ]
-    assert burst.peak(loads[:3]) == 7
-    assert burst.peak(loads) == 8
+    assert sum(burst.peak(loads[:3]).values()) == 7
+    assert sum(burst.peak(loads).values()) == 8
 
 
 def test_a_release_counts_before_a_reservation_of_the_same_second() -> None:
-    assert burst.peak([workload(8, at(0), at(9)), workload(8, at(9), at(12))]) == 8
+    loads = [workload(8, at(0), at(9), name="a"), workload(8, at(9), at(12), name="b")]
+    assert burst.peak(loads) == {"tenant-a/a": 8}
 
 
 def test_only_what_is_reserved_and_not_finished_is_held_now() -> None:
@@ -148,7 +149,8 @@ def test_the_table_has_a_row_a_partner() -> None:
 
 RESULT = burst.Result(
     jobs=24, succeeded=24, failed=0,
-    partners=["a", "b"], gpus=8, gpus_requested=45, peak_gpus=8, peak_borrowed=3,
+    partners=["a", "b"], gpus=8, gpus_requested=45, peak_gpus=8, peak_holders={"tenant-a/j": 8},
+    peak_borrowed=3,
     wait_seconds_mean=9.0, wait_seconds_max=30.0, seconds=60.0,
 )  # fmt: skip
 
@@ -158,7 +160,10 @@ RESULT = burst.Result(
     [
         (replace(RESULT, succeeded=23, failed=1), "1 of 24 jobs failed"),
         (replace(RESULT, succeeded=22), "2 of 24 jobs did not finish in time"),
-        (replace(RESULT, peak_gpus=9), "9 GPUs were admitted at once, the site has 8"),
+        (
+            replace(RESULT, peak_gpus=9, peak_holders={"tenant-b/k": 1, "tenant-a/j": 8}),
+            "9 GPUs were admitted at once, the site has 8: tenant-a/j 8, tenant-b/k 1",
+        ),
     ],
 )
 def test_what_the_demo_did_not_show_is_a_problem(result: burst.Result, problem: str) -> None:

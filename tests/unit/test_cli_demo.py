@@ -91,6 +91,7 @@ class StandIn:
         usage = {"nvidia.com/gpu": str(gpus(job))}
         return {
             "metadata": {
+                "name": meta["name"],
                 "namespace": meta["namespace"],
                 "creationTimestamp": "2026-01-01T10:00:00Z",
                 "ownerReferences": [{"uid": meta["uid"]}],

@@ -31,6 +31,13 @@ if "version" in words:
 verb = next(w for w in words if not w.startswith("-"))
 if verb == "stack" and "select" in words and not story["exists"]:
     sys.exit("error: no stack named 'embedded' found")
+def salt(name):
+    file = pathlib.Path(name)
+    text = file.read_text() if file.exists() else ""
+    if "encryptionsalt" not in text:
+        file.write_text(text + "encryptionsalt: v1:salt\\n")
+if verb == "stack" and "init" in words:
+    salt("Pulumi.embedded.yaml"); sys.exit()
 if verb == "stack" and "history" in words:
     print(json.dumps([dict(kind="update", startTime="2026-01-01T00:00:00.000Z", message="", environment={{}},
                            config={{}}, result="succeeded")])); sys.exit()
@@ -39,6 +46,7 @@ if verb == "stack" and "output" in words:
 if verb == "stack" and "export" in words:
     print(json.dumps(story["state"])); sys.exit()
 if "--event-log" in words:
+    salt(words[words.index("--config-file") + 1] if "--config-file" in words else "Pulumi.embedded.yaml")
     with open(words[words.index("--event-log") + 1], "a") as log:
         for event in [*story["events"], dict(summaryEvent=dict(durationSeconds=1)), dict(cancelEvent={{}})]:
             log.write(json.dumps(event) + "\\n")
@@ -78,8 +86,8 @@ class Pulumi:
         }
         self.story_file.write_text(json.dumps(story))
 
-    def engine(self) -> Official:
-        target = Target(self.project, "embedded", None, {"PULUMI_CONFIG_PASSPHRASE": "x"})
+    def engine(self, config_file: Path | None = None) -> Official:
+        target = Target(self.project, "embedded", config_file, {"PULUMI_CONFIG_PASSPHRASE": "x"})
         return Official(target, official.command(Choice("pulumi", "here", self.root)))
 
     def calls(self) -> list[dict[str, Any]]:
@@ -206,3 +214,35 @@ def test_a_cli_of_another_age_is_not_used(pulumi: Pulumi, version: str) -> None:
     pulumi.tells(version=version)
     with pytest.raises(UnusableError):
         pulumi.engine()
+
+
+SALTED = "config: {}\nencryptionsalt: v1:salt\n"
+
+
+def test_a_stack_that_another_file_describes_leaves_none_in_the_project(pulumi: Pulumi) -> None:
+    given = pulumi.project / "elsewhere.yaml"
+    given.write_text("config: {}\n")
+    pulumi.tells(exists=False)
+    pulumi.engine(given).up(lambda _: None)
+    assert any("init" in call["words"] for call in pulumi.calls())
+    assert given.read_text() == SALTED
+    assert not (pulumi.project / "Pulumi.embedded.yaml").exists()
+
+
+@pytest.mark.parametrize("name", [None, "elsewhere.yaml"])
+def test_a_preview_leaves_a_new_stacks_files_as_they_were(pulumi: Pulumi, name: str | None) -> None:
+    own, given = pulumi.project / "Pulumi.embedded.yaml", pulumi.project / (name or "Pulumi.embedded.yaml")
+    for file in (own, given):
+        file.write_text("config: {}\n")
+    pulumi.tells(exists=False)
+    pulumi.engine(given if name else None).preview(lambda _: None)
+    assert any("preview" in call["words"] for call in pulumi.calls())
+    assert own.read_text() == given.read_text() == "config: {}\n"
+
+
+def test_the_salt_of_a_stack_stays_in_the_file_that_describes_it(pulumi: Pulumi) -> None:
+    own = pulumi.project / "Pulumi.embedded.yaml"
+    own.write_text("config: {}\n")
+    pulumi.tells(exists=False)
+    pulumi.engine().up(lambda _: None)
+    assert own.read_text() == SALTED

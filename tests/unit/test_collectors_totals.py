@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.rig import Rig, ended, job, partner, running, workload
+from tests.unit.rig import Rig, deleted, ended, job, orphaned, partner, running, workload
 
 PLACE = {"site": "local", "queue": "cq-a", "tenant": "a"}
 ACCOUNT = {"site": "local", "tenant": "a", "sector": "agri-food", "ecosystem": "wallonia"}
@@ -156,7 +156,12 @@ def test_a_job_that_is_deleted_before_its_end_is_cancelled(start):
     rig.delete("jobs", job("waiting"), running("running", gpus=2, started=5))
     rig.commit()
     assert finished(rig, "cancelled") == 2
-    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 40
+    assert rig.shown("antenna_job_run_seconds_count") == {}
+    rig.now = 500
+    rig.delete("workloads", orphaned("running", gpus=2, admitted=5, at=26))
+    rig.commit()
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 21
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 21
 
 
 def test_a_job_beside_all_queues_runs_from_its_start(start):
@@ -204,7 +209,8 @@ def test_work_that_went_while_the_operator_was_down_counts_until_it_was_last_see
     again = start()
     again.now = 500
     again.commit()
-    assert (finished(again, "succeeded"), finished(again, "cancelled")) == (1, 1)
+    assert (finished(again, "succeeded"), finished(again, "unknown")) == (1, 1)
+    assert finished(again, "cancelled") == 0
     assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == before
     assert again.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 30 + 2 * (80 - 50)
 
@@ -219,6 +225,100 @@ def test_a_partner_that_changes_its_sector_keeps_what_was_counted_under_the_old_
     again.commit()
     assert again.figure("antenna_gpu_seconds_total", **ACCOUNT) == 60
     assert again.figure("antenna_gpu_seconds_total", tenant="a", sector="construction") == 60
+
+
+def test_a_run_counts_once_no_other_admission_can_follow(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=1, started=10))
+    rig.apply("workloads", workload("one", admitted=10))
+    # It was put back and admitted again, and ended: its Job tells first.
+    rig.apply("jobs", ended("one", started=50, at=60))
+    rig.commit()
+    assert rig.shown("antenna_job_run_seconds_sum") == {}
+    rig.apply("workloads", workload("one", waits="x", past=5, evictions={"Preempted": 1}))
+    rig.apply("workloads", workload("one", admitted=50, past=5, evictions={"Preempted": 1}))
+    rig.apply("workloads", workload("one", admitted=50, past=5, evictions={"Preempted": 1}, finished=True))
+    rig.commit()
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 10
+    assert rig.figure("antenna_job_run_seconds_count", **PLACE) == 1
+
+
+def test_a_job_that_went_before_kueue_saw_its_end_has_run(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=1, started=10))
+    rig.apply("workloads", workload("one", admitted=10))
+    last = ended("one", started=10, at=60)
+    rig.delete("jobs", last)
+    rig.delete("workloads", orphaned("one", admitted=10, at=61))
+    rig.commit()
+    assert (finished(rig, "succeeded"), finished(rig, "cancelled")) == (1, 0)
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 50
+
+
+def test_a_job_that_is_deleted_after_its_workload_has_run(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=1, started=10))
+    rig.apply("workloads", workload("one", admitted=10))
+    rig.now = 40
+    rig.delete("workloads", deleted(workload("one", admitted=10), at=30))
+    rig.delete("jobs", deleted(running("one", gpus=1, started=10), at=30))
+    rig.commit()
+    assert finished(rig, "cancelled") == 1
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 20
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 20
+
+
+def test_a_second_workload_of_a_job_adds_to_the_first(start):
+    rig = start()
+    rig.apply("jobs", running("one", gpus=2, started=0))
+    rig.apply("workloads", workload("one", gpus=2, admitted=0))
+    rig.apply("workloads", workload("one", gpus=2, admitted=40, past=7, evictions={"Preempted": 2}))
+    rig.delete(
+        "workloads", deleted(workload("one", gpus=2, admitted=40, past=7, evictions={"Preempted": 2}), at=50)
+    )
+    second = workload("one", gpus=2, admitted=60, evictions={"Preempted": 1, "NodeFailures": 1})
+    second["metadata"]["uid"] = "another"
+    rig.apply("workloads", second)
+    rig.apply("jobs", ended("one", gpus=2, started=60, at=65))
+    rig.commit()
+    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_job_evictions_total").items()}
+    assert by_reason == {"Preempted": 3, "NodeFailures": 1}
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * (7 + 10 + 5)
+    assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 0
+
+
+def test_a_workload_that_kueue_makes_of_a_job_that_has_just_gone_counts(start):
+    rig = start()
+    rig.apply("jobs", job("one", gpus=2, created=5))
+    rig.delete("jobs", job("one", gpus=2, created=5))
+    rig.apply("workloads", workload("one", gpus=2, admitted=7))
+    rig.delete("workloads", orphaned("one", gpus=2, admitted=7, at=8))
+    rig.commit()
+    assert finished(rig, "cancelled") == 1
+    assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 2
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 1
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2
+    assert rig.ledger.present() == []
+
+
+def test_a_job_that_went_without_a_workload_is_closed_after_a_minute(start):
+    rig = start()
+    rig.delete("jobs", job("one"))
+    rig.commit()
+    assert [entry.outcome for entry in rig.ledger.present()] == ["cancelled"]
+    rig.now = 61
+    rig.shown("antenna_queue_jobs")
+    rig.commit()
+    assert rig.ledger.present() == []
+    assert finished(rig, "cancelled") == 1
+
+
+def test_a_list_that_lacks_a_job_does_not_tell_how_it_ended(start):
+    rig = start()
+    rig.apply("jobs", job("one"))
+    rig.relist("jobs")
+    rig.commit()
+    assert (finished(rig, "unknown"), finished(rig, "cancelled")) == (1, 0)
 
 
 def totals(rig):

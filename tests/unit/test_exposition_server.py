@@ -20,8 +20,11 @@ from operators.catalog import FAMILIES
 from operators.exposition import server as module
 from operators.exposition import tls
 from operators.exposition.access import Verdict
+from operators.exposition.protobuf import preferred
 from operators.exposition.server import Pages, Server
 from operators.exposition.store import Store
+from operators.histogram import Histogram
+from tests.unit.messages import figures, native, read_messages
 
 TEXT = ("text/plain; version=0.0.4; charset=utf-8", read_text)
 OPENMETRICS = ("application/openmetrics-text; version=1.0.0; charset=utf-8", read_openmetrics)
@@ -88,6 +91,56 @@ def test_a_scraper_gets_the_format_that_it_asks_for(serve, store, accept, form, 
     assert int(headers["Content-Length"]) == len(body)
     text = (gzip.decompress(body) if encoding == "gzip" else body).decode()
     assert {s.name: s.value for f in parse(text) for s in f.samples}[EVENTS] == 3
+
+
+NATIVE = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+"""What Prometheus sends where it is told to scrape native histograms."""
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_scraper_of_native_histograms_gets_protobuf(serve, store, encoding):
+    store.histogram(
+        "antenna_job_wait_seconds", ("local", "q", "t"), Histogram([(1.0, 2)], 9, 3, 1, ((27, 2),))
+    )
+    port = serve(Pages(nothing, store))
+    status, headers, body = get(port, Accept=NATIVE, Accept_Encoding=encoding)
+    assert (status, headers["Content-Type"]) == (
+        200,
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    )
+    assert headers.get("Content-Encoding") == ("gzip" if encoding == "gzip" else None)
+    assert int(headers["Content-Length"]) == len(body)
+    found = read_messages(gzip.decompress(body) if encoding == "gzip" else body)
+    assert figures(found)[EVENTS, (("resource", "jobs"), ("type", "ADDED"))] == 3
+    (metric,) = found["antenna_job_wait_seconds"].metric
+    assert (native(metric.histogram), metric.histogram.zero_count) == ({27: 2}, 1)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (NATIVE, True),
+        (NATIVE.replace("q=0.6", "q=0.4"), False),
+        (NATIVE.replace("q=0.6", "q=0"), False),
+        (NATIVE.replace("delimited", "text"), False),
+        (NATIVE.replace("MetricFamily", "Other"), False),
+        (NATIVE.partition(",")[0], True),
+        ("application/vnd.google.protobuf", False),
+        (
+            "application/vnd.google.protobuf ; encoding=delimited ; proto=io.prometheus.client.MetricFamily",
+            True,
+        ),
+        ("text/plain;q=much,*/*;q=0.1", False),
+        ("", False),
+        (",;,q=", False),
+    ],
+)
+def test_protobuf_is_for_who_likes_it_best(accept, wanted):
+    assert preferred(accept) is wanted
 
 
 def test_scrapes_tell_of_the_ones_before(serve, store):

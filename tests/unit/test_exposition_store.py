@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from operators.catalog import FAMILIES, Family
 from operators.exposition.store import Store
+from operators.histogram import Histogram
 
 GPUS = Family("antenna_job_gpus", "gauge", "", ("tenant", "job"), "GPUs of a job.", per_object=True)
 INFO = Family("antenna_job_info", "info", "", ("tenant", "job", "owner"), 'A "job".', per_object=True)
@@ -58,7 +59,7 @@ def filled():
         job(store, f"j{number}", gpus=number)
     store.set(DONE.name, ("succeeded",), 12)
     store.set(USED.name, ("imec",), 0.25)
-    store.histogram(WAIT.name, ("imec",), [(1, 2), (60, 5)], 99.5, 7)
+    store.histogram(WAIT.name, ("imec",), Histogram([(1, 2), (60, 5)], 99.5, 7))
     return store
 
 
@@ -101,6 +102,23 @@ def test_the_same_content_gives_the_same_bytes(filled):
 
 def test_an_empty_store_is_a_whole_exposition():
     assert read(Store(ROWS)) == read(Store(ROWS), openmetrics=True) == read(Store(ROWS), packed=True) == {}
+
+
+def test_a_change_of_some_samples_leaves_the_others_and_takes_what_is_gone():
+    store, twin = Store(ROWS), Store(ROWS)
+    was = [(GPUS.name, ("imec", "a"), 1), (INFO.name, ("imec", "a", "ada"), 1), (START.name, ("a",), 5)]
+    for now in (
+        was,
+        [(GPUS.name, ("imec", "a"), 2), (INFO.name, ("imec", "a", "ada"), 1)],
+        [(GPUS.name, ("imec", "a"), 2), (INFO.name, ("imec", "a", "bob"), 1), (START.name, ("a",), 7)],
+    ):
+        twin.put("a", now)
+        if now is was:
+            store.put("a", now)
+        else:
+            store.change("a", was, now)
+        was = now
+        assert read(store) == read(twin) != {}
 
 
 def test_a_change_replaces_all_that_the_object_had(filled):
@@ -187,7 +205,7 @@ def test_series_without_an_object_can_be_changed_and_removed():
     store = Store(ROWS)
     store.set(DONE.name, ("failed",), 1)
     store.set(DONE.name, ("failed",), 2)
-    store.histogram(WAIT.name, ("imec",), [(1, 1)], 1, 1)
+    store.histogram(WAIT.name, ("imec",), Histogram([(1, 1)], 1, 1))
     assert read(store)[DONE.name, (("outcome", "failed"),)] == 2
     store.remove(DONE.name, ("failed",))
     store.remove(DONE.name, ("failed",))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+import yaml
 
 from operators.k8s import connect
 from operators.k8s_errors import (
@@ -93,3 +96,46 @@ def test_a_broken_kubeconfig_is_named(tmp_path):
 def test_importing_the_client_does_not_load_kubernetes():
     code = "import sys, operators.k8s; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def answering(tmp_path):
+    """Connects to a server that answers one request with these chunks; it waits for events among them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def connected(*chunks):
+            def answer():
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    for chunk in (*chunks, b""):
+                        if isinstance(chunk, threading.Event):
+                            chunk.wait(60)
+                        else:
+                            peer.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+
+            threading.Thread(target=answer, daemon=True).start()
+            cluster = {"server": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+            named = {"name": "a", "cluster": cluster, "context": {"cluster": "a", "user": "a"}, "user": {}}
+            config = {"current-context": "a", "clusters": [named], "contexts": [named], "users": [named]}
+            (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+            return connect(tmp_path / "kubeconfig")
+
+        yield connected
+
+
+def test_a_line_is_not_held_back_for_those_that_may_follow(answering):
+    more = threading.Event()
+    lines = answering(b'{"a":', b"1}\n", more, b"{}\n{}", b"\n\n{").lines("/watch", {}, silence=60)
+    assert next(lines) == [b'{"a":1}']
+    more.set()
+    assert [line for some in lines for line in some] == [b"{}", b"{}"]
+
+
+def test_lines_that_are_there_come_together(answering):
+    count = 3000
+    chunks = [b'{"number":%d}\n' % number for number in range(count)]
+    some = list(answering(*chunks).lines("/watch", {}, silence=60))
+    assert [line for lines in some for line in lines] == [chunk.strip() for chunk in chunks]
+    assert len(some) < count

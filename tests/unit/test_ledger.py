@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from textwrap import dedent
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from operators.ledger.entry import Entry, closed
-from operators.ledger.ledger import Ledger
+from operators.ledger.entry import Entry
+from operators.ledger.ledger import Durations, Ledger
 
 BOUNDS = (10, 100)
 
@@ -75,9 +76,18 @@ def test_sums_are_by_whose_the_jobs_were(ledger):
         ("q", "u", "cancelled"): 1,
     }
     assert sums.restarts[("q", "t")] == 2
-    assert (sums.waits[("q", "t")].buckets, sums.waits[("q", "t")].total) == ((1, 2), 55)
-    assert (sums.runs[("q", "t")].buckets, sums.runs[("q", "t")].count) == ((0, 1), 2)
+    assert sums.waits[("q", "t")] == Durations(((10, 1), (100, 1)), 55)
+    assert sums.runs[("q", "t")] == Durations(((100, 1), (101, 1)), 550)
     assert ("q", "u") not in sums.waits
+
+
+def test_durations_are_told_apart_at_the_very_bounds(ledger):
+    bounds = (0, 3, 7, 8, 20)
+    waits = range(25)
+    ledger.commit([over(str(wait), wait=wait) for wait in waits], {}, seen=1.0)
+    cells = dict(ledger.settled(bounds).waits[("q", "t")].cells)
+    assert cells == {0: 1, 3: 3, 7: 4, 8: 1, 20: 12, 21: 4}
+    assert ledger.settled(bounds).waits[("q", "t")].total == sum(waits)
 
 
 def test_what_waits_is_taken_once_and_the_last_word_counts(ledger):
@@ -106,11 +116,40 @@ def test_a_tick_that_fails_is_tried_again(ledger):
         time.sleep(0.01)
 
 
-def test_a_job_that_is_gone_before_its_end_was_cancelled_when_it_went():
-    one = closed(entry("a", gpus=2, running_since=110, past=7), at=130)
-    assert (one.outcome, one.finished, one.run, one.gone) == ("cancelled", 130, 20, True)
-    assert one.gpu_seconds == 2 * (7 + 20)
-    assert closed(over("b", gone=False), at=999) == over("b")
+def test_evictions_of_former_workloads_and_positions_come_back(ledger):
+    one = entry("a", evictions=(("NodeFailures", 1), ("Preempted", 3)), evictions_before=(("Preempted", 2),))
+    ledger.commit([one], {}, seen=1.0, positions={"jobs": 7, "workloads": 2**40})
+    assert ledger.present() == [one]
+    assert ledger.positions() == {"jobs": 7, "workloads": 2**40}
+    ledger.commit([], {}, seen=2.0, positions={"jobs": 9})
+    assert ledger.positions()["jobs"] == 9
+
+
+def test_a_ledger_of_an_earlier_version_is_taken_on(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as old:
+        old.executescript(FIRST_VERSION)
+    ledger = Ledger(path)
+    assert ledger.present() == [entry("a", gpus=1, running_since=110, evictions=(("Preempted", 2),))]
+    assert ledger.positions() == {}
+    ledger.commit([over("a", workload="w")], {}, seen=2.0, positions={"jobs": 1})
+    assert ledger.settled(BOUNDS).finished == {("q", "t", "succeeded"): 1}
+    ledger.close()
+    Ledger(path).close()
+
+
+FIRST_VERSION = """
+CREATE TABLE jobs (uid TEXT PRIMARY KEY, namespace TEXT NOT NULL, job TEXT NOT NULL, queue TEXT NOT NULL,
+  tenant TEXT NOT NULL, ecosystem TEXT NOT NULL, sector TEXT NOT NULL, created BIGINT NOT NULL,
+  gpus INTEGER NOT NULL, wait BIGINT, running_since BIGINT, earlier BIGINT NOT NULL, past BIGINT NOT NULL,
+  ran BIGINT NOT NULL, run BIGINT, outcome TEXT, finished BIGINT, restarts INTEGER NOT NULL,
+  gone BOOLEAN NOT NULL);
+CREATE TABLE evictions (uid TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY (uid, reason));
+INSERT INTO jobs VALUES ('a', 'n', 'a', 'q', 't', 'federal', 'agri-food', 100, 1, NULL, 110, 0, 0, 0, NULL,
+  NULL, NULL, 0, 0);
+INSERT INTO evictions VALUES ('a', 'Preempted', 2);
+"""
 
 
 def test_what_was_committed_survives_a_process_that_is_killed(tmp_path):
@@ -119,7 +158,7 @@ def test_what_was_committed_survives_a_process_that_is_killed(tmp_path):
         import sys
         from pathlib import Path
         from operators.ledger.entry import Entry
-        from operators.ledger.ledger import Ledger
+        from operators.ledger.ledger import Durations, Ledger
         ledger = Ledger(Path(sys.argv[1]))
         whose = dict(queue="q", tenant="t", ecosystem="e", sector="s")
         for number in range(10**6):

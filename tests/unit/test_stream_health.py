@@ -42,7 +42,8 @@ class Answers:
         for answer in self.watches.pop(0):
             if isinstance(answer, Exception):
                 raise answer
-            yield json.dumps(answer).encode()
+            together = answer if isinstance(answer, list) else [answer]
+            yield [json.dumps(one).encode() for one in together]
 
 
 class Sink:
@@ -114,3 +115,11 @@ def test_an_object_that_cannot_be_taken_is_counted_and_stops_nothing(shown):
     )
     assert 'antenna_operator_event_errors_total{resource="nodes"} 1' in lines
     assert 'antenna_operator_events_total{resource="nodes",type="ADDED"} 2' in lines
+
+
+def test_what_came_before_the_end_of_a_watch_was_taken(shown):
+    error = {"type": "ERROR", "object": {"code": 500, "reason": "InternalError", "message": "no more"}}
+    lines = shown([[{"type": "ADDED", "object": node("c", "6")}, error]])
+    assert 'antenna_operator_events_total{resource="nodes",type="ADDED"} 1' in lines
+    assert 'antenna_operator_watch_restarts_total{resource="nodes",reason="refused"} 1' in lines
+    assert 'antenna_operator_lists_total{resource="nodes"} 1' in lines

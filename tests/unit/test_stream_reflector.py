@@ -78,3 +78,140 @@ def test_what_is_no_list_is_asked_for_again():
 
 def test_a_list_that_breaks_off_begins_anew():
     assert reflect(page("a", more="x"), b'{"metadata', page("a"), ending="after") == [["a"]]
+
+
+def test_the_next_page_is_asked_for_while_one_is_gone_through():
+    asked = threading.Event()
+    pages = [page("a", more="x"), page("b")]
+    sink = Sink()
+    server = Server(then=None)
+
+    def read(path, query, *, silence):
+        if query["continue"]:
+            asked.set()
+        return pages.pop(0)
+
+    def patient(obj):
+        assert asked.wait(60)
+        return obj
+
+    server.read = read
+    reflector = Reflector(
+        server, Source("things", "v1", "Thing", Thing, read=patient), sink, threading.RLock()
+    )
+    server.then = reflector.stop
+    reflector.run()
+    assert sink.shown == [["a", "b"]]
+
+
+class Past:
+    """What is older than the first list, as the stream tells it; ``stop`` ends the stream after it."""
+
+    def __init__(self, since, told):
+        self.since, self.told = since, told
+
+    def reach(self, version):
+        self.told.append(version)
+
+    def missed(self, kind, obj):
+        self.told.append(f"missed {kind} {obj.metadata.name}")
+
+    def caught_up(self):
+        self.told.append("caught up")
+
+
+class Told:
+    """A sink that writes into the same list."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def replace(self, objects):
+        self.told.append("list " + " ".join(obj.metadata.name for obj in objects))
+
+    def apply(self, obj):
+        self.told.append(f"now {obj.metadata.name}")
+
+    def delete(self, obj):
+        self.told.append(f"now without {obj.metadata.name}")
+
+
+def change(kind, name, version):
+    return {"type": kind, "object": {"metadata": {"name": name, "resourceVersion": str(version)}}}
+
+
+EXPIRED = {
+    "type": "ERROR",
+    "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"},
+}
+
+
+def follow(*watches, since, lasting=0.0):
+    """(what was told in its order, the versions that were watched from); each list is page("a") at 7."""
+    told, asked = [], []
+    server = Server(then=lambda: None)
+    server.read = lambda path, query, *, silence: page("a")
+    left = list(watches)
+    now = [0.0]
+
+    def lines(path, query, *, silence):
+        asked.append(query["resourceVersion"])
+        if not left:
+            reflector.stop()
+            return
+        yield from ([json.dumps(event).encode()] for event in left.pop(0))
+        now[0] += lasting
+
+    server.lines = lines
+    source = Source("things", "v1", "Thing", Thing, past=Past(since, told))
+    reflector = Reflector(server, source, Told(told), threading.RLock(), clock=lambda: now[0])
+    reflector._stopping.wait = lambda timeout=None: reflector._stopping.is_set()
+    reflector.run()
+    return told, asked
+
+
+def test_what_happened_before_the_first_list_is_told_before_what_happens_after_it():
+    told, asked = follow(
+        [
+            change("MODIFIED", "a", 4),
+            change("DELETED", "b", 6),
+            change("ADDED", "c", 8),
+            change("BOOKMARK", "", 9),
+        ],
+        since=3,
+    )
+    assert asked == ["3", "9"]
+    before, after = [7, "list a"], ["missed MODIFIED a", "missed DELETED b"]
+    assert told == [*before, 4, after[0], 6, after[1], 8, "caught up", "now c", 9]
+
+
+def test_a_bookmark_tells_that_nothing_more_was_missed():
+    told, _ = follow([change("BOOKMARK", "", 7), change("ADDED", "b", 8)], since=3)
+    assert told == [7, "list a", 7, "caught up", 8, "now b"]
+
+
+def test_a_past_that_the_server_has_forgotten_is_left_and_nothing_is_listed_anew():
+    told, asked = follow([EXPIRED], [change("ADDED", "b", 8)], since=3)
+    assert told == [7, "list a", 7, "caught up", 8, "now b"]
+    assert asked == ["3", "7", "8"]
+
+
+def test_the_past_goes_on_where_its_watch_broke_off():
+    told, asked = follow(
+        [change("MODIFIED", "a", 4)], [change("DELETED", "b", 6)], [change("ADDED", "c", 8)], since=3
+    )
+    assert asked == ["3", "4", "6", "8"]
+    assert told == [7, "list a", 4, "missed MODIFIED a", 6, "missed DELETED b", 8, "caught up", "now c"]
+
+
+def test_without_bookmarks_a_watch_of_its_whole_time_tells_all_that_was_missed():
+    told, asked = follow([change("MODIFIED", "a", 4)], since=3, lasting=3.0)
+    assert told == [7, "list a", 4, "missed MODIFIED a", 7, "caught up"]
+    assert asked == ["3", "7"]
+
+
+def test_without_a_past_or_with_one_of_another_store_the_list_is_all():
+    for since in (0, 8):
+        told, asked = follow([change("ADDED", "b", 8)], since=since)
+        assert told == [7, "list a", 7, "caught up", 8, "now b"]
+        assert asked == ["7", "8"]

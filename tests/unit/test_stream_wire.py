@@ -33,20 +33,28 @@ def job(name, version="5", **spec):
     return {"metadata": {"name": name, "resourceVersion": version, "labels": {"a": "b"}}, "spec": spec}
 
 
-def listed(*items, **metadata):
-    body = {"kind": "JobList", "metadata": {"resourceVersion": "7", **metadata}, "items": list(items)}
-    return WIRE.page(json.dumps(body).encode())
+def body(*items, **metadata):
+    whole = {"kind": "JobList", "metadata": {"resourceVersion": "7", **metadata}, "items": list(items)}
+    return json.dumps(whole).encode()
+
+
+def listed(*items):
+    return WIRE.page(body(*items))
 
 
 def watched(kind, obj):
     return WIRE.change(json.dumps({"type": kind, "object": obj}).encode())
 
 
-def test_a_page_says_where_the_next_one_begins():
-    page = listed(job("a", parallelism=3), job("b"), **{"continue": "token"})
+def test_a_page_holds_its_objects_and_its_version():
+    page = listed(job("a", parallelism=3), job("b"))
     assert [(o.metadata.name, o.spec.parallelism) for o in page.objects] == [("a", 3), ("b", 1)]
-    assert (page.version, page.more, page.broken) == ("7", "token", 0)
-    assert listed().more == ""
+    assert (page.version, page.broken) == ("7", 0)
+
+
+def test_a_page_says_where_the_next_one_begins():
+    assert WIRE.more(body(job("a"), job("b", parallelism="many"), **{"continue": "token"})) == "token"
+    assert WIRE.more(body(job("a"))) == ""
 
 
 def test_an_object_that_does_not_fit_leaves_the_others():

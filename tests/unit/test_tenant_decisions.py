@@ -213,6 +213,12 @@ def test_a_tenant_that_goes_waits_for_its_namespace_and_queue_and_for_nobody_els
     assert remaining(tenant(), [foreign]) == []
 
 
+def test_what_the_garbage_collector_took_from_its_owner_is_not_deleted_for_its_label() -> None:
+    orphan = {"kind": "ClusterQueue", "metadata": {"name": "vib", "labels": {"antenna.be/tenant": "vib"}}}
+    assert belongs(orphan, tenant())
+    assert remaining(tenant(), [orphan]) == []
+
+
 def test_an_object_is_the_owners_whatever_its_label_says() -> None:
     theirs = {"metadata": {"labels": {"antenna.be/tenant": "vib"}, "ownerReferences": [{"uid": "other"}]}}
     assert not belongs(theirs, tenant())

@@ -122,14 +122,19 @@ def test_the_tree_s_digest_is_known_before_anything_is_built(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kueue_s_manifest_gets_the_pinned_image_and_fair_sharing() -> None:
+def test_kueue_s_manifest_gets_the_pinned_image_fair_sharing_and_a_place_on_the_head() -> None:
     upstream = (
         "image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main\nimagePullPolicy: Always\n"
         "    #fairSharing:\n    #  preemptionStrategies: [LessThanInitialShare]\n"
+        "      serviceAccountName: kueue-controller-manager\n"
     )
     assert adapt(upstream) == (
         f"image: {KUEUE}\nimagePullPolicy: IfNotPresent\n"
         "    fairSharing:\n      preemptionStrategies: [LessThanInitialShare]\n"
+        "      serviceAccountName: kueue-controller-manager\n"
+        "      priorityClassName: system-cluster-critical\n"
+        "      nodeSelector: {node-role.kubernetes.io/control-plane: ''}\n"
+        "      tolerations: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]\n"
     )
 
 
