@@ -15,13 +15,14 @@ import pulumi
 from pulumi.output import UNKNOWN
 from pulumi.runtime.config import CONFIG, get_config_env
 
-from infra import paths, quotas, resources
+from infra import paths, quotas, remote, resources
 from infra.components.cluster import Cluster
 from infra.components.machines import Machines
 from infra.components.monitoring import Monitoring
 from infra.components.network import Network
 from infra.components.operator import Operator
 from infra.components.queueing import Queueing
+from infra.components.remote import Remote
 from infra.components.tenants import Tenant
 from infra.provider import base
 from infra.site import Site, SiteError
@@ -71,6 +72,8 @@ def declare(site: Site) -> None:
     cohort = quotas.cohort(site)
     queueing = Queueing(cohort, manifest=manifest, nodes=cluster.ready, **in_cluster)
     operator = Operator(site, image=operator_image.reference(), queueing=queueing.ready, **in_cluster)
+    if site.sites:
+        Remote(remote.sites(site), operator=operator.ready, **in_cluster)
     for tenant in site.tenants:
         Tenant(quotas.partner(site, tenant), cohort, operator=operator.ready, **in_cluster)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from infra import remote
 from infra.site import Flavor, Site, Tenant
 from operators import queues, tenancy
+from operators.sites import flavors as remote_flavors
 
 MODEL_LABEL = "nvidia.com/gpu.product"
 """The node label that names the GPU's model, as NVIDIA's feature discovery sets it."""
 
 
 def cohort(site: Site) -> queues.Cohort:
-    """The cohort: its flavors, and the pool that is no partner's own.
+    """The cohort: its flavors, the local ones first, and the pool that is no partner's own.
 
     A flavor's pool is what the site states as shared, never what the partners leave: one partner's
     quota is then in that partner's objects alone.
@@ -22,7 +24,8 @@ def cohort(site: Site) -> queues.Cohort:
         flavors=tuple(
             queues.Flavor(flavor.name, {MODEL_LABEL: flavor.gpu_model} if several else {})
             for flavor in flavors
-        ),
+        )
+        + remote_flavors.flavors(remote.sites(site)),
         pool={
             flavor.name: _amounts(
                 flavor, flavor.shared.gpus, cpus=flavor.shared.cpus, memory_gib=flavor.shared.memory_gib
@@ -33,7 +36,11 @@ def cohort(site: Site) -> queues.Cohort:
 
 
 def partner(site: Site, tenant: Tenant) -> tenancy.Tenant:
-    """A partner with its quota: of each flavor its GPUs, and the cores and memory that go with them."""
+    """A partner with its quota: of each flavor its GPUs, and the cores and memory that go with them.
+
+    Of a remote partition that one of its allocations pays for: what the site runs at a time.
+    """
+    granted = remote.allocations(tenant)
     return tenancy.Tenant(
         name=tenant.name,
         title=tenant.title,
@@ -46,7 +53,9 @@ def partner(site: Site, tenant: Tenant) -> tenancy.Tenant:
                 for resource, amount in _amounts(flavor, tenant.quota.get(flavor.name, 0)).items()
             }
             for flavor in site.cohort.flavors
-        },
+        }
+        | remote_flavors.quotas(granted, remote.sites(site)),
+        allocations=granted,
     )
 
 

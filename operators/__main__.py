@@ -15,6 +15,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ from tenacity import (
 from operators import logs
 from operators.catalog import FAMILIES
 from operators.collectors import collectors
+from operators.dispatch.access import opener
+from operators.dispatch.run import Dispatch, Settings
 from operators.documents import documents
 from operators.exposition import tls
 from operators.exposition.access import Access
@@ -44,6 +47,7 @@ from operators.k8s_errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
 from operators.ledger.remote import RemoteLedger
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE
+from operators.remote_accounts import RemoteAccounts
 from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
 from operators.why.notices import Notices
@@ -107,6 +111,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     if options.controllers:
         _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
         _begin("why", partial(notices.run, stop))
+        _begin("remote-jobs", partial(_dispatch, cluster, options, usage, store, stop))
     _log.info("listening on port %s", server.server_address[1])
     stop.wait()
     _log.info("ending")
@@ -136,6 +141,30 @@ def _control(cluster: Cluster, kubeconfig: Path | None, store: Store, stop: thre
 
     store.set("antenna_operator_reconcile_errors_total", ("Tenant",), 0)
     controllers.run(cluster, kubeconfig, stop, failed)
+
+
+def _dispatch(
+    cluster: Cluster, options: argparse.Namespace, usage: RemoteUsage, store: Store, stop: threading.Event
+) -> None:
+    errors = itertools.count(1)
+
+    def failed() -> None:
+        store.set("antenna_operator_reconcile_errors_total", ("RemoteJob",), next(errors))
+
+    store.set("antenna_operator_reconcile_errors_total", ("RemoteJob",), 0)
+    settings = Settings(namespace=NAMESPACE, identity=options.identity or _identity(options.kubeconfig))
+    access = opener(options.remote_credentials)
+    Dispatch(cluster, settings, access=access, accounts=RemoteAccounts(usage), failed=failed).run(stop)
+
+
+def _identity(kubeconfig: Path | None) -> str:
+    """Who this is, among all that could send jobs to remote sites.
+
+    A container that is started again is the same pod, and its predecessor is gone: it goes on at once.
+    Beside a cluster nobody sees to that.
+    """
+    host = socket.gethostname()
+    return f"{host}/{os.getpid()}" if kubeconfig else host
 
 
 def _connect(kubeconfig: Path | None) -> Cluster:
@@ -210,6 +239,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FAMILY",
         choices=per_object,
         help=f"leave out a family of one series an object; may be repeated: {', '.join(per_object)}",
+    )
+    add(
+        "--remote-credentials",
+        type=Path,
+        metavar="DIR",
+        help="accounts at remote sites: SITE.user, SITE.key and SITE.known_hosts for each",
+    )
+    add(
+        "--identity",
+        metavar="NAME",
+        help="who this is among the operators that could send jobs to remote sites (the host's name)",
     )
     add("--no-controllers", dest="controllers", action="store_false", help="metrics only: change nothing")
     add("--log-format", choices=("text", "json"), default="text")

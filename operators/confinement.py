@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from operators.api import GROUP
 from operators.tenancy import Object, namespace_name
 
 _API_VERSION: Final = "admissionregistration.k8s.io/v1"
 _CONFINED: Final = (
     ("", ["namespaces", "resourcequotas", "limitranges"]),
     ("rbac.authorization.k8s.io", ["roles", "rolebindings"]),
-    ("kueue.x-k8s.io", ["localqueues"]),
+    ("kueue.x-k8s.io", ["localqueues", "workloads", "workloads/status"]),
+    (GROUP, ["remotejobs", "remotejobs/status"]),
 )
 
 

@@ -18,6 +18,8 @@ def configure(form: Format) -> None:
     logging.Formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else logging.Formatter(_TEXT, "%Y-%m-%dT%H:%M:%SZ"))
+    # A line for each command that a site is asked is more than anybody reads.
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

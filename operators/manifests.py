@@ -36,12 +36,22 @@ USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
-OWN_RIGHTS: Final = (Right("", ("configmaps",), ("get", "patch"), names=(CA_CONFIG_MAP,)),)
+CREDENTIALS_SECRET: Final = "antenna-remote-credentials"  # noqa: S105 (a name)
+"""SITE.user, SITE.key and SITE.known_hosts for each remote site; mounted: no right to read it is needed."""
+
+LEASE: Final = "antenna-remote-jobs"
+"""The Lease of whoever sends jobs to remote sites."""
+
+OWN_RIGHTS: Final = (
+    Right("", ("configmaps",), ("get", "patch"), names=(CA_CONFIG_MAP,)),
+    Right("coordination.k8s.io", ("leases",), ("get", "patch"), names=(LEASE,)),
+)
 """In the operator's own namespace."""
 
 _LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "antenna"}
 _RBAC: Final = "rbac.authorization.k8s.io"
 _STATE: Final = "/var/lib/antenna-operator"
+_CREDENTIALS: Final = "/etc/antenna/remote"
 
 
 def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[Object]:
@@ -55,6 +65,7 @@ def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _namespaced(NAME)},
         # Here before the operator is: it may fill it in, and may not make others.
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _namespaced(CA_CONFIG_MAP)},
+        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": _namespaced(LEASE)},
         *_rights(),
         *_storage(head, storage_class),
         _service(),
@@ -236,6 +247,15 @@ def _deployment(image: str) -> Object:
                         {"name": "state", "persistentVolumeClaim": {"claimName": f"{NAME}-state"}},
                         # For SQLite, which sorts what is large in files.
                         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+                        # There once an administrator has made it; a key is for this user alone.
+                        {
+                            "name": "remote-credentials",
+                            "secret": {
+                                "secretName": CREDENTIALS_SECRET,
+                                "optional": True,
+                                "defaultMode": 0o440,
+                            },
+                        },
                     ],
                 },
             },
@@ -253,6 +273,7 @@ def _container(image: str) -> Object:
             f"--listen=:{METRICS_PORT}",
             f"--health-listen=:{HEALTH_PORT}",
             f"--usage-listen=127.0.0.1:{USAGE_PORT}",
+            f"--remote-credentials={_CREDENTIALS}",
             *(f"--publish-to={namespace}" for namespace in SCRAPERS),
             "--log-format=json",
         ],
@@ -283,6 +304,7 @@ def _container(image: str) -> Object:
         "volumeMounts": [
             {"name": "state", "mountPath": _STATE},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "remote-credentials", "mountPath": _CREDENTIALS, "readOnly": True},
         ],
     }
 

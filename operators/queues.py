@@ -23,6 +23,23 @@ QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 GPU: Final = "nvidia.com/gpu"
 RESOURCES: Final = ("cpu", "memory", GPU)
 
+REMOTE_GPU: Final = "antenna.be/remote-gpu"
+REMOTE_CORE: Final = "antenna.be/remote-core"
+REMOTE_RESOURCES: Final = (REMOTE_CORE, REMOTE_GPU)
+"""What RemoteJobs ask for. Resources of their own, in a group of their own: Kueue gives a resource from one
+group only, so that no RemoteJob can be given what is local, nor a local Job what is remote."""
+
+REMOTE: Final = "antenna.be/remote"
+"""Key of the taint of remote flavors."""
+FLAVOR_LABEL: Final = "antenna.be/flavor"
+"""A remote flavor's node label: no node bears it; RemoteJobs select flavors by it."""
+BUDGET: Final = "budget"
+SITE_HEALTH: Final = "site-health"
+CHECKS: Final = (BUDGET, SITE_HEALTH)
+"""The admission checks that remote work passes."""
+CHECKS_CONTROLLER: Final = "antenna.be/remote-jobs"
+"""The operator, as the controller of these checks."""
+
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _SUFFIXES: Final[Mapping[str, int | str]] = {
     **{"": 1, "m": "1e-3", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"},
@@ -40,6 +57,9 @@ class Flavor:
     name: str
     node_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of its nodes; pods admitted on it are sent there. At most 8."""
+    remote: bool = False
+    """A partition of a remote site: only RemoteJobs tolerate it, what a partner has there is neither lent nor
+    borrowed, and work passes the admission checks before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +114,7 @@ def cohort_objects(cohort: Cohort) -> list[Object]:
             "apiVersion": API_VERSION,
             "kind": "ResourceFlavor",
             "metadata": {"name": flavor.name},
-            "spec": {"nodeLabels": dict(flavor.node_labels)} if flavor.node_labels else {},
+            "spec": _flavor_spec(flavor),
         }
         for flavor in cohort.flavors
     ]
@@ -102,13 +122,25 @@ def cohort_objects(cohort: Cohort) -> list[Object]:
         flavor: {resource: Quota(amount) for resource, amount in amounts.items()}
         for flavor, amounts in cohort.pool.items()
     }
+    checks: list[Object] = [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "AdmissionCheck",
+            "metadata": {"name": name},
+            "spec": {"controllerName": CHECKS_CONTROLLER},
+        }
+        for name in CHECKS
+    ]
+    # Of what is remote there is no pool: each partner's grant is its own.
+    local, remote = _apart(cohort)
     return [
         *flavors,
+        *(checks if remote else ()),
         {
             "apiVersion": API_VERSION,
             "kind": "Cohort",
             "metadata": {"name": cohort.name},
-            "spec": {"resourceGroups": [_resource_group(cohort, pool)]},
+            "spec": {"resourceGroups": [_resource_group(local, RESOURCES, pool)]},
         },
     ]
 
@@ -124,6 +156,10 @@ def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
     A partner takes its own back from whoever borrowed it, whatever their priority; inside its queue
     only lower priority gives way.
     """
+    local, remote = _apart(cohort)
+    groups = [_resource_group(local, RESOURCES, tenant.quotas)]
+    if remote:
+        groups.append(_resource_group(remote, REMOTE_RESOURCES, tenant.quotas))
     return {
         "apiVersion": API_VERSION,
         "kind": "ClusterQueue",
@@ -136,7 +172,8 @@ def cluster_queue(tenant: Tenant, cohort: Cohort) -> Object:
             "queueingStrategy": "BestEffortFIFO",
             "preemption": {"reclaimWithinCohort": "Any", "withinClusterQueue": "LowerPriority"},
             "fairSharing": {"weight": str(tenant.weight)},
-            "resourceGroups": [_resource_group(cohort, tenant.quotas)],
+            "resourceGroups": groups,
+            **_checks(remote),
         },
     }
 
@@ -155,24 +192,53 @@ def local_queue(tenant: Tenant) -> Object:
     }
 
 
-def _resource_group(cohort: Cohort, quotas: Mapping[str, Mapping[str, Quota]]) -> Object:
-    """One group: a pod gets its CPU, memory and GPUs from one flavor. Every flavor names every resource."""
+def _flavor_spec(flavor: Flavor) -> Object:
+    if not flavor.remote:
+        return {"nodeLabels": dict(flavor.node_labels)} if flavor.node_labels else {}
     return {
-        "coveredResources": list(RESOURCES),
+        "nodeLabels": {**flavor.node_labels, FLAVOR_LABEL: flavor.name},
+        "nodeTaints": [{"key": REMOTE, "value": "true", "effect": "NoSchedule"}],
+    }
+
+
+def _apart(cohort: Cohort) -> tuple[list[Flavor], list[Flavor]]:
+    """The local flavors and the remote ones."""
+    remote = [flavor for flavor in cohort.flavors if flavor.remote]
+    return [flavor for flavor in cohort.flavors if not flavor.remote], remote
+
+
+def _checks(remote: list[Flavor]) -> Object:
+    """What work on remote flavors must pass; nothing where there are none."""
+    if not remote:
+        return {}
+    flavors = [flavor.name for flavor in remote]
+    checks = [{"name": name, "onFlavors": flavors} for name in CHECKS]
+    return {"admissionChecksStrategy": {"admissionChecks": checks}}
+
+
+def _resource_group(
+    flavors: list[Flavor], resources: tuple[str, ...], quotas: Mapping[str, Mapping[str, Quota]]
+) -> Object:
+    """One group: a pod gets these resources from one flavor. Every flavor names every resource."""
+    return {
+        "coveredResources": list(resources),
         "flavors": [
             {
                 "name": flavor.name,
                 "resources": [
-                    _resource(name, quotas.get(flavor.name, {}).get(name, Quota())) for name in RESOURCES
+                    _resource(name, quotas.get(flavor.name, {}).get(name, Quota()), flavor.remote)
+                    for name in resources
                 ],
             }
-            for flavor in cohort.flavors
+            for flavor in flavors
         ],
     }
 
 
-def _resource(name: str, quota: Quota) -> Object:
+def _resource(name: str, quota: Quota, remote: bool) -> Object:
     resource = {"name": name, "nominalQuota": str(quota.nominal)}
+    if remote:
+        return {**resource, "borrowingLimit": "0", "lendingLimit": "0"}
     if quota.borrowing_limit is not None:
         resource["borrowingLimit"] = str(quota.borrowing_limit)
     return resource

@@ -36,6 +36,13 @@ CONTROLLERS: Final = (
     Right("rbac.authorization.k8s.io", ("roles",), ("escalate", "bind"), names=("submitter",)),
     Right("kueue.x-k8s.io", ("clusterqueues", "localqueues"), _KEEP),
     Right("kueue.x-k8s.io", ("cohorts", "resourceflavors", "workloads"), ("get", "list")),
+    # Remote work: what is asked of RemoteJobs, what is done about them, the Workloads that queue for them.
+    Right(GROUP, ("remotejobs",), (*_READ, "patch")),
+    Right(GROUP, ("remotejobs/status", "remotesites/status"), ("patch",)),
+    Right(GROUP, ("remotesites",), _READ),
+    Right("kueue.x-k8s.io", ("workloads",), (*_READ, "create", "delete")),
+    Right("kueue.x-k8s.io", ("workloads/status", "admissionchecks/status"), ("patch",)),
+    Right("kueue.x-k8s.io", ("admissionchecks",), ("get",)),
     Right("", ("events",), ("create",)),
     # kopf sees by these which kinds are served.
     Right("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
 from typing import Any, Final
 
 Object = dict[str, Any]
@@ -78,6 +80,11 @@ SUBMITTER_RULES: Final[tuple[Object, ...]] = (
     },
     {"apiGroups": ["kueue.x-k8s.io"], "resources": ["localqueues", "workloads"], "verbs": _READ},
     {
+        "apiGroups": ["antenna.be"],
+        "resources": ["remotejobs"],
+        "verbs": [*_READ, "create", "delete", "deletecollection"],
+    },
+    {
         "apiGroups": ["visibility.kueue.x-k8s.io"],
         "resources": ["localqueues/pendingworkloads"],
         "verbs": ["get"],
@@ -96,6 +103,19 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class Allocation:
+    """What a remote site granted a partner: ``amount`` of ``unit`` for the project, first to last day."""
+
+    site: str
+    project: str
+    amount: Fraction
+    unit: str
+    start: date
+    end: date
+    """The last day."""
+
+
+@dataclass(frozen=True)
 class Tenant:
     """A partner as the cluster knows it."""
 
@@ -110,6 +130,7 @@ class Tenant:
     """flavor -> resource -> quota. What is not named is a nominal quota of 0."""
     weight: int | str = 1
     """Share of what is idle, relative to the other partners, when several want to borrow it."""
+    allocations: tuple[Allocation, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse Kubernetes' own groups: ``system:authenticated`` would let every partner in."""

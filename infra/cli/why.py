@@ -14,10 +14,12 @@ from infra import paths
 from infra.cli.failure import WrongInput
 from infra.cli.session import Session, Verb, epilog, options
 from operators import k8s
+from operators.api import API_VERSION, remote_job
 from operators.k8s import Cluster
 from operators.tenancy import namespace_name
 from operators.why import Explanation, explain
 from operators.why.gathering import facts, surroundings
+from operators.why.remote import explain_remote
 
 Object = dict[str, Any]
 
@@ -48,15 +50,14 @@ def why(session: Session, job: str, namespace: str | None, tenant: str | None) -
     api = k8s.connect(paths.kubeconfig(session.stack))
     found = find(api, job, namespace_name(tenant) if tenant else namespace)
     now = datetime.now(UTC)
-    known = facts(api, found, surroundings(api, now))
-    told = explain(known)
+    if found["kind"] == remote_job.KIND:
+        queue, told = found["metadata"]["namespace"].removeprefix("tenant-"), explain_remote(found)
+    else:
+        known = facts(api, found, surroundings(api, now))
+        queue, told = known.queue_name, explain(known)
     if session.json:
-        about = {
-            "stack": session.stack,
-            "job": job,
-            "namespace": known.job.namespace,
-            "queue": known.queue_name,
-        }
+        namespace = found["metadata"]["namespace"]
+        about = {"stack": session.stack, "job": job, "namespace": namespace, "queue": queue}
         click.echo(json.dumps({**about, **told.document(now)}, indent=2))
         return
     for line in lines(told):
@@ -79,8 +80,9 @@ def lines(told: Explanation) -> list[str]:
 
 
 def find(api: Cluster, name: str, namespace: str | None) -> Object:
-    """The Job of that name. Raises WrongInput where there is none, or more than one."""
+    """The Job or RemoteJob of that name. Raises WrongInput where there is none, or more than one."""
     found = api.list_objects("batch/v1", "Job", namespace, fields=f"metadata.name={name}")
+    found += api.list_objects(API_VERSION, remote_job.KIND, namespace, fields=f"metadata.name={name}")
     if len(found) == 1:
         return found[0]
     if found:
@@ -94,7 +96,7 @@ def find(api: Cluster, name: str, namespace: str | None) -> Object:
 
 def _advice(api: Cluster, name: str, namespace: str | None) -> str:
     """The names that come near, of that namespace or else of all."""
-    every = api.list_objects("batch/v1", "Job")
+    every = [*api.list_objects("batch/v1", "Job"), *api.list_objects(API_VERSION, remote_job.KIND)]
     inside = [j for j in every if j["metadata"]["namespace"] == namespace]
     near = _near(name, inside or every)
     if not near:

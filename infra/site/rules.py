@@ -11,6 +11,7 @@ from infra.site import layout
 from infra.site.machines import platform_problems, role_problems
 from infra.site.problem import Problem
 from infra.site.vocabulary import suggestion
+from operators.sites.flavors import flavor_name
 
 if TYPE_CHECKING:
     from infra.site.site import Site
@@ -99,14 +100,23 @@ def _quota(site: Site) -> Iterator[Problem]:
 
 
 def _remote(site: Site) -> Iterator[Problem]:
+    flavors = {flavor.name: f"cohort.flavors[{i}]" for i, flavor in enumerate(site.cohort.flavors)}
     for i, remote in enumerate(site.sites):
-        if remote.name == "local" or remote.name in (s.name for s in site.sites[:i]):
+        own = remote.name in ("local", "any")
+        if own or remote.name in (s.name for s in site.sites[:i]):
             yield Problem(
                 f"sites[{i}].name",
-                f"{remote.name} is taken"
-                + (" by the Antenna itself" if remote.name == "local" else "")
-                + "; rename it",
+                f"{remote.name} is taken" + (" by the Antenna itself" if own else "") + "; rename it",
             )
+            continue
+        for j, one in enumerate(remote.partitions):
+            flavor, at = flavor_name(remote.name, one.name), f"sites[{i}].partitions[{j}]"
+            if flavor in flavors and one.name not in (p.name for p in remote.partitions[:j]):
+                yield Problem(
+                    f"{at}.name",
+                    f"{one.name} becomes the flavor {flavor}, as {flavors[flavor]} does; rename the site",
+                )
+            flavors.setdefault(flavor, at)
         names = [partition.name for partition in remote.partitions]
         for j, name in enumerate(names):
             if name in names[:j]:

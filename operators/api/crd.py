@@ -8,13 +8,13 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from operators.api import GROUP, VERSION
-from operators.api.tenant import KIND, PLURAL, Tenant
+from operators.api import GROUP, VERSION, remote_job, remote_site, tenant
 from operators.api.values import Model
 
 Object = dict[str, Any]
@@ -22,28 +22,85 @@ Object = dict[str, Any]
 FOLDER: Final = Path(__file__).with_name("crds")
 HEADER: Final = "# Generated from operators/api by `python -m operators.api.crd`. Do not edit.\n"
 
-_COLUMNS: Final[list[Object]] = [
-    {"name": "Ecosystem", "type": "string", "jsonPath": ".spec.ecosystem"},
-    {"name": "Quota", "type": "integer", "jsonPath": ".status.gpus.quota", "description": "GPUs of its own"},
-    {"name": "In use", "type": "integer", "jsonPath": ".status.gpus.used", "description": "GPUs it holds"},
-    {"name": "Pending", "type": "integer", "jsonPath": ".status.pending", "description": "Work that waits"},
-    {"name": "Oldest wait", "type": "date", "jsonPath": ".status.oldestPendingSince"},
-    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
-    {
-        "name": "Reason",
-        "type": "string",
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].reason',
-        "priority": 1,
-    },
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-]
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of the API. ``columns`` are what ``kubectl get`` prints."""
+
+    model: type[Model]
+    name: str
+    plural: str
+    columns: tuple[Object, ...]
+    namespaced: bool = False
+    short: tuple[str, ...] = ()
+
+
+def _column(name: str, path: str, kind: str = "string", **others: Any) -> Object:
+    return {"name": name, "type": kind, "jsonPath": path, **others}
+
+
+def _condition(name: str, condition: str, field: str = "status", **others: Any) -> Object:
+    return _column(name, f'.status.conditions[?(@.type=="{condition}")].{field}', **others)
+
+
+_AGE: Final = _column("Age", ".metadata.creationTimestamp", "date")
+_KINDS: Final = (
+    Kind(
+        tenant.Tenant,
+        tenant.KIND,
+        tenant.PLURAL,
+        (
+            _column("Ecosystem", ".spec.ecosystem"),
+            _column("Quota", ".status.gpus.quota", "integer", description="GPUs of its own"),
+            _column("In use", ".status.gpus.used", "integer", description="GPUs it holds"),
+            _column("Pending", ".status.pending", "integer", description="Work that waits"),
+            _column("Oldest wait", ".status.oldestPendingSince", "date"),
+            _condition("Ready", "Ready"),
+            _condition("Reason", "Ready", "reason", priority=1),
+            _AGE,
+        ),
+    ),
+    Kind(
+        remote_site.RemoteSite,
+        remote_site.KIND,
+        remote_site.PLURAL,
+        (
+            _column("Title", ".spec.title"),
+            _column("Host", ".spec.access.host"),
+            _condition("Ready", "Ready"),
+            _condition("Answers", "Answers"),
+            _condition("Reason", "Answers", "message", priority=1),
+            _AGE,
+        ),
+    ),
+    Kind(
+        remote_job.RemoteJob,
+        remote_job.KIND,
+        remote_job.PLURAL,
+        (
+            _column("State", ".status.state"),
+            _column("Reason", ".status.reason"),
+            _column("Site", ".status.site"),
+            _column("Partition", ".status.partition"),
+            _column("Id", ".status.slurmId", "integer", description="The site's job id"),
+            _column("Exit", ".status.exitCode", "integer"),
+            _column(
+                "Place", ".status.queuePosition", "integer", description="In the site's queue; 1 is next"
+            ),
+            _column("Message", ".status.message", priority=1),
+            _AGE,
+        ),
+        namespaced=True,
+        short=("rj",),
+    ),
+)
 # What pydantic says of a schema and a structural one has no place for.
 _DROPPED: Final = ("title", "additionalProperties", "propertyNames", "$defs")
 
 
 def definitions() -> list[Object]:
     """Every CustomResourceDefinition of the API."""
-    return [_definition(Tenant, KIND, PLURAL, _COLUMNS)]
+    return [_definition(kind) for kind in _KINDS]
 
 
 def rendered(definition: Object) -> str:
@@ -73,20 +130,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _definition(model: type[Model], kind: str, plural: str, columns: list[Object]) -> Object:
-    schema = model.model_json_schema(by_alias=True)
+def _definition(kind: Kind) -> Object:
+    schema = kind.model.model_json_schema(by_alias=True)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
-            "scope": "Cluster",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "names": {
-                "kind": kind,
-                "listKind": f"{kind}List",
-                "plural": plural,
-                "singular": kind.lower(),
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                **({"shortNames": list(kind.short)} if kind.short else {}),
                 "categories": ["antenna"],
             },
             "versions": [
@@ -96,7 +154,7 @@ def _definition(model: type[Model], kind: str, plural: str, columns: list[Object
                     "storage": True,
                     "schema": {"openAPIV3Schema": structural(schema, schema.get("$defs", {}))},
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": columns,
+                    "additionalPrinterColumns": list(kind.columns),
                 }
             ],
         },

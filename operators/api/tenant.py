@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
+from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
-from operators.api.values import NAME_LENGTH, Group, Model, ObjectName, Quantity, one_of, rules
-from operators.queues import GPU, RESOURCES, Cohort, Flavor, quantity
+from operators.api.condition import Condition
+from operators.api.values import (
+    NAME_LENGTH,
+    Amount,
+    Group,
+    Model,
+    ObjectName,
+    Quantity,
+    decimal,
+    one_of,
+    rules,
+)
+from operators.queues import GPU, REMOTE_RESOURCES, RESOURCES, Cohort, Flavor, quantity
 from operators.tenancy import ECOSYSTEMS, SECTORS, Object, Quota
+from operators.tenancy import Allocation as Grant
 from operators.tenancy import Tenant as Partner
 
 KIND: Final = "Tenant"
@@ -21,7 +34,8 @@ FLAVORS: Final = 16
 
 Ecosystem = Annotated[str, *one_of(*ECOSYSTEMS)]
 Sector = Annotated[str, *one_of(*SECTORS)]
-ResourceName = Annotated[str, *one_of(*RESOURCES)]
+_NAMES: Final = (*RESOURCES, *REMOTE_RESOURCES)
+ResourceName = Annotated[str, *one_of(*_NAMES)]
 
 _STARVED: Final = (
     "GPUs of which no core or no memory may be used: raise the nominal or the borrowingLimit of {}"
@@ -64,16 +78,19 @@ class FlavorQuota(Model):
     """A ResourceFlavor of the cohort."""
     resources: dict[ResourceName, ResourceQuota] = Field(
         default={},
-        max_length=len(RESOURCES),
+        max_length=len(_NAMES),
         json_schema_extra=rules(
-            (f"self.all(name, name in {list(RESOURCES)})", f"resources are {', '.join(RESOURCES)}"),
+            (f"self.all(name, name in {list(_NAMES)})", f"resources are {', '.join(_NAMES)}"),
             (
                 f"!('{GPU}' in self) || quantity(string(self['{GPU}'].nominal)).isInteger()",
                 "GPUs are whole: nominal must be an integer",
             ),
         ),
     )
-    """Quotas by resource: cpu (cores), memory (bytes), nvidia.com/gpu. What is not named is 0."""
+    """Quotas by resource: cpu (cores), memory (bytes), nvidia.com/gpu; of a remote flavor
+    antenna.be/remote-gpu and antenna.be/remote-core. What is not named is 0."""
+    remote: bool | None = None
+    """Of a remote site: neither lent nor borrowed, and its work passes the checks budget and site-health."""
 
     @model_validator(mode="after")
     def _usable_at_all(self) -> FlavorQuota:
@@ -84,6 +101,31 @@ class FlavorQuota(Model):
             for name in ("cpu", "memory"):
                 if name in self.resources and self.resources[name].never:
                     raise ValueError(_STARVED.format(name))
+        return self
+
+
+class Allocation(Model):
+    """What a remote site granted the partner: the project that its jobs there run under."""
+
+    model_config = ConfigDict(json_schema_extra=rules(("self.start <= self.end", "end is before start")))
+
+    site: ObjectName
+    """A RemoteSite."""
+    project: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", max_length=63)
+    """The project's name at the site."""
+    amount: Amount
+    """How much was granted, in ``unit``."""
+    unit: Literal["gpu-hours", "core-hours", "tb-hours"]
+    """One that the site bills in."""
+    start: date
+    """The first day."""
+    end: date
+    """The last day."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Allocation:
+        if self.end < self.start:
+            raise ValueError("end is before start")
         return self
 
 
@@ -121,21 +163,8 @@ class TenantSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["flavor"]},
     )
     """A quota for every flavor of the cohort, in the order in which flavors are tried."""
-
-
-class Condition(Model):
-    """One aspect of the Tenant's state, as Kubernetes' metav1.Condition has it."""
-
-    type: str = Field(max_length=316)
-    status: Literal["True", "False", "Unknown"]
-    observed_generation: int = Field(default=0, alias="observedGeneration", ge=0)
-    """The generation of the spec that this was said of."""
-    last_transition_time: datetime = Field(alias="lastTransitionTime")
-    """When the status changed last."""
-    reason: str = Field(min_length=1, max_length=1024)
-    """Why, in one word."""
-    message: str = Field("", max_length=32768)
-    """Why, in a sentence, and what to do."""
+    allocations: tuple[Allocation, ...] = Field(default=(), max_length=32)
+    """What remote sites granted it. Its jobs at a site run under the project of the first that pays."""
 
 
 class Gpus(Model):
@@ -195,14 +224,18 @@ def tenant_object(partner: Partner, cohort: Cohort) -> Object:
         groups=partner.groups,
         weight=str(partner.weight),
         cohort=cohort.name,
-        quotas=tuple(_flavor_quota(flavor.name, partner.quotas) for flavor in cohort.flavors),
+        quotas=tuple(
+            _flavor_quota(flavor, partner.quotas) for flavor in cohort.flavors if _listed(flavor, partner)
+        ),
+        allocations=tuple(
+            Allocation.model_validate({**vars(grant), "amount": decimal(grant.amount)})
+            for grant in partner.allocations
+        ),
     )
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": partner.name},
-        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-    }
+    written = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if not spec.allocations:
+        del written["allocations"]
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": partner.name}, "spec": written}
 
 
 def partner_of(name: str, spec: TenantSpec) -> Partner:
@@ -221,22 +254,34 @@ def partner_of(name: str, spec: TenantSpec) -> Partner:
             }
             for quota in spec.quotas
         },
+        allocations=tuple(
+            Grant(one.site, one.project, Fraction(one.amount), one.unit, one.start, one.end)
+            for one in spec.allocations
+        ),
     )
 
 
 def cohort_of(spec: TenantSpec) -> Cohort:
     """The cohort as a Tenant names it: its flavors and their order are those of the quotas."""
-    return Cohort(spec.cohort, tuple(Flavor(quota.flavor) for quota in spec.quotas))
+    return Cohort(
+        spec.cohort, tuple(Flavor(quota.flavor, remote=bool(quota.remote)) for quota in spec.quotas)
+    )
 
 
-def _flavor_quota(flavor: str, quotas: Mapping[str, Mapping[str, Quota]]) -> FlavorQuota:
+def _listed(flavor: Flavor, partner: Partner) -> bool:
+    """Every local flavor; of the remote ones those that an allocation of the partner pays for."""
+    return not flavor.remote or flavor.name in partner.quotas
+
+
+def _flavor_quota(flavor: Flavor, quotas: Mapping[str, Mapping[str, Quota]]) -> FlavorQuota:
     return FlavorQuota(
-        flavor=flavor,
+        flavor=flavor.name,
+        remote=flavor.remote or None,
         resources={
             resource: ResourceQuota(
                 nominal=str(quota.nominal),
                 borrowingLimit=None if quota.borrowing_limit is None else str(quota.borrowing_limit),
             )
-            for resource, quota in quotas.get(flavor, {}).items()
+            for resource, quota in quotas.get(flavor.name, {}).items()
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -30,6 +31,15 @@ def rules(*pairs: tuple[str, str], **others: Any) -> dict[str, Any]:
     """Schema of (CEL rule, message) pairs: https://kubernetes.io/docs/reference/using-api/cel/"""
     validations = [{"rule": rule, "message": message} for rule, message in pairs]
     return {"x-kubernetes-validations": validations, **others}
+
+
+def decimal(number: Fraction) -> str:
+    """A number as an ``Amount``. Raises ValueError for one that no 9 decimals hold, such as a third."""
+    billionths = number * 10**9
+    if billionths.denominator != 1 or number < 0:
+        raise ValueError(f"{number} cannot be written with 9 decimals")
+    whole, rest = divmod(billionths.numerator, 10**9)
+    return f"{whole}.{rest:09}".rstrip("0").rstrip(".")
 
 
 def _amount(value: str) -> str:
@@ -63,6 +73,9 @@ Quantity = Annotated[
     ),
 ]
 """A Kubernetes quantity that is not negative."""
+
+Amount = Annotated[str, Field(min_length=1, max_length=25, pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?$")]
+"""A number that is not negative, exactly as written: 0.5, 288."""
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 

@@ -30,6 +30,8 @@ def quotas(queue: ClusterQueue) -> Quotas:
     for group in queue.spec.resource_groups:
         for flavor in group.flavors:
             given = {r.name: r.nominal_quota for r in flavor.resources}
+            if not given.keys() & {GPU, "cpu", "memory"}:
+                continue  # of a remote site: its figures are its own
             found[flavor.name] = Amounts(
                 units(given.get(GPU, 0)), milli(given.get("cpu", 0)), units(given.get("memory", 0))
             )

@@ -19,7 +19,7 @@ from operators.api.tenant import KIND, tenant_object
 from operators.confinement import confinement
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
-from operators.manifests import rules
+from operators.manifests import LEASE, OWN_RIGHTS, rules
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
 from operators.rights import CONTROLLERS
 from operators.tenancy import Tenant, namespace_name
@@ -73,7 +73,7 @@ def tenant_controller(admin: Access, folder: Path) -> Iterator[Running]:
 
 
 def operators_account() -> list[Object]:
-    """The operator's service account, bound to a ClusterRole of CONTROLLERS."""
+    """The operator's service account, with CONTROLLERS, and OWN_RIGHTS in its own namespace."""
     rbac = "rbac.authorization.k8s.io"
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -94,6 +94,24 @@ def operators_account() -> list[Object]:
             "metadata": {"name": NAME},
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": NAME},
             "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+        },
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "Role",
+            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "rules": rules(OWN_RIGHTS),
+        },
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": NAME},
+            "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+        },
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": LEASE, "namespace": NAMESPACE},
         },
         *confinement(NAME, f"system:serviceaccount:{NAMESPACE}:{NAME}"),
     ]

@@ -54,7 +54,7 @@ def nominal(queue: dict[str, Any]) -> dict[str, str]:
 
 
 def own(tenant: dict[str, Any]) -> dict[str, str]:
-    (quota,) = tenant["spec"]["quotas"]
+    (quota,) = (one for one in tenant["spec"]["quotas"] if not one.get("remote"))
     return {name: amount["nominal"] for name, amount in quota["resources"].items()}
 
 
@@ -106,6 +106,7 @@ def test_every_resource_belongs_to_its_component() -> None:
         "crds": "queueing",
         "queues": "queueing",
         "operator": "operator",
+        "remote-sites": "remote",
         "tenant-imec": "tenant-imec",
         "tenant-ulb": "tenant-ulb",
         "monitoring": "monitoring",
@@ -228,8 +229,8 @@ def test_every_variable_is_one_that_a_role_or_play_speaks_of() -> None:
 def test_what_lives_in_machines_made_here_goes_with_the_head() -> None:
     resources = declare(EMBEDDED).resources
     with_head = {name for name, resource in resources.items() if resource.deleted_with == "head"}
-    bundles = {"kueue", "crds", "queues", "operator", "monitoring", "tenant-imec", "tenant-ulb"}
-    assert with_head == {"nodes", *bundles}
+    bundles = {"kueue", "crds", "queues", "operator", "remote-sites", "monitoring"}
+    assert with_head == {"nodes", *bundles, "tenant-imec", "tenant-ulb"}
 
 
 def test_on_machines_that_stay_everything_is_deleted_by_itself() -> None:
@@ -282,7 +283,9 @@ def test_the_operators_state_is_on_the_head_or_in_a_class_that_the_site_names() 
 def test_the_cohort_holds_what_is_shared_and_never_more_than_there_is() -> None:
     program = declare(EMBEDDED)
     shared = objects(program, "queues")
-    assert set(shared) == {"ResourceFlavor/h100", "Cohort/antenna"}
+    local = {"ResourceFlavor/h100", "Cohort/antenna"}
+    remote = {"ResourceFlavor/lumi-standard-g", "AdmissionCheck/budget", "AdmissionCheck/site-health"}
+    assert set(shared) == local | remote
     assert nominal(shared["Cohort/antenna"]) == {"nvidia.com/gpu": "1", "cpu": "1250m", "memory": "4608Mi"}
     partners = [objects(program, f"tenant-{name}")[f"Tenant/{name}"] for name in ("imec", "ulb")]
     everything = [nominal(shared["Cohort/antenna"]), *map(own, partners)]
@@ -360,7 +363,30 @@ def test_what_is_shared_is_the_cohorts_alone() -> None:
 
 def test_a_remote_site_changes_nothing_on_the_machines() -> None:
     after = declare(edited(EMBEDDED, ("sites[0].title", "LUMI (CSC)")))
-    assert difference(declare(EMBEDDED), after) == {}
+    assert difference(declare(EMBEDDED), after) == {"remote-sites": "update"}
+
+
+def test_a_site_without_remote_sites_has_nothing_of_them() -> None:
+    alone = edited(EMBEDDED, ("sites", DROP), ("tenants[0].allocations", DROP))
+    program = declare(alone)
+    assert "remote-sites" not in program.resources
+    assert set(objects(program, "queues")) == {"ResourceFlavor/h100", "Cohort/antenna"}
+    (tenant,) = objects(program, "tenant-imec").values()
+    assert "allocations" not in tenant["spec"]
+    assert [quota.keys() for quota in tenant["spec"]["quotas"]] == [{"flavor", "resources"}]
+
+
+def test_a_partner_is_given_the_partitions_that_its_allocations_pay_for() -> None:
+    program = declare(EMBEDDED)
+    quotas = {
+        name: {q["flavor"]: q for q in objects(program, f"tenant-{name}")[f"Tenant/{name}"]["spec"]["quotas"]}
+        for name in ("imec", "ulb")
+    }
+    assert set(quotas["ulb"]) == {"h100"}
+    assert set(quotas["imec"]) == {"h100", "lumi-standard-g"}
+    granted = quotas["imec"]["lumi-standard-g"]
+    assert granted["remote"] is True
+    assert granted["resources"] == {"antenna.be/remote-gpu": {"nominal": str(1024 * 8)}}
 
 
 def test_the_order_of_machines_and_partners_means_nothing() -> None:

@@ -10,6 +10,7 @@ import pytest
 from operators.__main__ import LEDGER_URL
 from operators.manifests import (
     CA_CONFIG_MAP,
+    LEASE,
     METRICS_READER,
     NAME,
     NAMESPACE,
@@ -72,7 +73,8 @@ def test_the_pod_is_what_the_restricted_profile_allows(objects: dict[str, Object
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == 65532
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert all(volume.keys() & {"persistentVolumeClaim", "emptyDir"} for volume in spec["volumes"])
+    allowed = {"persistentVolumeClaim", "emptyDir", "secret"}
+    assert all(volume.keys() & allowed for volume in spec["volumes"])
     for container in spec["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
@@ -134,14 +136,20 @@ def test_what_the_operator_may_write_in_the_whole_cluster_is_short_and_written_d
         ("", "limitranges"),
         ("", "namespaces"),
         ("", "resourcequotas"),
+        ("antenna.be", "remotejobs"),
+        ("antenna.be", "remotejobs/status"),
+        ("antenna.be", "remotesites/status"),
         ("antenna.be", "tenants"),
         ("antenna.be", "tenants/finalizers"),
         ("antenna.be", "tenants/status"),
         # questions, which change nothing
         ("authentication.k8s.io", "tokenreviews"),
         ("authorization.k8s.io", "subjectaccessreviews"),
+        ("kueue.x-k8s.io", "admissionchecks/status"),
         ("kueue.x-k8s.io", "clusterqueues"),
         ("kueue.x-k8s.io", "localqueues"),
+        ("kueue.x-k8s.io", "workloads"),
+        ("kueue.x-k8s.io", "workloads/status"),
         ("rbac.authorization.k8s.io", "rolebindings"),
         ("rbac.authorization.k8s.io", "roles"),
     }
@@ -167,8 +175,17 @@ def test_the_certificate_s_config_map_is_there_and_is_the_operator_s_to_fill(
 ) -> None:
     assert "data" not in objects[f"ConfigMap/{CA_CONFIG_MAP}"]
     assert granted(objects[f"Role/{NAME}"]) == {
-        ("", "configmaps", verb, CA_CONFIG_MAP) for verb in ("get", "patch")
+        (group, resource, verb, name)
+        for group, resource, name in (
+            ("", "configmaps", CA_CONFIG_MAP),
+            ("coordination.k8s.io", "leases", LEASE),
+        )
+        for verb in ("get", "patch")
     }
+
+
+def test_the_lease_is_there_and_pulumi_sees_no_drift_in_who_holds_it(objects: dict[str, Object]) -> None:
+    assert "spec" not in objects[f"Lease/{LEASE}"]
 
 
 def test_the_state_outlives_the_pod(objects: dict[str, Object]) -> None:

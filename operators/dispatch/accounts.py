@@ -1,0 +1,27 @@
+"""What the dispatch needs of the partners' accounts, and whom it tells what the sites tell. An interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+from operators.sites.access import RemoteJobRow, SiteAccess
+from operators.sites.model import Site
+from operators.tenancy import Tenant
+
+
+class Accounts(Protocol):
+    """Used and left of what remote sites granted. Called from several threads; errors are its own matter."""
+
+    def configure(self, sites: Iterable[Site], partners: Iterable[Tenant]) -> None:
+        """The sites and the partners with their allocations, as declared now."""
+
+    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
+        """Granted and not used by what has ended, in ``unit``; None while that is not known."""
+
+    def since(self, site: str) -> int | None:
+        """From when on the site's accounting has to be read after a start; None: it does not matter."""
+
+    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
+        """One look at all jobs; called from the thread that asks the site, so it may ask it more."""

@@ -1,0 +1,68 @@
+"""The admission checks ``budget`` and ``site-health``: what they let go, and what users read if not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from operators import billing, budgets
+from operators.dispatch.placement import Place
+from operators.dispatch.workload import Verdict
+from operators.queues import BUDGET, SITE_HEALTH
+from operators.sites.model import Partition
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether a site can be sent work."""
+
+    answers: bool
+    message: str
+    """Fit for users."""
+
+
+UNKNOWN = Health(False, "has not been asked yet")
+
+
+def estimate(place: Place, partition: Partition, seconds: int) -> Fraction:
+    """What the job costs at most, in the partition's unit: what it asks for, up to its time limit."""
+    return billing.estimate(
+        partition,
+        nodes=place.nodes,
+        seconds=seconds,
+        gpus_per_node=place.gpus_per_node,
+        cores=place.nodes * (place.cores_per_node or 0),
+        memory_mib=place.nodes * (place.memory_gib_per_node or 0) * 1024,
+    )
+
+
+def budget(
+    place: Place, title: str, costs: Fraction, remaining: Fraction | None, reserved: Fraction
+) -> Verdict:
+    """Whether what is left, less what running work may still use, pays for a job at most."""
+    where = f"{place.project} at {title}"
+    if remaining is None:
+        return Verdict(False, f"the budget of {where} is not known yet")
+    left = remaining - reserved
+    if costs <= left:
+        return Verdict(
+            True, f"costs at most {budgets.shown(costs)} {place.unit} of {budgets.shown(left)} left"
+        )
+    rest = budgets.shown(max(left, Fraction(0)))
+    kept = f" ({budgets.shown(reserved)} more are reserved by work that was let go)" if reserved else ""
+    return Verdict(
+        False,
+        f"costs up to {budgets.shown(costs)} {place.unit}, and {where} has {rest} left{kept}; "
+        "a shorter timeLimit or fewer nodes cost less",
+    )
+
+
+def site_health(title: str, health: Health) -> Verdict:
+    """Whether the site answers."""
+    return Verdict(health.answers, f"{title} {health.message}")
+
+
+def verdicts(money: Verdict, health: Verdict) -> Mapping[str, Verdict]:
+    """Both, by the checks' names."""
+    return {BUDGET: money, SITE_HEALTH: health}

@@ -1,0 +1,528 @@
+"""One look at a RemoteJob: what is read of it, what is done in the cluster, what its site is asked.
+
+Of the loop's thread alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Final
+
+from pydantic import ValidationError
+
+from operators.api.remote_job import ANY, Attempt, RemoteJobSpec
+from operators.dispatch import checks, status, workload
+from operators.dispatch.accounts import Accounts
+from operators.dispatch.checks import Health
+from operators.dispatch.decide import (
+    Action,
+    Answer,
+    Ask,
+    Bounds,
+    CallOff,
+    End,
+    Fail,
+    Hold,
+    Intend,
+    LetGo,
+    Note,
+    Rest,
+    Send,
+    Stop,
+    Told,
+    decide,
+    in_time,
+)
+from operators.dispatch.placement import Place, Refused, places, seconds
+from operators.dispatch.purse import Purse
+from operators.dispatch.reading import (
+    FINALIZER,
+    attempt_of,
+    deleting,
+    is_over,
+    job_of,
+    place_of,
+    status_of,
+    submission_of,
+    tenant_of,
+    title_of,
+    where,
+)
+from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.dispatch.workload import Verdict, Work
+from operators.dispatch.writing import Kept
+from operators.k8s import Cluster
+from operators.k8s_errors import Conflict
+from operators.queues import BUDGET
+from operators.sites.access import RemoteJobRow
+from operators.sites.model import Site
+from operators.tenancy import Allocation, Object, namespace_name
+
+STEPS: Final = 12  # of one look: a bound on what can follow from each other
+FULL: Final = 15.0  # seconds until a full partition is looked at again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Around:
+    """What one look needs to know besides the job."""
+
+    cluster: Cluster
+    clock: Callable[[], float]
+    bounds: Bounds
+    accounts: Accounts
+    may_send: Callable[[], bool]
+    """Whether this process leads, and will until a submission that begins now is over."""
+    writer: Callable[[], str]
+    sites: Mapping[str, Site]
+    allocations: Mapping[str, tuple[Allocation, ...]]
+    """By partner."""
+    health: Mapping[str, Health]
+    ask: Callable[[str, Task], bool]
+    """Hand a task to a site's worker; False where the site has none."""
+
+
+@dataclass
+class Memory:
+    """What this process knows of a job besides its objects."""
+
+    told: Told = field(default_factory=Told)
+    busy: bool = False
+    """A task of it is with the site's worker."""
+    log: bytes | None = None
+    trouble: str = ""
+    not_before: float = 0
+    """The site is not asked sooner."""
+
+
+class Jobs:
+    """All RemoteJobs, looked at one after the other."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._kept = Kept(around.cluster, around.clock)
+        self.objects = self._kept.objects
+        self.workloads = self._kept.workloads
+        self.memory: dict[str, Memory] = {}
+        self._purse = Purse(around.accounts, around.clock)
+
+    def begin(self) -> None:
+        """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
+
+        What was let go is reserved before anything else is judged.
+        """
+        self.memory.clear()
+        self._purse.empty()
+        for uid, obj in self.objects.items():
+            found = self.workloads.get(uid)
+            work = workload.read(found) if found else None
+            if is_over(obj) or not (attempt_of(obj) or (work and BUDGET in work.ready)):
+                continue
+            try:
+                spec = RemoteJobSpec.model_validate(obj["spec"])
+                place = place_of(self._places(obj, spec), work)
+            except ValueError:
+                continue
+            if place:
+                self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
+
+    def drop(self, uid: str) -> None:
+        """A RemoteJob is gone."""
+        self.objects.pop(uid, None)
+        self.memory.pop(uid, None)
+        self._purse.reserve(uid, None)
+
+    def projects(self, site: str) -> set[str]:
+        """The projects of what is on its way to the site or there, granted (still) or not."""
+        attempts = (status_of(obj).get("attempt") for obj in self.objects.values() if not is_over(obj))
+        return {one["project"] for one in attempts if one and one["site"] == site}
+
+    def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
+        """Jobs of a site that run, with their rows and directories: their output grows."""
+        found = []
+        for uid, memory in self.memory.items():
+            if not memory.told.answer or uid not in self.objects:
+                continue
+            attempt = attempt_of(self.objects[uid])
+            if attempt and attempt.site == site and not memory.busy:
+                directory = self.objects[uid]["spec"].get("directory") or ""
+                found += [(uid, row, directory) for row in memory.told.answer.rows if row.state == "running"]
+        return found
+
+    def look(self, uid: str) -> float | None:
+        """Do what is to be done now; when to look again if nothing happens. Raises KubernetesError."""
+        obj = self.objects[uid]
+        memory = self.memory.setdefault(uid, Memory())
+        if is_over(obj):
+            self._purse.reserve(uid, None)
+            self._kept.finish_workload(obj)
+            if FINALIZER in obj["metadata"].get("finalizers", ()):
+                self._kept.set_finalizers(obj, on=False)
+            return None
+        try:
+            spec = RemoteJobSpec.model_validate(obj["spec"])
+            may = self._places(obj, spec)
+        except ValidationError as error:
+            refusal = Refused("Invalid", "; ".join(e["msg"] for e in error.errors()))
+            self._refuse(obj, refusal)
+            return None
+        except Refused as refusal:
+            if attempt_of(obj) is None and not deleting(obj):
+                self._refuse(obj, refusal)
+                return None
+            spec, may = RemoteJobSpec.model_validate(obj["spec"]), ()
+        work = self._queue(obj, spec, may)
+        verdicts = self._check(obj, spec, may, work, memory)
+        return self._dispatch(obj, spec, may, work=work, verdicts=verdicts, memory=memory)
+
+    def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
+        tenant = tenant_of(obj)
+        grants = self._around.allocations.get(tenant)
+        if grants is None or namespace_name(tenant) != obj["metadata"]["namespace"]:
+            raise Refused("NoPartner", f"namespace {obj['metadata']['namespace']} is no partner's")
+        today = datetime.fromtimestamp(self._around.clock(), UTC).date()
+        return places(spec, self._around.sites, grants, today)
+
+    # The queue
+
+    def _queue(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> Work | None:
+        """See that the job has its Workload, which names the places that it may go to."""
+        uid, attempt = obj["metadata"]["uid"], attempt_of(obj)
+        found = self.workloads.get(uid)
+        if attempt is not None:
+            may = tuple(place for place in may if (place.site, place.partition) == where(attempt))
+        wanted = self._preferred(obj, spec, may)
+        work = workload.read(found) if found else None
+        if deleting(obj) or not wanted:
+            return work
+        if work is not None and self._must_go(work, wanted, may, attempt):
+            self._kept.delete_workload(obj, work)
+            work = None
+        if work is None:
+            made = workload.workload(obj, spec.queue, wanted)
+            try:
+                work = workload.read(self._kept.create_workload(uid, made))
+            except Conflict:
+                return None  # it is on its way to us, or the one before it is not gone yet
+        return work
+
+    def _must_go(
+        self, work: Work, wanted: tuple[Place, ...], may: tuple[Place, ...], attempt: Attempt | None
+    ) -> bool:
+        """Whether the Workload is to be made anew: Kueue called it back, or it names other places."""
+        if attempt is not None or work.inactive:
+            return False
+        if work.evicted:
+            return True
+        flavors = {place.flavor for place in (may if work.admitted else wanted)}
+        if work.flavor:
+            return work.flavor not in flavors
+        return set(work.candidates) != flavors
+
+    def _preferred(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> tuple[Place, ...]:
+        """Of a job that may go anywhere: the places where nothing holds it, if there are any."""
+        if spec.site != ANY or len(may) < 2:
+            return may
+        free = tuple(
+            place
+            for place in may
+            if all(verdict.ready for verdict in self._verdicts(obj, spec, place).values())
+        )
+        return free or may
+
+    def _check(
+        self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...], work: Work | None, memory: Memory
+    ) -> Mapping[str, Verdict]:
+        """Tell Kueue what the admission checks say, and reserve what is let go."""
+        uid, place, attempt = obj["metadata"]["uid"], place_of(may, work), attempt_of(obj)
+        if work is None or place is None:
+            self._purse.reserve(uid, None)
+            return {}
+        found = self.workloads[uid]
+        verdicts = self._verdicts(obj, spec, place)
+        if attempt is not None:
+            verdicts = {name: Verdict(True, "it is on its way") for name in verdicts}
+        if attempt is not None or BUDGET in work.ready or verdicts[BUDGET].ready:
+            self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
+        else:
+            self._purse.reserve(uid, None)
+        if not work.admitted and not work.finished:
+            patch = workload.judged(found, verdicts, status.time(int(self._around.clock())))
+            if patch is not None:
+                self._kept.patch_workload(found, patch)
+        return verdicts
+
+    def _verdicts(self, obj: Object, spec: RemoteJobSpec, place: Place) -> Mapping[str, Verdict]:
+        tenant, around = tenant_of(obj), self._around
+        title = around.sites[place.site].title
+        account = (tenant, place.site, place.unit)
+        left, reserved = self._purse.left(account), self._purse.reserved(account, obj["metadata"]["uid"])
+        return checks.verdicts(
+            checks.budget(place, title, self._costs(spec, place), left, reserved),
+            checks.site_health(title, around.health.get(place.site, checks.UNKNOWN)),
+        )
+
+    def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
+        partition = self._around.sites[place.site].partition(place.partition)
+        return checks.estimate(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
+
+    # The site
+
+    def _dispatch(
+        self,
+        obj: Object,
+        spec: RemoteJobSpec,
+        may: tuple[Place, ...],
+        *,
+        work: Work | None,
+        verdicts: Mapping[str, Verdict],
+        memory: Memory,
+    ) -> float | None:
+        """Carry out what is decided, until the site has to be asked or there is nothing left to do."""
+        around, uid = self._around, obj["metadata"]["uid"]
+        until: float | None = None
+        for _ in range(STEPS):
+            now, obj = around.clock(), self.objects[uid]
+            job = job_of(obj, may, work)
+            action = decide(job, memory.told, now, around.bounds)
+            if isinstance(action, Rest) or memory.busy:
+                until = action.until if isinstance(action, Rest) else None
+                break
+            if isinstance(action, Ask | Send | Stop | End) and memory.not_before > now:
+                until = memory.not_before
+                break
+            if isinstance(action, Intend) and (full := self._full(action.attempt, uid)):
+                memory.trouble, until = full, now + FULL
+                break
+            if not self._carry_out(action, obj, spec, memory):
+                break
+            if isinstance(action, LetGo):
+                return None
+        self._tell_how_it_stands(uid, may, work, verdicts, memory)
+        return until
+
+    def _carry_out(self, action: Action, obj: Object, spec: RemoteJobSpec, memory: Memory) -> bool:  # noqa: PLR0911
+        """Whether there may be more to do at once."""
+        uid = obj["metadata"]["uid"]
+        match action:
+            case Hold():
+                self._kept.set_finalizers(obj, on=True)
+                return True
+            case LetGo():
+                self._kept.set_finalizers(obj, on=False)
+                return True
+            case Intend(attempt):
+                written = attempt.model_copy(update={"writer": self._around.writer()})
+                self._kept.patch_status(obj, status.attempted(written))
+                # Only now, and only here: nothing was sent for what this process has just written.
+                memory.told = replace(memory.told, unsent=written.asks)
+                _log.info("%s: to be submitted as %s (%d)", title_of(obj), attempt.name, attempt.asks)
+                return True
+            case CallOff():
+                self._kept.patch_status(obj, status.attempted(None))
+                memory.told = Told()
+                return True
+            case Ask(attempt):
+                return self._ask(attempt.site, Find(uid, attempt), memory)
+            case Send(attempt):
+                return self._send(obj, spec, attempt, memory)
+            case Stop(row):
+                _log.info("%s: cancelling %d", title_of(obj), row.id)
+                known = attempt_of(obj)
+                return known is not None and self._ask(known.site, Cancel(uid, row), memory)
+            case Note(row):
+                return self._note(obj, row)
+            case End(row):
+                return self._end(obj, spec, row, memory)
+            case Fail(message):
+                generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+                end = status.rejected(message, status_of(obj), generation, now)
+                self._kept.patch_status(obj, end)
+                return True
+            case Rest():
+                return False
+
+    def _ask(self, site: str, task: Task, memory: Memory) -> bool:
+        """Hand a task over; what comes of it is the next thing that happens to the job."""
+        memory.busy = self._around.ask(site, task)
+        return False
+
+    def _send(self, obj: Object, spec: RemoteJobSpec, attempt: Attempt, memory: Memory) -> bool:
+        try:
+            may = self._places(obj, spec)
+        except Refused:
+            may = ()
+        place = next((p for p in may if (p.site, p.partition) == where(attempt)), None)
+        if place is None:
+            # Its project has ended, or the partition is gone: nothing was sent, and nothing will be.
+            return self._carry_out(CallOff(), obj, spec, memory)
+        if not self._around.may_send():
+            return False
+        around = self._around
+        # From here on it is not known that nothing was sent.
+        memory.told = replace(memory.told, unsent=0)
+        submission = submission_of(obj, spec, attempt, place)
+
+        def still() -> bool:
+            return around.may_send() and in_time(attempt, around.clock(), around.bounds)
+
+        uid = obj["metadata"]["uid"]
+        _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
+        if not self._ask(attempt.site, Submit(uid, attempt, submission, still), memory) and not memory.busy:
+            memory.told = replace(memory.told, unsent=attempt.asks)
+        return False
+
+    def _note(self, obj: Object, row: RemoteJobRow) -> bool:
+        attempt = attempt_of(obj)
+        if attempt is None:
+            return False
+        if attempt.id is None:
+            _log.info("%s: is %d at %s", title_of(obj), row.id, attempt.site)
+        adopted = attempt.model_copy(update={"id": row.id, "submitted": row.submitted})
+        self._kept.patch_status(obj, {**self._row_status(obj, attempt, row), **status.attempted(adopted)})
+        return attempt.id is None
+
+    def _end(self, obj: Object, spec: RemoteJobSpec, row: RemoteJobRow, memory: Memory) -> bool:
+        attempt = attempt_of(obj)
+        if attempt is None:
+            return False
+        if memory.log is None:
+            task = ReadLog(obj["metadata"]["uid"], row, spec.directory or "")
+            return self._ask(attempt.site, task, memory)
+        _log.info("%s: %d has ended at %s: %s", title_of(obj), row.id, attempt.site, row.raw_state)
+        said = {**self._row_status(obj, attempt, row), **status.log_tail(memory.log)}
+        self._kept.patch_status(obj, {**said, **status.attempted(attempt)})
+        self._purse.reserve(obj["metadata"]["uid"], None)
+        self._kept.finish_workload(self.objects[obj["metadata"]["uid"]])
+        return True
+
+    def _row_status(self, obj: Object, attempt: Attempt, row: RemoteJobRow) -> Object:
+        site = self._around.sites.get(attempt.site)
+        title = site.title if site else attempt.site
+        generation = obj["metadata"].get("generation", 0)
+        return status.at_site(row, title, status_of(obj), generation, self._around.clock())
+
+    def _full(self, attempt: Attempt, uid: str) -> str:
+        """Why the site would not take one more of this project now; empty while it would."""
+        site = self._around.sites.get(attempt.site)
+        partition = site.partition(attempt.partition) if site else None
+        if site is None or partition is None or partition.max_jobs is None:
+            return ""
+        wanted, there = (attempt.site, attempt.partition, attempt.project), 0
+        for other, obj in self.objects.items():
+            one = status_of(obj).get("attempt")
+            if other != uid and one and not is_over(obj):
+                there += (one["site"], one["partition"], one["project"]) == wanted
+        if there < partition.max_jobs:
+            return ""
+        return f"{site.title} takes {partition.max_jobs} jobs of {partition.name} at a time"
+
+    # What comes back
+
+    def found(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
+        """The answer to a question for the job's name."""
+        if memory := self._back(uid):
+            answer = Answer(rows, asked, asked).after(memory.told.answer)
+            memory.told = replace(memory.told, answer=answer)
+
+    def seen(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
+        """A look at all jobs of the site told of it."""
+        memory = self.memory.get(uid)
+        if memory and not (memory.told.answer and memory.told.answer.asked > asked):
+            memory.told = replace(memory.told, answer=Answer(rows, asked, asked))
+
+    def submitted(self, uid: str, attempt: Attempt, id: int) -> None:
+        """The site has taken it under this id. Raises KubernetesError; then it is found by its name."""
+        self._back(uid)
+        obj = self.objects.get(uid)
+        if obj is None or attempt_of(obj) != attempt:
+            return
+        _log.info("%s: is %d at %s", title_of(obj), id, attempt.site)
+        known = attempt.model_copy(update={"id": id})
+        generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+        said = {"Submitted": (True, "Submitted", f"{attempt.site} has it as {id}")}
+        self._kept.patch_status(
+            obj,
+            {
+                **status.attempted(known),
+                "slurmId": id,
+                "reason": "Submitted",
+                "message": f"{attempt.site} has it",
+                "conditions": status.conditions(status_of(obj), said, generation, now),
+            },
+        )
+
+    def not_sent(self, uid: str, attempt: Attempt, why: str, pause: float) -> None:
+        """Nothing was sent, certainly."""
+        if memory := self._back(uid, why, pause):
+            memory.told = replace(memory.told, unsent=attempt.asks)
+
+    def refused(self, uid: str, why: str) -> None:
+        """The scheduler refused it; that too much is there already passes by itself."""
+        if memory := self._back(uid):
+            told = memory.told
+            for_good = 0 if "submit limit" in why else 1
+            memory.told = replace(told, rejections=told.rejections + for_good, rejection=why)
+
+    def failed(self, uid: str, why: str, pause: float, *, asked: bool) -> None:
+        """A task failed; not ``asked``: the site was left alone."""
+        memory = self._back(uid, why, pause)
+        if memory and asked and memory.told.answer and not memory.told.answer.rows:
+            # What was told before it failed says nothing of what it takes up when it works again.
+            memory.told = replace(memory.told, answer=None)
+
+    def cancelled(self, uid: str, at: float) -> None:
+        """The site was asked to end it."""
+        if memory := self._back(uid):
+            memory.told = replace(memory.told, stopped=at)
+
+    def logged(self, uid: str, output: bytes) -> None:
+        """The end of its output; it is written with the job's end, or at once while it runs."""
+        memory, obj = self.memory.get(uid), self.objects.get(uid)
+        if memory is None or obj is None:
+            return
+        if memory.busy:
+            memory.busy, memory.log = False, output
+        elif not is_over(obj):
+            self._kept.patch_status(obj, status.log_tail(output))
+
+    def _back(self, uid: str, trouble: str = "", pause: float = 0) -> Memory | None:
+        memory = self.memory.get(uid)
+        if memory:
+            memory.busy, memory.trouble = False, trouble
+            memory.not_before = self._around.clock() + pause if pause else 0
+        return memory
+
+    # Writing
+
+    def _tell_how_it_stands(
+        self,
+        uid: str,
+        may: tuple[Place, ...],
+        work: Work | None,
+        verdicts: Mapping[str, Verdict],
+        memory: Memory,
+    ) -> None:
+        obj = self.objects[uid]
+        attempt = attempt_of(obj)
+        if is_over(obj) or deleting(obj) or (attempt and attempt.id is not None):
+            return
+        job = job_of(obj, may, work)
+        place = job.place or place_of(may, work)
+        site = self._around.sites.get(place.site) if place else None
+        title = site.title if site else "the site"
+        known = status.Known(job, place, memory.told, work, verdicts, title, memory.trouble)
+        generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+        self._kept.patch_status(obj, status.waiting(known, status_of(obj), generation, now))
+
+    def _refuse(self, obj: Object, refusal: Refused) -> None:
+        _log.info("%s: refused: %s", title_of(obj), refusal)
+        generation = obj["metadata"].get("generation", 0)
+        self._kept.patch_status(
+            obj, status.refused(refusal, status_of(obj), generation, self._around.clock())
+        )

@@ -1,0 +1,303 @@
+"""One site's worker: the only thread that puts questions and requests to that site's scheduler.
+
+What is to be done is handed over by ``put``; what came of it is handed back by ``tell``, from the worker's
+thread. Between tasks it looks at the whole queue now and then, so that following a thousand jobs costs two
+questions and not a thousand.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from operators.api.remote_job import LOG_LENGTH, Attempt
+from operators.dispatch.accounts import Accounts
+from operators.dispatch.checks import Health
+from operators.sites.access import (
+    Held,
+    Rejected,
+    RemoteJobRow,
+    SiteAccess,
+    SiteError,
+    Submission,
+    Unreachable,
+)
+
+OVERLAP: Final = 900  # seconds that one look at ended jobs reaches back before the one before it
+MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
+LOGS: Final = 5  # running jobs whose output is read after one look
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Find:
+    """Find the attempt's jobs by name."""
+
+    uid: str
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Submit the attempt's job, if ``still`` says so at the last moment."""
+
+    uid: str
+    attempt: Attempt
+    submission: Submission
+    still: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel a job."""
+
+    uid: str
+    row: RemoteJobRow
+
+
+@dataclass(frozen=True)
+class ReadLog:
+    """Read the end of a job's output."""
+
+    uid: str
+    row: RemoteJobRow
+    directory: str
+
+
+Task = Find | Submit | Cancel | ReadLog
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to Find; ``asked`` is when the question was put."""
+
+    uid: str
+    rows: tuple[RemoteJobRow, ...]
+    asked: float
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """It was accepted under this id."""
+
+    uid: str
+    attempt: Attempt
+    id: int
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """It was certainly not sent; ``why`` is for users, ``seconds`` until it is worth another try."""
+
+    uid: str
+    attempt: Attempt
+    why: str
+    seconds: float = 5
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The scheduler answered and refused it."""
+
+    uid: str
+    attempt: Attempt
+    why: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task failed, and for a submission: it is not known whether it took effect."""
+
+    uid: str
+    why: str
+    seconds: float = 15
+    asked: bool = True
+    """False where the site was not asked at all."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A job was asked to end."""
+
+    uid: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Log:
+    """The end of a job's output; empty where it could not be read."""
+
+    uid: str
+    output: bytes
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A look at all jobs of the site: what waits and runs, and what has ended."""
+
+    site: str
+    rows: tuple[RemoteJobRow, ...]
+    asked: float
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the site answers has changed."""
+
+    site: str
+    health: Health
+
+
+Result = Found | Submitted | NotSent | Refusal | Failed | Cancelled | Log | Looked | Answering
+
+
+class SiteWorker:
+    """The worker of one site. ``run`` returns after ``stop``; a task that is under way is finished."""
+
+    def __init__(
+        self,
+        site: str,
+        access: SiteAccess,
+        tell: Callable[[Result], None],
+        *,
+        accounts: Accounts,
+        every: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``every`` seconds there is a look at all jobs, of which ``accounts`` are told."""
+        self._accounts = accounts
+        self.site = site
+        self.access = access
+        self._tell = tell
+        self._every = every
+        self._clock = clock
+        self._tasks: queue.Queue[Task | None] = queue.Queue()
+        self._next_look = 0.0
+        self._looked: float | None = None
+        self._misses = 0
+        self._health: Health | None = None
+        self._running: list[tuple[str, RemoteJobRow, str]] = []
+
+    def put(self, task: Task) -> None:
+        """Have a task done after those before it."""
+        self._tasks.put(task)
+
+    def follow(self, running: Iterable[tuple[str, RemoteJobRow, str]]) -> None:
+        """Jobs, as (uid, row, directory), whose output is read now and then."""
+        self._running = list(running)
+
+    def stop(self) -> None:
+        """End after the present task."""
+        self._tasks.put(None)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until stopped."""
+        try:
+            while not stop.is_set():
+                due = self._next_look - time.monotonic()
+                if due <= 0:
+                    self._look()
+                    continue
+                try:
+                    task = self._tasks.get(timeout=due)
+                except queue.Empty:
+                    continue
+                if task is None:
+                    return
+                self._tell(self._do(task))
+        finally:
+            self.access.close()
+
+    def _do(self, task: Task) -> Result:  # noqa: PLR0911 (one a task and error)
+        try:
+            match task:
+                case Find(uid, attempt):
+                    asked = self._clock()
+                    rows = tuple(self.access.find(attempt.name, attempt.since))
+                    self._well()
+                    return Found(uid, rows, asked)
+                case Submit():
+                    return self._submit(task)
+                case Cancel(uid, row):
+                    self.access.cancel(row)
+                    return Cancelled(uid, self._clock())
+                case ReadLog(uid, row, directory):
+                    return Log(uid, self.access.log_tail(row, directory, LOG_LENGTH))
+        except Held as held:
+            return self._unread(task) or Failed(task.uid, str(held), held.seconds, asked=False)
+        except SiteError as error:
+            self._badly(error)
+            return self._unread(task) or Failed(task.uid, str(error))
+        except Exception as error:
+            # A worker that ends would leave its site alone until the next start.
+            _log.exception("%s: %s", self.site, type(task).__name__)
+            return self._unread(task) or Failed(task.uid, f"{type(error).__name__}: {error}")
+
+    def _submit(self, task: Submit) -> Result:
+        """Nothing but Rejected, Unreachable and Held says that it was not sent."""
+        if not task.still():
+            return NotSent(task.uid, task.attempt, "", 0)
+        try:
+            id = self.access.submit(task.submission)
+        except Rejected as error:
+            return Refusal(task.uid, task.attempt, str(error))
+        except Held as held:
+            return NotSent(task.uid, task.attempt, str(held), held.seconds)
+        except Unreachable as error:
+            self._badly(error)
+            return NotSent(task.uid, task.attempt, str(error))
+        return Submitted(task.uid, task.attempt, id)
+
+    @staticmethod
+    def _unread(task: Task) -> Log | None:
+        """An output that cannot be read holds nothing up."""
+        return Log(task.uid, b"") if isinstance(task, ReadLog) else None
+
+    def _look(self) -> None:
+        asked = self._clock()
+        pause = self._every
+        try:
+            rows = list(self.access.queue())
+            since = self._looked if self._looked is not None else self._accounts.since(self.site)
+            # The queue first: a job between the two is in the accounting by then. Of a job in both, what
+            # comes later counts.
+            rows += self.access.ended(int(asked if since is None else since) - OVERLAP)
+            self._looked = asked
+            self._well()
+            self._tell(Looked(self.site, tuple(rows), asked))
+            self._accounts.looked(self.site, self.access, rows)
+        except Held as held:
+            pause = min(pause, max(1.0, held.seconds))
+        except SiteError as error:
+            self._badly(error)
+            pause = min(pause, 20)
+        except Exception as error:
+            _log.exception("%s: look", self.site)
+            self._badly(SiteError(f"{type(error).__name__}: {error}"))
+        self._next_look = time.monotonic() + pause
+        for uid, row, directory in self._running[:LOGS]:
+            result = self._do(ReadLog(uid, row, directory))
+            if isinstance(result, Log) and result.output:
+                self._tell(result)
+        self._running = self._running[LOGS:]
+
+    def _well(self) -> None:
+        self._misses = 0
+        self._say(Health(True, "answers"))
+
+    def _badly(self, error: SiteError) -> None:
+        self._misses += 1
+        if self._misses >= MISSES or self._health is None:
+            self._say(Health(False, f"does not answer: {error}"))
+
+    def _say(self, health: Health) -> None:
+        if health != self._health:
+            self._health = health
+            _log.info("%s %s", self.site, health.message)
+            self._tell(Answering(self.site, health))

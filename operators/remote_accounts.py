@@ -1,0 +1,52 @@
+"""The partners' accounts at remote sites, as the dispatch uses them: by the ledger and the sites' answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from operators.budgets import Allocation
+from operators.ledger.remote_entry import Payer
+from operators.remote_usage import RemoteUsage
+from operators.remote_watch import RemoteWatch
+from operators.sites.access import RemoteJobRow, SiteAccess
+from operators.sites.model import Site
+from operators.tenancy import Tenant
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteAccounts:
+    """``dispatch.accounts.Accounts`` by the usage that the ledger keeps."""
+
+    def __init__(self, usage: RemoteUsage) -> None:
+        self._usage = usage
+        self._watches: dict[str, RemoteWatch] = {}
+
+    def configure(self, sites: Iterable[Site], partners: Iterable[Tenant]) -> None:
+        """The sites and the partners with their allocations, as declared now."""
+        known = tuple(partners)
+        allocations = [Allocation(one.name, **vars(grant)) for one in known for grant in one.allocations]
+        payers = [Payer(one.name, one.ecosystem, next(iter(one.sectors), "")) for one in known]
+        self._usage.configure(sites, allocations, payers)
+
+    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
+        """None too while the ledger cannot be read: nothing is let go that may not be paid for."""
+        try:
+            return self._usage.remaining(tenant, site, unit)
+        except SQLAlchemyError:
+            _log.exception("the budget of %s at %s cannot be read", tenant, site)
+            return None
+
+    def since(self, site: str) -> int | None:
+        """From when on the accounting has to be read, so that no job is missed."""
+        return self._usage.since(site)
+
+    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
+        """Into the ledger and the figures."""
+        if site not in self._watches:
+            self._watches[site] = RemoteWatch(site, self._usage)
+        self._watches[site].looked(access, rows)

@@ -1,0 +1,85 @@
+"""How often a site may be asked and connected to. Pure: the clock's reading is handed in.
+
+Sites block an origin at their firewall that connects too often, and ask portals to poll with a floor.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from operators.sites.slurm.breaker import pause
+
+MINUTE: Final = 60.0
+BURST: Final = 6
+"""New connections a minute at most, in multiples of the steady rate, while the site comes and goes."""
+FIRST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 30.0
+REMEMBERED: Final = 10_000
+
+
+@dataclass
+class Floor:
+    """No question is put again sooner than ``seconds`` after it was put the last time."""
+
+    seconds: float
+    asked: dict[str, float] = field(default_factory=dict)
+
+    def wait(self, question: str, now: float) -> float:
+        """Seconds until the question may be put; 0 where it may now."""
+        last = self.asked.get(question)
+        return 0.0 if last is None else max(0.0, last + self.seconds - now)
+
+    def put(self, question: str, now: float) -> None:
+        """It is put now."""
+        if len(self.asked) >= REMEMBERED:
+            self.asked = {one: at for one, at in self.asked.items() if at + self.seconds > now}
+        self.asked[question] = now
+
+    def forget(self, question: str) -> None:
+        """It did not get there."""
+        self.asked.pop(question, None)
+
+
+@dataclass
+class Connections:
+    """``per_minute`` new connections in any minute; up to BURST times as many while they are lost early.
+
+    A connection that held for a minute was a good one. Between those that did not there is a pause,
+    doubled each time.
+    """
+
+    per_minute: int
+    made: deque[float] = field(default_factory=deque)
+    """When, the newest last."""
+    early: int = 0
+    """How many in a row failed or were lost within a minute."""
+    next_at: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until a connection may be tried; 0 where it may now."""
+        while self.made and self.made[0] <= now - MINUTE:
+            self.made.popleft()
+        if len(self.made) < self.per_minute and not self.early:
+            return 0.0
+        most = self.per_minute * BURST if self.early else self.per_minute
+        full = self.made[-most] + MINUTE - now if len(self.made) >= most else 0.0
+        return max(0.0, full, self.next_at - now if self.early else 0.0)
+
+    def start(self, now: float) -> None:
+        """One is tried now."""
+        self.made.append(now)
+
+    def lose(self, now: float, chance: float) -> None:
+        """The newest was lost now, or never came about."""
+        if self.made and now - self.made[-1] < MINUTE:
+            self.early += 1
+            self.next_at = now + pause(self.early - 1, FIRST_PAUSE, LONGEST_PAUSE, chance)
+        else:
+            self.early = 0
+
+    def hold(self, now: float) -> None:
+        """The newest is alive now."""
+        if self.made and now - self.made[-1] >= MINUTE:
+            self.early = 0

@@ -1,0 +1,40 @@
+"""One real Slurm for all tests of this folder, and access to it as the operator has it.
+
+Skipped, with the reason, where the host cannot raise one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators.sites.slurm.access import SlurmAccess
+from tests.remote.packages import missing
+from tests.remote.slurm import SlurmSite, slurm_site
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmSite]:
+    """It lies in a folder with a short path: sockets are in it."""
+    if lack := missing():
+        pytest.skip(lack)
+    folder = Path(tempfile.mkdtemp(prefix="antenna-slurm-"))
+    try:
+        with slurm_site(folder) as site:
+            yield site
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def access(slurm: SlurmSite) -> Iterator[SlurmAccess]:
+    """A connection of its own for each test; nothing goes wrong when it begins."""
+    slurm.go_right()
+    opened = SlurmAccess(**slurm.access_options)
+    yield opened
+    opened.close()
+    slurm.go_right()

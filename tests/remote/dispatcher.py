@@ -1,0 +1,54 @@
+"""The dispatch as a process of its own, to be killed: ``python -m tests.remote.dispatcher``.
+
+It is the operator's, with its own log on stderr. Its bounds fit a Slurm on the same host: one clock, and
+submissions that are accepted within 20 s or never.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from operators import logs
+from operators.dispatch.access import Opener
+from operators.dispatch.decide import Bounds
+from operators.dispatch.run import Dispatch, Settings
+from operators.k8s import connect
+from operators.sites.model import Site
+from operators.sites.slurm.access import Deadlines, SlurmAccess
+from tests.cluster.remote_world import Granted
+
+DEADLINES = Deadlines(whole=20, start=5, sbatch=6)
+BOUNDS = Bounds(window=25, sending=20, margin=5, again=1, stale=10)
+
+
+def opener(credentials: Path) -> Opener:
+    """As ``dispatch.access`` opens a site, with these deadlines."""
+
+    def opened(site: Site, projects: tuple[str, ...]) -> SlurmAccess:
+        return SlurmAccess(
+            site=site,
+            user=(credentials / "user").read_text(),
+            key=credentials / "key",
+            known_hosts=credentials / "known_hosts",
+            projects=projects,
+            deadlines=DEADLINES,
+        )
+
+    return opened
+
+
+def main(kubeconfig: Path, credentials: Path, namespace: str) -> None:
+    """Run until told to end."""
+    logs.configure("text")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    settings = Settings(namespace=namespace, identity="one", bounds=BOUNDS, look_every=1)
+    cluster = connect(kubeconfig, long_lived=True)
+    Dispatch(cluster, settings, access=opener(credentials), accounts=Granted()).run(stop)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

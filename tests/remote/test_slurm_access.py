@@ -1,0 +1,347 @@
+"""Access to a remote Slurm, against a real one on this host."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from operators.sites.access import (
+    Held,
+    Rejected,
+    RemoteJobRow,
+    Resources,
+    SiteError,
+    Submission,
+    Uncertain,
+    Unreachable,
+)
+from operators.sites.slurm.access import Deadlines, SlurmAccess
+from tests.remote.slurm import OTHER_PROJECT, PROJECT, Recorded, SlurmSite
+from tests.unit.test_slurm_commands import hostile
+
+QUICK = "#!/bin/sh\necho done\n"
+LONG = "#!/bin/sh\necho began\nsleep 300\n"
+SWIFT = Deadlines(whole=12, start=3, sbatch=2)
+
+
+def job(script: str = QUICK, **fields: object) -> Submission:
+    """A job that nobody else has the name of."""
+    name = f"antenna-{secrets.token_hex(6)}"
+    given = {"name": name, "comment": f"antenna kul/{name}", "project": PROJECT, "partition": "small-g"}
+    return Submission(**{**given, "nodes": 1, "seconds": 600, "script": script, **fields})  # type: ignore[arg-type]
+
+
+def recorded(slurm: SlurmSite, name: str) -> list[Recorded]:
+    """What the accounting has of the name."""
+    return [row for row in slurm.accounting() if row.name == name]
+
+
+def until(found: Callable[[], RemoteJobRow | None], seconds: float = 40) -> RemoteJobRow:
+    """The row, once there is one."""
+    ends = time.monotonic() + seconds
+    while (row := found()) is None:
+        assert time.monotonic() < ends, "it did not come about"
+        time.sleep(0.3)
+    return row
+
+
+def in_state(access: SlurmAccess, name: str, *states: str) -> Callable[[], RemoteJobRow | None]:
+    def found() -> RemoteJobRow | None:
+        rows = [row for row in access.find(name, 0) if row.state in states]
+        return rows[0] if rows else None
+
+    return found
+
+
+def test_a_job_is_submitted_found_followed_to_its_end_and_its_log_read(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job("#!/bin/bash\necho over there; exit 3\n", gpus_per_node=2, cores_per_task=4)
+    before = int(time.time())
+    id_ = access.submit(mine)
+    ended = until(in_state(access, mine.name, "failed"))
+    assert (ended.id, ended.name, ended.comment) == (id_, mine.name, mine.comment)
+    assert (ended.project, ended.partition, ended.user) == (PROJECT, "small-g", "root")
+    assert ended.raw_state == "FAILED"
+    assert ended.started is not None
+    assert ended.ended is not None
+    assert before <= ended.submitted <= ended.started <= ended.ended <= int(time.time()) + 1
+    assert (ended.resources.gpus, ended.resources.cores, ended.resources.nodes) == (2, 4, 1)
+    accounted = until(lambda: next((r for r in access.ended(before) if r.id == id_), None))
+    assert (accounted.exit_code, accounted.signal, accounted.state) == (3, None, "failed")
+    assert access.find(mine.name, accounted.submitted + 1) == []
+    assert access.log_tail(ended, "", 1000) == b"over there\n"
+    assert access.log_tail(ended, "", 6) == b"there\n"
+
+
+def test_gpus_are_those_that_were_given_not_those_that_were_asked_for(access: SlurmAccess) -> None:
+    mine = job(LONG, partition="standard-g", gpus_per_node=1)
+    access.submit(mine)
+    running = until(in_state(access, mine.name, "running"))
+    # A whole node is given.
+    assert running.resources == Resources(nodes=1, cores=56, gpus=8, memory_mib=running.resources.memory_mib)
+    access.cancel(running)
+    over = until(in_state(access, mine.name, "cancelled"))
+    assert over.resources.gpus == 8
+
+
+def test_jobs_that_wait_have_a_place_and_a_reason(access: SlurmAccess) -> None:
+    jobs = [job(LONG, partition="standard-g", nodes=2) for _ in range(3)]
+    for one in jobs:
+        access.submit(one)
+    until(in_state(access, jobs[0].name, "running"))
+    rows = {row.name: row for row in access.queue()}
+    try:
+        assert [rows[one.name].state for one in jobs] == ["running", "pending", "pending"]
+        assert rows[jobs[0].name].position is None
+        assert rows[jobs[1].name].position == 1
+        assert rows[jobs[2].name].position == 2
+        assert rows[jobs[2].name].reason in ("Priority", "Resources", "None", "")
+        assert rows[jobs[1].name].started is None
+        assert rows[jobs[1].name].resources.gpus == 0
+        assert rows[jobs[1].name].resources.nodes == 2
+        assert {node.partition for node in access.nodes()} == {"small-g", "standard-g"}
+        assert sum(node.nodes for node in access.nodes() if node.partition == "small-g") == 3
+    finally:
+        for one in jobs:
+            access.cancel(rows[one.name])
+
+
+def test_cancel_ends_exactly_that_job(access: SlurmAccess) -> None:
+    mine = job(LONG)
+    access.submit(mine)
+    row = until(in_state(access, mine.name, "running", "pending"))
+    # The same id in another life of the counter is another job.
+    access.cancel(replace(row, submitted=row.submitted - 86_400))
+    access.cancel(replace(row, name="antenna-other"))
+    assert access.find(mine.name, 0)[0].state in ("running", "pending")
+    access.cancel(row)
+    until(in_state(access, mine.name, "cancelled"))
+    access.cancel(row)
+    access.cancel(replace(row, id=999_999))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"partition": "standard"}, "no partition standard"),
+        ({"project": "project_465999999"}, "project_465999999"),
+        ({"seconds": 30 * 86_400}, "time limit"),
+        ({"gpus_per_node": 9}, "not available"),
+        ({"nodes": 3, "partition": "standard-g"}, "[Nn]ode"),
+        ({"directory": "/proc/nowhere"}, "place"),
+    ],
+)
+def test_what_slurm_refuses_is_rejected_with_its_reason(
+    slurm: SlurmSite, access: SlurmAccess, fields: dict[str, object], why: str
+) -> None:
+    mine = job(**fields)
+    with pytest.raises(Rejected, match=why):
+        access.submit(mine)
+    assert recorded(slurm, mine.name) == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["accepts-and-fails", "accepts-and-hangs", "accepts-and-drops", "accepts-and-garbles"]
+)
+def test_a_submission_whose_answer_is_lost_is_uncertain_and_is_found(slurm: SlurmSite, fault: str) -> None:
+    access = SlurmAccess(**slurm.access_options, deadlines=SWIFT)
+    try:
+        slurm.go_wrong("sbatch", fault)
+        mine = job()
+        with pytest.raises(Uncertain):
+            access.submit(mine)
+        found = until(lambda: next(iter(asked_again(access, mine.name)), None))
+        assert found.comment == mine.comment
+        until(lambda: found if recorded(slurm, mine.name) else None)
+        assert len(recorded(slurm, mine.name)) == 1
+    finally:
+        access.close()
+
+
+def asked_again(access: SlurmAccess, name: str) -> list[RemoteJobRow]:
+    try:
+        return list(access.find(name, 0))
+    except Held:
+        return []
+
+
+@pytest.mark.parametrize("fault", ["hangs", "drops"])
+def test_a_submission_that_never_got_there_is_uncertain_and_never_appears(
+    slurm: SlurmSite, fault: str
+) -> None:
+    access = SlurmAccess(**slurm.access_options, deadlines=SWIFT)
+    try:
+        slurm.go_wrong("sbatch", fault)
+        mine = job()
+        with pytest.raises(Uncertain):
+            access.submit(mine)
+        time.sleep(3)
+        assert recorded(slurm, mine.name) == []
+    finally:
+        access.close()
+
+
+def test_dozens_of_hostile_jobs_are_what_they_say_and_nothing_else(
+    slurm: SlurmSite, access: SlurmAccess, tmp_path: Path
+) -> None:
+    proof = tmp_path / "proof"
+    harms = [
+        f"#SBATCH --account={OTHER_PROJECT}\n#SBATCH --job-name=stolen\ntouch {proof}-$SLURM_JOB_ACCOUNT\n",
+        f"#!/bin/sh\n#SBATCH --array=1-9\n#SBATCH -A {OTHER_PROJECT}\ntrue\n",
+        f"#!/bin/sh\n#SBATCH hetjob\n#SBATCH --comment=stolen\n#PBS -A {OTHER_PROJECT}\n#BSUB -P x\n",
+        f"ANTENNA-DATA\n#SBATCH --account={OTHER_PROJECT}\n",
+    ]
+    # A directive that worked would show in the accounting, shell that was run in the file.
+    texts = [*harms, *(f"#SBATCH -A {OTHER_PROJECT}\n{text}" for text in hostile(40, 11))]
+    sent = []
+    for text in texts:
+        mine = job(text)
+        try:
+            sent.append((access.submit(mine), mine))
+        except Rejected as error:
+            assert "cannot be sent" in str(error)
+    assert len(sent) > 35
+    for field in ("name", "comment", "project", "partition", "directory"):
+        for text in hostile(5, 13):
+            try:
+                mine = replace(job(), **{field: text})
+                sent.append((access.submit(mine), mine))
+            except Rejected:
+                continue
+    until(lambda: RemoteJobRow(*_NOBODY) if sent[-1][0] in {row.id for row in slurm.accounting()} else None)
+    kept = {row.id: row for row in slurm.accounting()}
+    for id_, mine in sent:
+        row = kept[id_]
+        assert (row.name, row.comment, row.project, row.partition) == (
+            *(mine.name, mine.comment, mine.project, mine.partition),
+        )
+    assert "stolen" not in {row.name for row in kept.values()}
+    slurm.run("scancel", *(str(id_) for id_, _ in sent), check=False)
+
+
+_NOBODY = (0, "", "", "", "", "", "pending", "PENDING", 0)
+
+
+@pytest.mark.parametrize("fault", ["fails", "is-empty", "is-cut"])
+def test_a_queue_that_is_not_whole_is_an_error(slurm: SlurmSite, access: SlurmAccess, fault: str) -> None:
+    slurm.go_wrong("squeue", fault)
+    with pytest.raises(SiteError):
+        access.queue()
+    access.queue()
+
+
+def test_a_queue_that_lacks_a_job_that_was_there_is_an_error_until_it_is_whole(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job(LONG)
+    access.submit(mine)
+    until(in_state(access, mine.name, "running", "pending"))
+    assert mine.name in {row.name for row in access.queue()}
+    slurm.go_wrong("squeue", "shows-header-only", "shows-header-only")
+    with pytest.raises(SiteError, match="lacks jobs"):
+        access.queue()
+    (row,) = [row for row in access.queue() if row.name == mine.name]
+    access.cancel(row)
+    until(in_state(access, mine.name, "cancelled"))
+    assert mine.name not in {row.name for row in access.queue()}
+
+
+def test_an_account_without_jobs_has_an_empty_queue(slurm: SlurmSite) -> None:
+    access = SlurmAccess(**{**slurm.access_options, "projects": (OTHER_PROJECT,)})
+    try:
+        assert [row for row in access.queue() if row.project == PROJECT] == []
+    finally:
+        access.close()
+
+
+def test_accounting_that_cannot_be_asked_is_an_error_and_a_job_is_found_when_it_is_back(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job()
+    access.submit(mine)
+    slurm.go_wrong("sacct", "fails", "is-empty")
+    for _ in range(2):
+        with pytest.raises(SiteError):
+            access.find(mine.name, 0)
+    assert [row.name for row in access.find(mine.name, 0)] == [mine.name]
+
+
+def test_all_questions_go_over_one_connection(slurm: SlurmSite, access: SlurmAccess) -> None:
+    before = slurm.connections()
+    for _ in range(5):
+        access.queue()
+        access.nodes()
+        access.find("antenna-nobody", 0)
+    assert slurm.connections() == before + 1
+
+
+def test_a_lost_connection_is_an_error_and_is_made_again(slurm: SlurmSite, access: SlurmAccess) -> None:
+    access.nodes()
+    slurm.go_wrong("squeue", "drops")
+    with pytest.raises(SiteError):
+        access.queue()
+    with pytest.raises(Held) as held:
+        access.queue()
+    time.sleep(held.value.seconds + 0.1)
+    access.queue()
+
+
+def test_a_question_is_held_by_the_floor(slurm: SlurmSite) -> None:
+    site = replace(slurm.site, access=replace(slurm.site.access, poll_floor_seconds=60))
+    access = SlurmAccess(**{**slurm.access_options, "site": site})
+    try:
+        access.queue()
+        calls = len(slurm.calls())
+        with pytest.raises(Held) as held:
+            access.queue()
+        assert 50 < held.value.seconds <= 60
+        assert len(slurm.calls()) == calls
+        access.nodes()
+    finally:
+        access.close()
+
+
+def test_a_host_with_another_key_is_not_talked_to(slurm: SlurmSite, tmp_path: Path) -> None:
+    other = tmp_path / "known_hosts"
+    stranger = (slurm.folder / "key.pub").read_text()
+    other.write_text(f"[127.0.0.1]:{slurm.port} {stranger}")
+    access = SlurmAccess(**{**slurm.access_options, "known_hosts": other})
+    try:
+        calls = len(slurm.calls())
+        with pytest.raises(Unreachable, match="host key"):
+            access.submit(job())
+        assert len(slurm.calls()) == calls
+    finally:
+        access.close()
+
+
+def test_a_project_budget_is_told_by_slurm_itself(slurm: SlurmSite, access: SlurmAccess) -> None:
+    slurm.run(
+        *("sacctmgr", "--immediate", "modify", "account", PROJECT, "set", "GrpTRESMins=gres/gpu=60000"),
+    )
+    told = access.granted(PROJECT)
+    assert (told.project, told.unit, told.granted) == (PROJECT, "gpu-hours", 1000)
+    assert told.used >= 0
+
+
+def test_slurmctld_that_is_down_is_an_error_and_all_is_right_when_it_is_back(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job(LONG)
+    access.submit(mine)
+    until(in_state(access, mine.name, "running"))
+    slurm.stop("slurmctld")
+    try:
+        with pytest.raises(SiteError):
+            access.queue()
+    finally:
+        slurm.start("slurmctld")
+    (row,) = [row for row in access.queue() if row.name == mine.name]
+    assert row.state == "running"
+    access.cancel(row)

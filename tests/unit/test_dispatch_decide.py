@@ -1,0 +1,282 @@
+"""What is decided about a remote job: a table of situations, and thousands of lives with cuts everywhere."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from operators.api.remote_job import Attempt
+from operators.dispatch.decide import (
+    Action,
+    Answer,
+    Ask,
+    Bounds,
+    CallOff,
+    End,
+    Fail,
+    Hold,
+    Intend,
+    Job,
+    LetGo,
+    Note,
+    Rest,
+    Send,
+    Stop,
+    Told,
+    decide,
+    first,
+)
+from operators.sites.access import RemoteJobRow, State
+from tests.unit.dispatch_world import PLACE, Dispatcher, Killed, SimulatedSite
+
+BOUNDS = Bounds(window=90, margin=60, again=15, stale=180, rejections=3)
+T = 1_000_000
+ATTEMPT = first("u1", PLACE, T)
+AGAIN = ATTEMPT.model_copy(update={"asked": T + 200, "asks": 2})
+KNOWN = ATTEMPT.model_copy(update={"id": 7, "submitted": T + 5})
+HELD = Job("u1", held=True, place=PLACE)
+CALLED_OFF = replace(HELD, place=None)
+DELETED = replace(HELD, deleting=True)
+
+
+def row(
+    state: State = "running", id: int = 7, name: str = "antenna-u1", submitted: int = T + 5
+) -> RemoteJobRow:
+    return RemoteJobRow(id, name, name, "p", "small-g", "u", state, state.upper(), submitted)
+
+
+def answer(*rows: RemoteJobRow, at: float = T + 1, since: float = T) -> Answer:
+    return Answer(rows, at, since)
+
+
+def at(job: Job, attempt: Attempt) -> Job:
+    return replace(job, attempt=attempt)
+
+
+SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
+    ("not admitted", CALLED_OFF, Told(), T, Rest()),
+    ("admitted", replace(HELD, held=False), Told(), T, Hold()),
+    ("held", HELD, Told(), T, Intend(ATTEMPT)),
+    ("intended here", at(HELD, ATTEMPT), Told(unsent=1), T + 1, Ask(ATTEMPT)),
+    (
+        "an answer from before the intention counts for nothing",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, answer=answer(at=T - 1)),
+        T + 1,
+        Ask(ATTEMPT),
+    ),
+    ("none there", at(HELD, ATTEMPT), Told(unsent=1, answer=answer()), T + 2, Send(ATTEMPT)),
+    ("there already", at(HELD, ATTEMPT), Told(unsent=1, answer=answer(row())), T + 2, Note(row())),
+    (
+        "the site could not be asked for long: the site would not take it any more",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, answer=answer(at=T + 198)),
+        T + 200,
+        Intend(AGAIN),
+    ),
+    ("intended by another process", at(HELD, ATTEMPT), Told(), T + 1, Ask(ATTEMPT)),
+    ("not there yet", at(HELD, ATTEMPT), Told(answer=answer(at=T + 10)), T + 11, Rest(T + 25)),
+    ("not there yet, ask again", at(HELD, ATTEMPT), Told(answer=answer(at=T + 10)), T + 25, Ask(ATTEMPT)),
+    (
+        "asked too early to be trusted",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 149)),
+        T + 200,
+        Ask(ATTEMPT),
+    ),
+    ("certainly not there", at(HELD, ATTEMPT), Told(answer=answer(at=T + 150)), T + 200, Intend(AGAIN)),
+    (
+        "empty, but only since a moment: it may take up what lay in its socket",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 190, since=T + 150)),
+        T + 205,
+        Ask(ATTEMPT),
+    ),
+    ("there after all", at(HELD, ATTEMPT), Told(answer=answer(row(), at=T + 149)), T + 200, Note(row())),
+    (
+        "ended before it was looked at",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(row("failed"))),
+        T + 2,
+        Note(row("failed")),
+    ),
+    (
+        "another's job of that id",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, answer=answer(row(name="other"))),
+        T + 2,
+        Send(ATTEMPT),
+    ),
+    (
+        "refused, not yet certain",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 2), rejections=3),
+        T + 3,
+        Rest(T + 17),
+    ),
+    (
+        "refused too often",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 150), rejections=3, rejection="no"),
+        T + 151,
+        Fail("no"),
+    ),
+    ("deleted before it went", replace(DELETED, held=True), Told(), T, LetGo()),
+    ("deleted, nothing sent", at(DELETED, ATTEMPT), Told(unsent=1), T, CallOff()),
+    ("deleted, perhaps sent", at(DELETED, ATTEMPT), Told(), T, Ask(ATTEMPT)),
+    (
+        "deleted, certainly not sent",
+        at(DELETED, ATTEMPT),
+        Told(answer=answer(at=T + 150)),
+        T + 151,
+        CallOff(),
+    ),
+    ("deleted, and there", at(DELETED, ATTEMPT), Told(answer=answer(row())), T + 2, Note(row())),
+    ("deleted while it runs", at(DELETED, KNOWN), Told(answer=answer(row())), T + 2, Stop(row())),
+    (
+        "deleted and cancelled: look",
+        at(DELETED, KNOWN),
+        Told(answer=answer(row()), stopped=T + 2),
+        T + 17,
+        Ask(KNOWN),
+    ),
+    (
+        "deleted and cancelled: wait",
+        at(DELETED, KNOWN),
+        Told(answer=answer(row()), stopped=T + 2),
+        T + 3,
+        Rest(T + 17),
+    ),
+    (
+        "deleted, still there",
+        at(DELETED, KNOWN),
+        Told(answer=answer(row(), at=T + 17), stopped=T + 2),
+        T + 18,
+        Stop(row()),
+    ),
+    (
+        "deleted, cancelled",
+        at(DELETED, KNOWN),
+        Told(answer=answer(row("cancelled"))),
+        T + 2,
+        End(row("cancelled")),
+    ),
+    ("evicted while it runs", at(CALLED_OFF, KNOWN), Told(answer=answer(row())), T + 2, Stop(row())),
+    ("runs", at(HELD, KNOWN), Told(answer=answer(row())), T + 2, Note(row())),
+    ("ended", at(HELD, KNOWN), Told(answer=answer(row("succeeded"))), T + 2, End(row("succeeded"))),
+    ("not seen since the start", at(HELD, KNOWN), Told(), T, Ask(KNOWN)),
+    ("seen long ago", at(HELD, KNOWN), Told(answer=answer(row())), T + 181, Ask(KNOWN)),
+    ("in no answer: it has not ended for that", at(HELD, KNOWN), Told(answer=answer()), T + 2, Rest(T + 16)),
+    ("in no answer: asked again", at(HELD, KNOWN), Told(answer=answer()), T + 16, Ask(KNOWN)),
+    (
+        "another of the same id, from before a counter's reset",
+        at(HELD, KNOWN),
+        Told(answer=answer(row("failed", submitted=T + 4))),
+        T + 2,
+        Rest(T + 16),
+    ),
+    (
+        "requeued by the site: stamped anew",
+        at(HELD, KNOWN),
+        Told(answer=answer(row(submitted=T + 99))),
+        T + 2,
+        Note(row(submitted=T + 99)),
+    ),
+    (
+        "doubled by whatever way",
+        at(HELD, KNOWN),
+        Told(answer=answer(row(), row(id=8))),
+        T + 2,
+        Stop(row(id=8)),
+    ),
+    ("over, still held", replace(at(HELD, KNOWN), over=True), Told(), T, LetGo()),
+    ("over", replace(at(HELD, KNOWN), over=True, held=False), Told(), T, Rest()),
+]
+
+
+@pytest.mark.parametrize(
+    ("job", "told", "now", "action"), [s[1:] for s in SITUATIONS], ids=[s[0] for s in SITUATIONS]
+)
+def test_each_situation_has_its_next_step(job: Job, told: Told, now: float, action: Action) -> None:
+    assert decide(job, told, now, BOUNDS) == action
+
+
+def live(seed: int, *, deletes: bool, kills: float) -> tuple[Dispatcher, SimulatedSite]:
+    """One job's whole life."""
+    chance = random.Random(seed)  # noqa: S311 (a repeatable life)
+    site = SimulatedSite(chance, skew=chance.uniform(-30, 30))
+    cuts = 0
+
+    def cut(_: str) -> None:
+        nonlocal cuts
+        if cuts < 12 and chance.random() < kills:
+            cuts += 1
+            raise Killed
+
+    one = Dispatcher(site, Job(f"u{seed}", place=PLACE), cut)
+    delete_at = site.now + chance.uniform(0, 400) if deletes else None
+    for _ in range(20_000):
+        if delete_at and site.now >= delete_at:
+            one.job = replace(one.job, deleting=True)
+            one.gone = not one.job.held
+        try:
+            one.step()
+        except Killed:
+            one.die()
+            site.pass_time(chance.uniform(0, 60))  # until it is started again
+        site.pass_time(chance.choice((0, 0, 0.1, 1, 5, 20)))
+        if one.gone or (one.job.over and not one.job.held and not deletes):
+            break
+    else:
+        raise AssertionError(f"seed {seed}: no end; last steps {one.seen[-10:]}")
+    for _ in range(60):
+        site.pass_time(10)  # what is still on its way arrives now
+    return one, site
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_job_is_lost_or_doubled_whatever_is_cut_where(part: int) -> None:
+    """1,200 lives: every step may be the process's last, every answer may be lost, late or missing."""
+    for seed in range(part * 300, part * 300 + 300):
+        one, site = live(seed, deletes=False, kills=0.15)
+        assert len(site.named(f"antenna-u{seed}")) == 1, seed
+        assert one.outcome == "succeeded", seed
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_deleted_job_leaves_nothing_at_the_site_whatever_is_cut_where(part: int) -> None:
+    for seed in range(part * 300, part * 300 + 300):
+        one, site = live(seed, deletes=True, kills=0.15)
+        found = site.named(f"antenna-u{seed}")
+        assert len(found) <= 1, seed
+        assert all(job.ended for job in found), seed
+        assert one.gone, seed
+
+
+def test_the_simulation_would_find_a_dispatcher_that_does_not_wait() -> None:
+    """What the bound is for: with none, jobs are doubled in these very lives."""
+    import tests.unit.dispatch_world as world  # noqa: PLC0415
+
+    bounds, world.BOUNDS = world.BOUNDS, Bounds(window=90, margin=-90)
+    try:
+        doubled = 0
+        for seed in range(300):
+            _, site = live(seed, deletes=False, kills=0.15)
+            doubled += len(site.named(f"antenna-u{seed}")) > 1
+    finally:
+        world.BOUNDS = bounds
+    assert doubled
+
+
+def test_a_job_that_the_scheduler_refuses_fails_with_its_words() -> None:
+    site = SimulatedSite(random.Random(1), faults=0, rejecting=True)  # noqa: S311
+    one = Dispatcher(site, Job("u1", place=PLACE), lambda _: None)
+    for _ in range(200):
+        one.step()
+        site.pass_time(10)
+        site.down_until = 0
+    assert one.outcome == "failed"
+    assert one.told.rejection == "bad account"
+    assert site.jobs == {}

@@ -1,0 +1,406 @@
+"""One look at a RemoteJob after the other, against an API server in memory: what is written, asked, told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from operators.api import API_VERSION
+from operators.api.remote_job import KIND
+from operators.dispatch.checks import Health
+from operators.dispatch.decide import Bounds
+from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.reading import FINALIZER
+from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.k8s_errors import Conflict
+from operators.sites.access import RemoteJobRow
+from operators.tenancy import Allocation, Object
+from tests.cluster.remote_world import Granted, jupiter, lumi
+from tests.unit.api_server import ApiServer, kueue
+
+LUMI, JUPITER = lumi("lumi"), jupiter("jupiter")
+NAMESPACE = "tenant-vib"
+WELL = Health(True, "answers")
+YEAR = (date(2026, 1, 1), date(2026, 12, 31))
+GRANTS = (
+    Allocation("lumi", "project_465000001", Fraction(100), "gpu-hours", *YEAR),
+    Allocation("jupiter", "antenna-vib", Fraction(10_000), "core-hours", *YEAR),
+)
+ROOM = {"lumi-small-g": 1, "lumi-standard-g": 1, "jupiter-booster": 1}
+
+
+class Left(Granted):
+    """Accounts of which a test says what is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[tuple[str, str], Fraction | None] = {
+            (grant.site, grant.unit): grant.amount for grant in GRANTS
+        }
+
+    def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
+        return self.left.get((site, unit))
+
+
+@dataclass
+class World:
+    """A cluster and its dispatch; sites answer when the test says so."""
+
+    server: ApiServer = field(default_factory=ApiServer)
+    now: float = 1_780_000_000.0
+    health: dict[str, Health] = field(default_factory=lambda: {"lumi": WELL, "jupiter": WELL})
+    budgets: Left = field(default_factory=Left)
+    tasks: list[tuple[str, Task]] = field(default_factory=list)
+    leads: bool = True
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """A process begins, and knows nothing but the cluster."""
+        self.tasks.clear()
+        self.jobs = Jobs(
+            Around(
+                cluster=self.server,  # type: ignore[arg-type]
+                clock=lambda: self.now,
+                bounds=Bounds(),
+                accounts=self.budgets,
+                may_send=lambda: self.leads,
+                writer=lambda: "test/1",
+                sites={"lumi": LUMI, "jupiter": JUPITER},
+                allocations={"vib": GRANTS},
+                health=self.health,
+                ask=self._ask,
+            )
+        )
+        self.see()
+        self.jobs.begin()
+
+    def see(self) -> None:
+        """The streams are up to date."""
+        jobs, label = self.jobs, "antenna.be/remote-job"
+        for there, kind in ((jobs.objects, KIND), (jobs.workloads, "Workload")):
+            there.clear()
+            there.update(
+                {
+                    o["metadata"].get("labels", {}).get(label) or o["metadata"]["uid"]: o
+                    for o in self.server.of(kind)
+                }
+            )
+
+    def turn(self, times: int = 4) -> None:
+        """Everybody looks at everything."""
+        for _ in range(times):
+            self.see()
+            for uid in sorted(self.jobs.objects):
+                self.jobs.look(uid)
+            kueue(self.server, ROOM)
+        self.see()
+
+    def make(self, name: str = "one", **spec: Any) -> str:
+        wanted = {"site": "lumi", "partition": "small-g", "gpusPerNode": 1, "timeLimit": "1h", "script": "x"}
+        made = self.server.create(
+            {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"{name}-uid"},
+                "spec": {k: v for k, v in {**wanted, **spec}.items() if v is not None},
+            }
+        )
+        return str(made["metadata"]["uid"])
+
+    def status(self, name: str = "one") -> Object:
+        found = self.server.find(API_VERSION, KIND, name, NAMESPACE)
+        return (found or {}).get("status") or {}
+
+    def task(self) -> Task:
+        """The one task that a worker was given since."""
+        ((_, task),) = self.tasks
+        self.tasks.clear()
+        return task
+
+    def submit(self, uid: str) -> Submit:
+        """Everything until the job is with the worker."""
+        self.turn()
+        found = self.task()
+        assert isinstance(found, Find)
+        self.jobs.found(uid, (), self.now)
+        self.turn(1)
+        sent = self.task()
+        assert isinstance(sent, Submit)
+        return sent
+
+    def run(self, uid: str) -> RemoteJobRow:
+        """Everything until it runs."""
+        sent = self.submit(uid)
+        self.jobs.submitted(uid, sent.attempt, 7)
+        running = row(sent.attempt.name)
+        self.jobs.seen(uid, (running,), self.now)
+        self.turn(1)
+        return running
+
+    def _ask(self, site: str, task: Task) -> bool:
+        self.tasks.append((site, task))
+        return True
+
+
+def row(name: str, **others: Any) -> RemoteJobRow:
+    made = RemoteJobRow(7, name, name, "p", "small-g", "u", "running", "RUNNING", 1_780_000_005)
+    return replace(made, **others)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_job_goes_through_the_queue_and_the_checks_and_is_looked_for_before_it_is_sent(
+    world: World,
+) -> None:
+    uid = world.make(memoryGiB=32)
+    sent = world.submit(uid)
+    assert sent.submission.name == f"antenna-{uid}"
+    assert sent.submission.project == "project_465000001"
+    assert sent.submission.memory_mib_per_node == 32 * 1024
+    assert world.status()["attempt"]["asks"] == 1
+    assert world.status()["attempt"]["writer"] == "test/1"
+    assert FINALIZER in world.jobs.objects[uid]["metadata"]["finalizers"]
+
+
+def test_the_intention_is_written_before_anything_is_asked(world: World) -> None:
+    world.make()
+    world.turn()
+    assert world.status()["attempt"]["name"] == "antenna-one-uid"
+    assert isinstance(world.task(), Find)
+
+
+def test_a_job_is_followed_to_its_end_and_gives_its_quota_back(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    assert (world.status()["state"], world.status()["slurmId"]) == ("running", 7)
+    ended = replace(running, state="failed", raw_state="TIMEOUT", exit_code=0, ended=1_780_000_100)
+    world.jobs.seen(uid, (ended,), world.now + 1)
+    world.turn(1)
+    assert isinstance(world.task(), ReadLog)
+    world.jobs.logged(uid, b"epoch 1\n")
+    world.turn(1)
+    said = world.status()
+    assert (said["state"], said["reason"], said["logTail"]) == ("failed", "Failed", "epoch 1\n")
+    assert said["message"] == "ended at LUMI: TIMEOUT with exit code 0"
+    (found,) = world.server.of("Workload")
+    assert [c["type"] for c in found["status"]["conditions"] if c["status"] == "True"][-1] == "Finished"
+    world.turn(1)
+    assert world.jobs.objects[uid]["metadata"]["finalizers"] == []
+
+
+def test_nothing_is_written_while_nothing_changes(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    world.turn(1)
+    before = len(world.server.writes)
+    for _ in range(5):
+        world.now += 60
+        world.jobs.seen(uid, (running,), world.now)
+        world.turn(1)
+    assert len(world.server.writes) == before
+
+
+def test_another_process_looks_until_it_is_certain_and_then_sends_it_anew(world: World) -> None:
+    uid = world.make()
+    world.submit(uid)
+    world.start()
+    world.turn(1)
+    assert isinstance(world.task(), Find)
+    world.jobs.found(uid, (), world.now)
+    world.turn(1)
+    assert world.tasks == []
+    assert world.status()["reason"] == "Uncertain"
+    for seconds in (15, 136):
+        world.now += seconds
+        world.turn(1)
+        assert isinstance(world.task(), Find)
+        world.jobs.found(uid, (), world.now)
+        world.turn(1)
+    assert world.status()["attempt"]["asks"] == 2
+    assert isinstance(world.task(), Submit)
+
+
+def test_another_process_adopts_what_is_there(world: World) -> None:
+    uid = world.make()
+    sent = world.submit(uid)
+    world.start()
+    world.turn(1)
+    world.tasks.clear()
+    world.jobs.found(uid, (row(sent.attempt.name),), world.now)
+    world.turn(1)
+    assert world.status()["slurmId"] == 7
+    assert world.tasks == []
+
+
+def test_who_does_not_lead_sends_nothing(world: World) -> None:
+    uid = world.make()
+    world.turn()
+    world.tasks.clear()
+    world.jobs.found(uid, (), world.now)
+    world.leads = False
+    world.turn()
+    assert world.tasks == []
+
+
+def test_a_write_on_an_old_version_fails_and_nothing_is_sent(world: World) -> None:
+    """Another leader has written its intention: this one's view is from before that."""
+    uid = world.make()
+    world.turn(2)
+    stale = world.jobs.objects[uid]
+    world.server.patch("", KIND, "one", NAMESPACE, {"status": {"message": "from another"}})
+    world.jobs.objects[uid] = stale
+    world.tasks.clear()
+    with pytest.raises(Conflict):
+        world.jobs.look(uid)
+    assert world.tasks == []
+
+
+def test_a_deleted_job_is_cancelled_and_let_go_when_it_has_ended(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    world.server.delete("", KIND, "one", NAMESPACE)
+    world.turn(1)
+    assert isinstance(world.task(), Cancel)
+    world.jobs.cancelled(uid, world.now)
+    world.now += 20
+    world.turn(1)
+    assert isinstance(world.task(), Find)
+    world.jobs.found(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now)
+    world.turn(1)
+    world.jobs.logged(uid, b"")
+    world.turn(2)
+    assert world.server.find("", KIND, "one", NAMESPACE) is None
+
+
+def test_a_deleted_job_that_was_never_sent_goes_at_once(world: World) -> None:
+    world.make()
+    world.server.delete("", KIND, "one", NAMESPACE)
+    world.turn(1)
+    assert world.server.find("", KIND, "one", NAMESPACE) is None
+    assert world.tasks == []
+
+
+def test_what_a_budget_cannot_pay_is_held_and_what_was_let_go_is_reserved(world: World) -> None:
+    world.budgets.left["lumi", "gpu-hours"] = Fraction(1)
+    world.make("a")  # half a GPU-hour
+    world.make("b", partition="standard-g", gpusPerNode=None)  # four
+    world.turn()
+    assert world.status("b")["reason"] == "Budget"
+    assert world.status("b")["message"] == (
+        "costs up to 4 gpu-hours, and project_465000001 at LUMI has 0.5 left "
+        "(0.5 more are reserved by work that was let go); a shorter timeLimit or fewer nodes cost less"
+    )
+    world.budgets.left["lumi", "gpu-hours"] = Fraction(5)
+    world.now += 10
+    world.turn()
+    assert world.status("b")["reason"] == "Submitting"
+
+
+def test_an_unknown_budget_and_a_silent_site_hold(world: World) -> None:
+    world.budgets.left.clear()
+    world.health["lumi"] = Health(False, "does not answer: no route to host")
+    world.make()
+    world.turn()
+    assert world.status()["message"] == "the budget of project_465000001 at LUMI is not known yet"
+    world.budgets.left["lumi", "gpu-hours"] = Fraction(5)
+    world.turn()
+    assert world.status()["reason"] == "SiteHealth"
+    assert world.status()["message"] == "LUMI does not answer: no route to host"
+
+
+def test_a_job_for_any_goes_elsewhere_when_its_site_falls_silent(world: World) -> None:
+    world.health["lumi"] = Health(False, "does not answer")
+    world.make(site="any", partition=None, gpusPerNode=4)
+    world.turn()
+    assert world.status()["site"] == "jupiter"
+
+
+def test_a_job_for_any_that_is_held_everywhere_waits_and_goes_to_the_first_that_is_free(world: World) -> None:
+    silent = Health(False, "does not answer")
+    world.health.update(lumi=silent, jupiter=silent)
+    world.make(site="any", partition=None, gpusPerNode=4)
+    world.turn()
+    assert (world.status()["reason"], world.status()["site"]) == ("SiteHealth", "lumi")
+    world.health["jupiter"] = WELL
+    world.turn()
+    assert world.status()["site"] == "jupiter"
+    assert world.status()["reason"] == "Submitting"
+
+
+@pytest.mark.parametrize("attempted", [False, True])
+def test_a_workload_that_somebody_deletes_is_made_anew_and_calls_nothing_back(
+    world: World, attempted: bool
+) -> None:
+    uid = world.make(site="any", partition=None, gpusPerNode=4)
+    if attempted:
+        world.run(uid)
+    else:
+        world.turn(2)
+    (found,) = world.server.of("Workload")
+    world.server.delete("", "Workload", found["metadata"]["name"], NAMESPACE)
+    world.tasks.clear()
+    world.turn()
+    (made,) = world.server.of("Workload")
+    assert {c["type"] for c in made["status"]["conditions"]} >= {"QuotaReserved", "Admitted"}
+    assert not any(isinstance(task, Cancel) for _, task in world.tasks)
+
+
+def test_an_evicted_job_that_runs_is_cancelled_and_ends_cancelled(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    (found,) = world.server.of("Workload")
+    evicted = {"type": "Evicted", "status": "True", "message": "the queue is drained"}
+    conditions = [*found["status"]["conditions"], evicted]
+    patch = {"status": {"conditions": conditions}}
+    world.server.patch("", "Workload", found["metadata"]["name"], NAMESPACE, patch)
+    world.turn(1)
+    assert isinstance(world.task(), Cancel)
+    world.jobs.cancelled(uid, world.now)
+    world.jobs.seen(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now + 1)
+    world.turn(1)
+    world.jobs.logged(uid, b"")
+    world.turn(1)
+    assert world.status()["state"] == "cancelled"
+
+
+def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
+    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
+    monkeypatch.setitem(ROOM, "lumi-small-g", 5)
+    world.make("a")
+    world.make("b")
+    world.turn()
+    attempts = [world.status(name).get("attempt") for name in ("a", "b")]
+    assert sum(attempt is not None for attempt in attempts) == 1
+
+
+def test_a_reservation_is_known_again_before_a_new_process_judges(world: World) -> None:
+    world.budgets.left["lumi", "gpu-hours"] = Fraction(4)
+    world.make("z", partition="standard-g", gpusPerNode=None)
+    world.turn()
+    assert world.status("z")["reason"] == "Submitting"
+    world.start()
+    world.make("a")
+    world.turn()
+    assert world.status("a")["reason"] == "Budget"
+
+
+def test_a_project_that_ends_before_its_job_is_sent_ends_the_job(world: World) -> None:
+    uid = world.make()
+    world.turn()
+    world.tasks.clear()
+    world.jobs._around.allocations = {"vib": ()}
+    world.jobs.found(uid, (), world.now)
+    world.turn()
+    assert world.tasks == []
+    assert (world.status()["state"], world.status()["reason"]) == ("failed", "NoProject")

@@ -1,0 +1,175 @@
+"""A site's worker: what each answer and each error of the site means for the job that it was about."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operators.dispatch.access import NoAccess, opener
+from operators.dispatch.checks import Health
+from operators.dispatch.decide import first
+from operators.dispatch.placement import Place
+from operators.dispatch.site_worker import (
+    Answering,
+    Failed,
+    Find,
+    Found,
+    Log,
+    Looked,
+    NotSent,
+    ReadLog,
+    Refusal,
+    Result,
+    SiteWorker,
+    Submit,
+    Submitted,
+    Task,
+)
+from operators.sites.access import (
+    Held,
+    Rejected,
+    RemoteJobRow,
+    SiteError,
+    Submission,
+    Uncertain,
+    Unreachable,
+)
+from tests.cluster.remote_world import Granted, Scheduler, lumi
+
+PLACE = Place("lumi", "small-g", "project_465000001", "gpu-hours", False, 1, 1, None, None)
+ATTEMPT = first("u1", PLACE, 1_780_000_000)
+JOB = Submission("antenna-u1", "c", "p", "small-g", 1, 60, "x")
+ROW = RemoteJobRow(7, "antenna-u1", "c", "p", "small-g", "u", "running", "RUNNING", 1_780_000_000)
+
+
+class Site(Scheduler):
+    """Raises what it is told to."""
+
+    error: Exception | None = None
+
+    def _reachable(self) -> None:
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site(lumi("lumi"))
+
+
+@pytest.fixture
+def told() -> list[Result]:
+    return []
+
+
+@pytest.fixture
+def worker(site: Site, told: list[Result]) -> Iterator[SiteWorker]:
+    made = SiteWorker("lumi", site, told.append, accounts=Granted(), every=1000)
+    thread = threading.Thread(target=made.run, args=(threading.Event(),))
+    thread.start()
+    until(lambda: any(isinstance(one, Looked) for one in told))
+    told.clear()
+    yield made
+    made.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def until(holds: Any) -> None:
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+def result(worker: SiteWorker, told: list[Result], task: Task) -> Result:
+    told.clear()
+    worker.put(task)
+    until(lambda: [one for one in told if not isinstance(one, Answering)])
+    return next(one for one in told if not isinstance(one, Answering))
+
+
+def submit(still: bool = True) -> Submit:
+    return Submit("u1", ATTEMPT, JOB, lambda: still)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Unreachable("no route"), NotSent("u1", ATTEMPT, "no route")),
+        (Held("too soon", 7), NotSent("u1", ATTEMPT, "too soon", 7)),
+        (Rejected("bad account"), Refusal("u1", ATTEMPT, "bad account")),
+        (Uncertain("timed out"), Failed("u1", "timed out")),
+        (SiteError("garbled"), Failed("u1", "garbled")),
+        (ValueError("a fault of ours"), Failed("u1", "ValueError: a fault of ours")),
+    ],
+)
+def test_only_three_errors_of_a_submission_say_that_nothing_was_sent(
+    worker: SiteWorker, site: Site, told: list[Result], error: Exception, expected: Result
+) -> None:
+    site.error = error
+    assert result(worker, told, submit()) == expected
+
+
+def test_a_submission_gives_the_site_s_id(worker: SiteWorker, told: list[Result]) -> None:
+    assert result(worker, told, submit()) == Submitted("u1", ATTEMPT, 1000)
+
+
+def test_what_may_not_be_sent_any_more_is_not_sent(
+    worker: SiteWorker, site: Site, told: list[Result]
+) -> None:
+    assert result(worker, told, submit(still=False)) == NotSent("u1", ATTEMPT, "", 0)
+    assert site.rows == []
+
+
+def test_an_answer_tells_when_its_question_was_put(
+    worker: SiteWorker, site: Site, told: list[Result]
+) -> None:
+    site.rows.append(ROW)
+    before = time.time()
+    found = result(worker, told, Find("u1", ATTEMPT))
+    assert isinstance(found, Found)
+    assert found.rows == (ROW,)
+    assert before <= found.asked <= time.time()
+
+
+def test_a_question_that_was_not_put_is_told_apart_from_one_that_failed(
+    worker: SiteWorker, site: Site, told: list[Result]
+) -> None:
+    site.error = Held("too soon", 7)
+    assert result(worker, told, Find("u1", ATTEMPT)) == Failed("u1", "too soon", 7, asked=False)
+    site.error = SiteError("cut off")
+    assert result(worker, told, Find("u1", ATTEMPT)) == Failed("u1", "cut off")
+
+
+def test_an_output_that_cannot_be_read_holds_nothing_up(
+    worker: SiteWorker, site: Site, told: list[Result]
+) -> None:
+    site.error = SiteError("no such file")
+    assert result(worker, told, ReadLog("u1", ROW, "")) == Log("u1", b"")
+
+
+def test_a_site_is_silent_after_two_misses_and_answers_again_with_the_first_word(
+    worker: SiteWorker, site: Site, told: list[Result]
+) -> None:
+    site.error = Unreachable("no route")
+    result(worker, told, Find("u1", ATTEMPT))
+    assert not any(isinstance(one, Answering) for one in told)
+    result(worker, told, Find("u1", ATTEMPT))
+    assert Answering("lumi", Health(False, "does not answer: no route")) in told
+    site.error = None
+    result(worker, told, Find("u1", ATTEMPT))
+    assert Answering("lumi", Health(True, "answers")) in told
+
+
+def test_a_site_without_credentials_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "lumi.user").write_text("antenna")
+    access = opener(tmp_path)(lumi("lumi"), ("p",))
+    assert isinstance(access, NoAccess)
+    with pytest.raises(Unreachable, match=r"not there yet: lumi\.key, lumi\.known_hosts"):
+        access.queue()

@@ -1,0 +1,319 @@
+"""What a remote Slurm answers, read strictly: whole, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.sites.access import Granted, NodeRow, Resources
+from operators.sites.slurm import commands, parse
+from operators.sites.slurm.answers import Garbled, Part, parse_answer, records
+from operators.sites.slurm.budgets import parse_granted
+from operators.sites.slurm.continuity import DOUBT_SECONDS, Continuity
+from operators.sites.slurm.refusals import refusal
+
+TOKEN = "x0123456789abcdef01234567"  # noqa: S105 (between fields, no secret)
+
+
+def table(*rows: tuple[str, ...]) -> bytes:
+    """As squeue and sacct print it with a separator after every field."""
+    return "".join("".join(f"{field}{TOKEN}" for field in row) + "\n" for row in rows).encode()
+
+
+SQUEUE = commands.SQUEUE_FIELDS
+RUNNING = (
+    *("1001", "antenna-a", "antenna kul/a", "project_465000001", "small-g", "root", "RUNNING"),
+    *("1760000000", "1760000010", "1760003610", "1", "cpu=4,mem=32000M,node=1,billing=4,gres/gpu=2", "None"),
+)
+WAITING = (
+    *("1002", "antenna-b", "(null)", "project_465000001", "small-g,standard-g", "root", "PENDING"),
+    *("1760000001", "1760009999", "N/A", "2", "cpu=112,mem=960000M,node=2,billing=112", "Priority"),
+)
+
+
+def squeue(*rows: tuple[str, ...]) -> bytes:
+    return table(commands.heads(SQUEUE), *rows)
+
+
+def waiting(*rows: tuple[str, ...]) -> bytes:
+    return table(commands.heads(commands.PENDING_FIELDS), *rows)
+
+
+def sacct(*rows: dict[str, str]) -> bytes:
+    usual = {
+        **dict.fromkeys(commands.SACCT_FIELDS, ""),
+        **{"JobIDRaw": "1001", "JobName": "antenna-a", "State": "COMPLETED", "Submit": "1760000000"},
+        **{"Start": "1760000010", "End": "1760000070", "NNodes": "1", "ExitCode": "0:0"},
+    }
+    return table(commands.SACCT_FIELDS, *(tuple({**usual, **row}.values()) for row in rows))
+
+
+def test_an_answer_is_taken_apart_at_its_marks() -> None:
+    text = (
+        f"Welcome to LUMI\n{TOKEN} begin 1760000000\none\n\n{TOKEN} ended 0\ntwo\n{TOKEN} ended 1\n".encode()
+    )
+    told = parse_answer(text, TOKEN, 2)
+    assert told.clock == 1_760_000_000
+    assert told.parts == (Part(b"one\n", 0), Part(b"two", 1))
+
+
+def test_no_beginning_of_an_answer_is_taken_for_it() -> None:
+    whole = f"{TOKEN} begin 1760000000\n\n{TOKEN} ended 0\n\n{TOKEN} ended 0\n".encode()
+    parse_answer(whole, TOKEN, 2)
+    for length in range(len(whole)):
+        with pytest.raises(Garbled):
+            parse_answer(whole[:length], TOKEN, 2)
+
+
+def test_no_beginning_of_a_table_is_taken_for_it() -> None:
+    whole = squeue(RUNNING, WAITING)
+    assert len(parse.parse_squeue(whole, TOKEN)) == 2
+    # A table that ends with a row is a table; whether it is all is told by the marks around it.
+    rows = [at + 1 for at, byte in enumerate(whole) if byte == 10]
+    for length in range(len(whole)):
+        if any(length in (end, end - 1) for end in rows):
+            continue
+        with pytest.raises(Garbled):
+            parse.parse_squeue(whole[:length], TOKEN)
+
+
+def test_an_empty_queue_has_a_head_and_nothing_at_all_is_no_answer() -> None:
+    assert parse.parse_squeue(squeue(), TOKEN) == []
+    with pytest.raises(Garbled, match="nothing at all"):
+        parse.parse_squeue(b"", TOKEN)
+
+
+def test_a_running_job() -> None:
+    (row,) = parse.parse_queue(squeue(RUNNING), waiting(), TOKEN)
+    assert (row.id, row.name, row.comment, row.state) == (1001, "antenna-a", "antenna kul/a", "running")
+    assert (row.submitted, row.started, row.ended) == (1_760_000_000, 1_760_000_010, None)
+    assert row.resources == Resources(nodes=1, cores=4, gpus=2, memory_mib=32_000)
+    assert (row.start_estimate, row.position, row.reason) == (None, None, "")
+
+
+def test_a_waiting_job_has_an_estimate_and_the_better_of_its_places() -> None:
+    order = waiting(("7", "small-g"), ("8", "small-g"), ("9", "standard-g"), ("1002", "small-g,standard-g"))
+    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN)
+    assert (row.state, row.started, row.start_estimate) == ("pending", None, 1_760_009_999)
+    assert (row.position, row.reason, row.comment) == (2, "Priority", "")
+    assert row.resources.gpus == 0
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\n", "", "1001", "x|y", " ended 0", "\x1f", "é\u202e"])
+def test_any_name_of_a_job_is_one_field(name: str) -> None:
+    other = (RUNNING[0], name, *RUNNING[2:])
+    rows = parse.parse_squeue(squeue(other, WAITING), TOKEN)
+    assert [row.name for row in rows] == [name, "antenna-b"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (0, "1001_[1-3]"),
+        (0, ""),
+        (6, "DANCING"),
+        (7, "N/A"),
+        (7, "2026-11-25T18:00:00"),
+        (11, "cpu"),
+    ],
+)
+def test_what_is_not_understood_is_no_row(field: int, value: str) -> None:
+    row = (*RUNNING[:field], value, *RUNNING[field + 1 :])
+    with pytest.raises(Garbled):
+        parse.parse_squeue(squeue(row), TOKEN)
+
+
+def test_columns_that_were_not_asked_for_are_no_answer() -> None:
+    with pytest.raises(Garbled, match="other columns"):
+        list(records(table(("JOBID", "NAMES")), TOKEN, ("JOBID", "NAME")))
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("cpu=4,gres/gpu=2,node=1", 2),
+        ("cpu=4,gres/gpu=8,gres/gpu:mi250=8,node=1", 8),
+        ("cpu=4,gres/gpu:a100=1,gres/gpu:h100=2,node=1", 3),
+        ("billing=4,cpu=4,node=1", 0),
+        ("", 0),
+    ],
+)
+def test_gpus_are_counted_once(text: str, gpus: int) -> None:
+    assert parse.parse_tres(text).gpus == gpus
+
+
+@pytest.mark.parametrize(
+    ("text", "mebibytes"),
+    [("mem=480G", 491_520), ("mem=1.5T", 1_572_864), ("mem=512000K", 500), ("mem=7M", 7)],
+)
+def test_memory_in_each_of_slurms_units(text: str, mebibytes: int) -> None:
+    assert parse.parse_tres(text).memory_mib == mebibytes
+
+
+def test_what_was_given_counts_and_what_was_asked_for_only_while_it_waits() -> None:
+    tres = {"ReqTRES": "cpu=1,gres/gpu=1,node=1", "AllocTRES": "cpu=56,gres/gpu=8,node=1"}
+    pending = {"State": "PENDING", "Start": "Unknown", "End": "Unknown", "AllocTRES": ""}
+    given, asked = parse.parse_sacct(sacct(tres, {**tres, **pending}), TOKEN)
+    assert (given.resources.gpus, asked.resources.gpus) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "code", "signal"),
+    [
+        ({"State": "COMPLETED"}, "succeeded", 0, None),
+        ({"State": "FAILED", "ExitCode": "3:0"}, "failed", 3, None),
+        ({"State": "CANCELLED by 1000", "ExitCode": "0:15"}, "cancelled", 0, 15),
+        ({"State": "TIMEOUT"}, "failed", 0, None),
+        ({"State": "NODE_FAIL"}, "failed", 0, None),
+        ({"State": "OUT_OF_MEMORY", "ExitCode": "0:125"}, "failed", 0, 125),
+        ({"State": "RUNNING", "End": "Unknown"}, "running", None, None),
+    ],
+)
+def test_ends_as_the_accounting_tells_them(
+    told: dict[str, str], state: str, code: int | None, signal: int | None
+) -> None:
+    (row,) = parse.parse_sacct(sacct(told), TOKEN)
+    assert (row.state, row.exit_code, row.signal) == (state, code, signal)
+    assert row.raw_state == told["State"].split()[0]
+
+
+def test_an_end_that_either_tells_of_is_an_end_and_ids_used_twice_are_two_jobs() -> None:
+    behind = sacct({"State": "RUNNING", "End": "Unknown"}, {"Submit": "1700000000", "State": "FAILED"})
+    over = (*RUNNING[:6], "COMPLETED", *RUNNING[7:])
+    merged = parse.merge(parse.parse_squeue(squeue(over), TOKEN), parse.parse_sacct(behind, TOKEN))
+    assert [(row.submitted, row.state) for row in merged] == [
+        (1_700_000_000, "failed"),
+        (1_760_000_000, "succeeded"),
+    ]
+
+
+def test_nodes_are_counted_by_state_without_its_marks() -> None:
+    rows = [("small-g*", "idle", "3"), ("small-g*", "idle~", "2"), ("standard-g", "drained*", "1")]
+    told = table(commands.heads(commands.SINFO_FIELDS), *rows)
+    assert parse.parse_nodes(told, TOKEN) == [
+        NodeRow("small-g", "idle", 5),
+        NodeRow("standard-g", "drained", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "job"),
+    [
+        (b"1001\n", 1001),
+        (b"1001;lumi\n", 1001),
+        (b"", None),
+        (b"baab\n", None),
+        (b"0\n", None),
+        (b"10 01", None),
+    ],
+)
+def test_the_id_that_sbatch_tells(output: bytes, job: int | None) -> None:
+    assert parse.parse_submitted(output) == job
+
+
+# As LUMI prints it: https://github.com/Lumi-supercomputer, lumi-tools.
+LUMI = b"""\
+Data updated: 2026-04-22 14:47:17
+Project             |                    CPU (used/allocated)|               GPU (used/allocated)|           Storage (used/allocated)
+--------------------------------------------------------------------------------------------------------------------------------------
+project_465002906   |           250/1000  (25.0%) core/hours|           17/300   (5.7%) gpu/hours|             0/10   (0.0%) TB/hours
+project_462000001   |              0/0    (N/A) core/hours|        1721/2000  (86.0%) gpu/hours|                                N/A
+"""  # noqa: E501 (as it is printed)
+
+
+def test_a_budget_as_lumi_tells_it() -> None:
+    as_of = 1_776_869_237
+    told = parse_granted("lumi-allocations", LUMI, "project_465002906", "gpu-hours")
+    assert told == Granted("project_465002906", "gpu-hours", 300, 17, as_of)
+    told = parse_granted("lumi-allocations", LUMI, "project_462000001", "core-hours")
+    assert told == Granted("project_462000001", "core-hours", 0, 0, as_of)
+
+
+# lumi-allocations ends with 0 where it has no access, and prints the reason elsewhere.
+@pytest.mark.parametrize(
+    "output", [b"", LUMI[:150], LUMI.replace(b"17/300", b"17/"), LUMI[: LUMI.index(b"gpu/h")]]
+)
+def test_a_lumi_budget_that_is_not_told_is_no_budget(output: bytes) -> None:
+    with pytest.raises(Garbled):
+        parse_granted("lumi-allocations", output, "project_465002906", "gpu-hours")
+
+
+JUTIL = b"""[
+  {"project": "antenna", "budget": "antenna", "system": "JUPITER", "month": "2026-10", "unit": "core-h",
+   "quota": 570000.0, "rest": 0.0, "used": 500000.0, "updated": "2026-11-25 03:00:00"},
+  {"project": "antenna", "budget": "antenna", "system": "JUPITER", "month": "2026-11", "unit": "core-h",
+   "quota": 570000.0, "rest": 70000.0, "used": 12345.5, "updated": "2026-11-25 03:00:00"}]
+"""
+
+
+def test_a_budget_as_jutil_tells_it_is_the_newest_months_with_the_rest_of_the_one_before() -> None:
+    assert parse_granted("jutil", JUTIL, "antenna", "core-hours") == Granted(
+        "antenna", "core-hours", 640_000, 12_345.5, 1_795_575_600
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [b"", b"[]", b"{}", JUTIL[:200], JUTIL.replace(b"core-h", b"node-h"), JUTIL.replace(b'"quota"', b'"q"')],
+)
+def test_a_jutil_budget_that_is_not_told_is_no_budget(output: bytes) -> None:
+    with pytest.raises(Garbled):
+        parse_granted("jutil", output, "antenna", "core-hours")
+
+
+SSHARE = b"""\
+Account|User|GrpTRESMins|GrpTRESRaw
+project_465000001||gres/gpu=60000|cpu=100,mem=1,gres/gpu=120
+ project_465000001|root||cpu=100,mem=1,gres/gpu=120
+"""
+
+
+def test_a_budget_as_slurm_tells_it() -> None:
+    told = parse_granted("sacct", SSHARE, "project_465000001", "gpu-hours")
+    assert told == Granted("project_465000001", "gpu-hours", 1000, 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        (
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+            "Invalid partition",
+        ),
+        (
+            "sbatch: error: project_46 has no hours left\n"
+            "sbatch: error: Batch job submission failed: Unspecified error\n",
+            "has no hours left",
+        ),
+        ("sbatch: error: This does not look like a batch script.  The first\n", "look like a batch script"),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n", ""),
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller\n", ""),
+        ("sbatch: error: Batch job submission failed: Something that a later Slurm says\n", ""),
+        ("Killed\n", ""),
+        ("", ""),
+    ],
+)
+def test_only_what_is_certainly_a_refusal_is_one(errors: str, expected: str) -> None:
+    why = refusal(errors)
+    assert expected in why
+    assert bool(why) == bool(expected)
+
+
+def test_a_job_that_vanished_makes_the_answer_doubtful_for_a_while() -> None:
+    seen = Continuity()
+    rows = parse.parse_squeue(squeue(RUNNING, WAITING), TOKEN)
+    assert not seen.missing(rows, 0)
+    seen.note(rows)
+    gone = seen.missing(rows[:1], 60)
+    assert gone == {(1002, 1_760_000_001)}
+    assert seen.doubted(gone, 60) == gone
+    assert seen.doubted(gone, 120) == gone
+    assert not seen.doubted(gone, 60 + DOUBT_SECONDS)
+
+
+def test_a_job_that_is_told_of_as_over_has_not_vanished() -> None:
+    seen = Continuity()
+    seen.note(parse.parse_squeue(squeue(RUNNING), TOKEN))
+    over = parse.parse_squeue(squeue((*RUNNING[:6], "COMPLETED", *RUNNING[7:])), TOKEN)
+    assert not seen.missing(over, 60)
+    seen.note(over)
+    assert not seen.missing([], 120)
