@@ -8,6 +8,7 @@ from infra.cli.dashboard import dashboard
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.down import down
+from infra.cli.links import links
 from infra.cli.preview import preview
 from infra.cli.refresh import refresh
 from infra.cli.session import Session, epilog, options
@@ -38,5 +39,5 @@ def main(ctx: click.Context) -> None:
     ctx.ensure_object(Session)
 
 
-for _verb in (up, preview, refresh, down, status, why, dashboard, demo, doctor, tools):
+for _verb in (up, preview, refresh, down, status, why, links, dashboard, demo, doctor, tools):
     main.add_command(_verb)

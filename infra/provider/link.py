@@ -123,6 +123,15 @@ def look(inputs: Mapping[str, Any]) -> dict[Side, Facts]:
     return _both(lambda side: _tell(inputs, side, "show"))
 
 
+def measure(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Probe it from the gateway, now. Raises ProviderError when that does not answer or has no such tunnel.
+
+    up, carrier, round_trip_seconds (None: nothing came back), loss (0 to 1), handshake_age_seconds (None:
+    never), received_bytes and sent_bytes since the keys changed.
+    """
+    return _tell(inputs, "gateway", "measure")
+
+
 def rotate(inputs: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Give the tunnel new keys without interrupting it; returns the outputs.
 

@@ -10,7 +10,7 @@ from infra.cli import host_checks, main
 from infra.cli.checks import CHECKS, Finding
 from infra.cli.verdict import Verdict
 
-VERBS = ("up", "preview", "refresh", "down", "status", "dashboard", "demo", "doctor", "tools")
+VERBS = ("up", "preview", "refresh", "down", "status", "links", "dashboard", "demo", "doctor", "tools")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The verbs: key, apply, await, show, remove for the provider; run, configure, clear for systemd.
+"""The verbs: key, apply, await, show, measure, remove for the provider; run, configure, clear for systemd.
 
 Those for the provider write one JSON document to standard output; a failure is one line on standard error.
 """
@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from . import config, tunnel
+from . import config, probe, tunnel
 
 PROBE = "antenna-links-probe.service"
 
@@ -36,6 +36,8 @@ def main(verb: str, name: str, *rest: str) -> None:
             _say({"handshake": tunnel.await_handshake(document, rest[0], float(rest[1]))})
         case "show":
             _say(show(name))
+        case "measure":
+            _say(probe.measure(config.load(name) or {}))
         case "remove":
             _say(remove(name))
         case _:

@@ -72,6 +72,22 @@ def main() -> None:
     fresh.replace(FILE)
 
 
+def measure(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Probe one tunnel now; what its peer has sent and received since the keys changed, in bytes."""
+    echo = parse_ping(_start_ping(document).communicate()[0])
+    facts = tunnel.facts(dict(document), document["current"])
+    peer = facts.get("peers", {}).get(document["slots"][document["current"]]["peer_key"], {})
+    return {
+        "up": echo.received > 0,
+        "carrier": facts.get("carrier", ""),
+        "round_trip_seconds": echo.seconds,
+        "loss": 1 - echo.received / echo.sent,
+        "handshake_age_seconds": round(time.time() - peer["handshake"], 1) if peer.get("handshake") else None,
+        "received_bytes": peer.get("received", 0),
+        "sent_bytes": peer.get("sent", 0),
+    }
+
+
 def samples(
     document: Mapping[str, Any], facts: Mapping[str, Any], echo: Echo, before: Mapping[tuple[str, str], float]
 ) -> Samples:
