@@ -123,4 +123,17 @@ ALERTS: Final = (
             "unhealthy. Quotas promise them still, so some partner waits longer than it should."
         ),
     ),
+    Alert(
+        name="AntennaLinkDown",
+        expression="min by (link) (antenna_link_up) == 0",
+        holds="1m",
+        severity="critical",
+        owner="platform",
+        summary="Link {{ $labels.link }} is down",
+        description=(
+            "No probe through the tunnel {{ $labels.link }} has been answered for a minute. What runs at the "
+            "site behind it goes on; nothing new is sent there, and its figures grow old. This says nothing "
+            "of the site itself."
+        ),
+    ),
 )

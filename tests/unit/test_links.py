@@ -10,6 +10,7 @@ import pytest
 from infra.provider import tunnel
 from infra.provider.kind import UNKNOWN
 from infra.provider.link import Link
+from monitoring.foreign import FOREIGN
 from playbooks.roles.wireguard.files.antenna_links import config, probe
 from playbooks.roles.wireguard.files.antenna_links.tunnel import parse_columns
 
@@ -235,3 +236,8 @@ def test_the_probes_counters_go_on_and_a_silent_end_shows() -> None:
 def test_every_family_of_the_probe_has_its_help() -> None:
     text = probe.render({(family, 'link="x"'): 1.0 for family in probe.FAMILIES})
     assert text.count("# HELP") == text.count("# TYPE") == len(probe.FAMILIES)
+
+
+def test_monitoring_knows_the_probes_families_by_their_names() -> None:
+    known = {name for name in FOREIGN if name.startswith("antenna_link_")}
+    assert known <= probe.FAMILIES.keys()
