@@ -204,7 +204,7 @@ chroot "$root" apt-get -qq update
 chroot "$root" apt-get -qq install --yes --no-install-recommends "$@"
 chroot "$root" apt-get clean
 systemctl --root="$root" --quiet disable $disabled
-rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d"
+rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$root/etc/munge/munge.key"
 : > "$root/etc/resolv.conf"
 """
 """Installs packages over a base. No service starts, and what is mounted goes with the process."""
