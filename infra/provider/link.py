@@ -185,8 +185,12 @@ def _keys(inputs: Mapping[str, Any], slot: Slot, *flags: str) -> dict[Side, str]
 
 
 def _apply(inputs: Mapping[str, Any], current: Slot, keys: Mapping[Slot, Mapping[Side, str]]) -> None:
-    """Tell both ends; ``keys`` has the public keys of the slots that shall be there."""
-    _both(lambda side: _apply_to(inputs, side, current, keys))
+    """Tell both ends; ``keys`` has the public keys of the slots that shall be there.
+
+    The endpoint first: a call that nobody takes yet is repeated only 5 s later.
+    """
+    for side in reversed(SIDES):
+        _apply_to(inputs, side, current, keys)
 
 
 def _apply_to(

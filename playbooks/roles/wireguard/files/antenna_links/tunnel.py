@@ -24,6 +24,7 @@ LOOSE = "2"
 def run(name: str, slot: str) -> None:
     """Make the interface and stay: the kernel's own WireGuard where it is there, else wireguard-go."""
     interface = _document(name)["slots"][slot]["interface"]
+    delete(interface)
     if _succeeds("ip", "link", "add", interface, "type", "wireguard"):
         os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606 - the unit becomes it
     os.environ["WG_PROCESS_FOREGROUND"] = "1"
