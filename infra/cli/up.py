@@ -24,7 +24,13 @@ from infra.tools import artifacts
 # follows from them, or is the business of `refresh`.
 LOOKED_AT = ("Network", "Machine")
 
-_PHASE = {"Network": "network", "Machine": "machines", "Playbook": "nodes", "Objects": "cluster objects"}
+_PHASE = {
+    "Network": "network",
+    "Machine": "machines",
+    "Playbook": "nodes",
+    "Link": "links",
+    "Objects": "cluster objects",
+}
 
 
 @click.command(
