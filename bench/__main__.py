@@ -17,7 +17,6 @@ from bench.measure import events, freshness, starts_and_scrapes
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
 from bench.report import document, print_report, save, shown
-from bench.slurm_poll import slurm_poll
 from operators.k8s import connect
 from tests.cluster.light import install_definitions, light_cluster
 
@@ -25,16 +24,12 @@ FRESHNESS_JOBS = 2_000
 EVENT_JOBS = 5_000
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
-Step = tuple[str, Measure, int | None, tuple[Program, ...]]
-STEPS: tuple[Step, ...] = (
+STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
     ("freshness", freshness, FRESHNESS_JOBS, (OPERATOR, NAIVE)),
     ("events", events, EVENT_JOBS, (OPERATOR, KOPF, NAIVE)),
     ("scrape", starts_and_scrapes, None, (OPERATOR, NAIVE)),
 )
 """What is measured, with at most how many Jobs (None: all), of which programs."""
-
-SLURM = "slurm"
-"""The step that needs no control plane."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -42,9 +37,7 @@ SLURM = "slurm"
 @click.option("--runs", default=5, help="Runs of each measurement; medians are shown.")
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
-@click.option(
-    "--only", multiple=True, type=click.Choice([*(name for name, *_ in STEPS), SLURM]), help="Only these."
-)
+@click.option("--only", multiple=True, type=click.Choice([name for name, *_ in STEPS]), help="Only these.")
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
     *, jobs: int, runs: int, peer_runs: int | None, peers: bool, only: tuple[str, ...], output: Path | None
@@ -61,35 +54,6 @@ def main(
         console.print(f"[dim]{time.monotonic() - began:7.1f} s[/]  {what}", highlight=False)
 
     readings: list[Reading] = []
-    steps = [step for step in STEPS if not only or step[0] in only]
-    turns = (runs, peer_runs or runs) if peers else (runs, 0)
-    try:
-        if not only or SLURM in only:
-            readings += _told(slurm_poll(jobs, *turns), say)
-        if steps:
-            _beside_a_control_plane(steps, jobs, turns, readings, say)
-    except KeyboardInterrupt:
-        say("cut off; what is there is shown")
-    summaries = summarise(readings)
-    judged = aims(summaries)
-    print_report(console, summaries, judged)
-    path = save(document(readings, summaries, judged), output)
-    wide = max((s.jobs for s in summaries), default=0)
-    console.print(
-        f"{len(readings)} runs in {time.monotonic() - began:.0f} s, up to {wide:,} Jobs; all are in {path}\n"
-        "next: keep a run of an idle machine as bench/results/baseline.json, to compare later ones with",
-        highlight=False,
-    )
-
-
-def _beside_a_control_plane(
-    steps: Iterable[Step],
-    jobs: int,
-    turns: tuple[int, int],
-    readings: list[Reading],
-    say: Callable[[str], None],
-) -> None:
-    """Each step, as often as ``turns`` says for the operator and for its peers (0: not at all)."""
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
         folder = Path(temporary)
         say("a light control plane, without Kueue and without controllers")
@@ -100,14 +64,28 @@ def _beside_a_control_plane(
             population = Population(light, cluster)
             population.prepare()
             try:
-                for name, measure, most, programs in steps:
+                for name, measure, most, programs in STEPS:
+                    if only and name not in only:
+                        continue
                     _grow(population, min(jobs, most or jobs), say)
-                    for program in programs:
-                        if times := turns[program is not OPERATOR]:
-                            where = folder / name / program.name.replace(" ", "-")
-                            readings += _told(measure(program, population, where, times), say)
+                    for program in programs if peers else (OPERATOR,):
+                        turns = runs if program is OPERATOR else peer_runs or runs
+                        where = folder / name / program.name.replace(" ", "-")
+                        readings += _told(measure(program, population, where, turns), say)
+            except KeyboardInterrupt:
+                say("cut off; what is there is shown")
             finally:
                 cluster.close()
+    summaries = summarise(readings)
+    judged = aims(summaries)
+    print_report(console, summaries, judged)
+    path = save(document(readings, summaries, judged), output)
+    wide = max((s.jobs for s in summaries), default=0)
+    console.print(
+        f"{len(readings)} runs in {time.monotonic() - began:.0f} s, up to {wide:,} Jobs; all are in {path}\n"
+        "next: keep a run of an idle machine as bench/results/baseline.json, to compare later ones with",
+        highlight=False,
+    )
 
 
 def _grow(population: Population, jobs: int, say: Callable[[str], None]) -> None:

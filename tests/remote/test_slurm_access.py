@@ -26,7 +26,7 @@ from tests.unit.test_slurm_commands import hostile
 
 QUICK = "#!/bin/sh\necho done\n"
 LONG = "#!/bin/sh\necho began\nsleep 300\n"
-SWIFT = Deadlines(whole=12, start=3, sbatch=2)
+SWIFT = Deadlines(whole=15, start=3, sbatch=4)
 
 
 def job(script: str = QUICK, **fields: object) -> Submission:
