@@ -11,9 +11,12 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final
 
 import urllib3
 
@@ -24,6 +27,10 @@ from tests.cluster.light import LightCluster
 
 TRANSACTION = 128  # operations: etcd's own limit
 CONNECTIONS = 8
+
+_CACHED: Final = re.compile(
+    r'^apiserver_watch_cache_resource_version\{.*resource="(?:jobs|workloads)"\} (\S+)$', re.M
+)
 
 Report = Callable[[str], None]
 
@@ -65,11 +72,15 @@ class Population:
             for kind in ("Job", "Workload")
         )
         done = 2 * self.jobs
-        for count in self._put(copies):
-            done += count
+        newest = 0
+        for count, revision in self._put(copies):
+            done, newest = done + count, revision
             if done % (TRANSACTION * 40) < TRANSACTION:
                 report(f"{done // 2} of {jobs} Jobs with their Workloads are in")
         self.jobs = max(jobs, self.jobs)
+        report("waiting for the API server to have read them")
+        while self._read_up_to() < newest:
+            time.sleep(1)
 
     def change(self, numbers: Iterable[int], turn: int) -> int:
         """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state.
@@ -85,18 +96,29 @@ class Population:
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             return len(list(threads.map(write, numbers)))
 
-    def _put(self, pairs: Iterable[tuple[str, str]]) -> Iterator[int]:
-        """Write in transactions; the number of objects of each."""
+    def _read_up_to(self) -> int:
+        """The revision of etcd up to which the API server's caches hold Jobs and Workloads.
+
+        It decodes what comes in more slowly than etcd takes it. Until it has caught up, it answers no list
+        from its caches, and what is measured would wait for it.
+        """
+        metrics = self.cluster.request("GET", "/metrics")
+        jobs_and_workloads = [float(value) for value in _CACHED.findall(metrics)]
+        return int(min(jobs_and_workloads)) if len(jobs_and_workloads) == 2 else 0
+
+    def _put(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int]]:
+        """Write in transactions; the number of objects of each, and its revision."""
         pairs = iter(pairs)
         while batch := list(itertools.islice(pairs, TRANSACTION)):
             puts = [{"request_put": {"key": _base64(key), "value": _base64(body)}} for key, body in batch]
-            self._send("txn", {"success": puts})
-            yield len(batch)
+            yield len(batch), self._send("txn", {"success": puts})
 
-    def _send(self, what: str, body: Object) -> None:
+    def _send(self, what: str, body: Object) -> int:
+        """The revision that it made."""
         answer = self._http.request("POST", f"{self.light.etcd}/v3/kv/{what}", body=json.dumps(body))
         if answer.status != 200:
             raise RuntimeError(f"etcd refused a {what}: {answer.data[:300]!r}")
+        return int(answer.json()["header"]["revision"])
 
     def _made(self, obj: Object) -> Object:
         """Created and given its status, as the API server then returns it."""

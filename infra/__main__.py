@@ -17,6 +17,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 
 from infra import paths, quotas, remote, resources
 from infra.components.cluster import Cluster
+from infra.components.links import Links
 from infra.components.machines import Machines
 from infra.components.monitoring import Monitoring
 from infra.components.network import Network
@@ -24,7 +25,7 @@ from infra.components.operator import Operator
 from infra.components.queueing import Queueing
 from infra.components.remote import Remote
 from infra.components.tenants import Tenant
-from infra.provider import base
+from infra.provider import base, keys, tunnel
 from infra.site import Site, SiteError
 from infra.tools import artifacts, images, operator_image, pins
 from infra.tools.failure import ToolError
@@ -47,6 +48,7 @@ def declare(site: Site) -> None:
         site,
         bridge=network.bridge if network else "",
         base=base.digest(),
+        site_base=base.site_digest(),
         artifacts=tools,
         identity_file=str(identity),
         network=[network.network] if network else [],
@@ -62,6 +64,19 @@ def declare(site: Site) -> None:
         known_hosts=known_hosts,
         kubeconfig=kubeconfig,
     )
+    if site.links:
+        Links(
+            site,
+            machines=machines.machines,
+            gateway=cluster.ready,
+            interfaces={
+                k.name: [tunnel.interface(k.name, slot) for slot in tunnel.SLOTS] for k in site.links
+            },
+            keys=remote_keys(site) if made_here else {},
+            digest=content_digest(),
+            identity_file=str(identity),
+            known_hosts=known_hosts,
+        )
     in_cluster: dict[str, Any] = {
         "stack": site.stack,
         "kubeconfig": kubeconfig,
@@ -110,6 +125,23 @@ def declare(site: Site) -> None:
     pulumi.export("known_hosts", known_hosts)
     pulumi.export("kubeconfig", kubeconfig)
     pulumi.export("tenants", [tenant.name for tenant in site.tenants])
+
+
+def remote_keys(site: Site) -> dict[str, dict[str, list[str]]]:
+    """Public keys by remote site and tenant, for sites that machines of ours play; made where there are none.
+
+    One a tenant and site: the private halves stay on this host, beside the stack's other keys.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for tenant in site.tenants:
+        for name in dict.fromkeys(allocation.site for allocation in tenant.allocations):
+            path = paths.remote_key(site.stack, name, tenant.name)
+            public = (
+                "" if pulumi.runtime.is_dry_run() else keys.make_pair(path, f"{tenant.name}@{site.stack}")
+            )
+            public = public or (path.with_suffix(".pub").read_text().strip() if path.exists() else "")
+            found.setdefault(name, {})[tenant.name] = [public] if public else []
+    return found
 
 
 def site_keys() -> dict[str, Any]:

@@ -44,6 +44,11 @@ def ssh_key(stack: str) -> Path:
     return stack_dir(stack) / "ssh" / "id_ed25519"
 
 
+def remote_key(stack: str, site: str, tenant: str) -> Path:
+    """The private key that works for a tenant at a remote site that a machine of ours plays."""
+    return stack_dir(stack) / "ssh" / "remote" / site / tenant
+
+
 def known_hosts(stack: str) -> Path:
     """The host keys of the stack's machines, known before the first connection."""
     return stack_dir(stack) / "ssh" / "known_hosts"

@@ -79,11 +79,68 @@ class Machine(pulumi.CustomResource):
         super().__init__("antenna:index:Machine", name, props, opts)
 
 
+class Login(TypedDict):
+    """How a machine is reached over SSH. ``host_key`` makes a machine that was made anew another end."""
+
+    address: str
+    user: str
+    port: int
+    identity_file: pulumi.Input[str]
+    known_hosts: pulumi.Input[str]
+    host_key: pulumi.Input[str]
+
+
+class Link(pulumi.CustomResource):
+    """A WireGuard tunnel from ``gateway`` to ``endpoint``; keys are made on the machines and stay there.
+
+    ``ports`` are the TCP ports that it is for; ``reaches`` the ranges beyond the endpoint; ``sources`` what
+    the gateway forwards from. ``port`` is the endpoint's UDP port; rotations of keys use the next one too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stack: str,
+        link: str,
+        gateway: Login,
+        endpoint: Login,
+        gateway_address: str,
+        endpoint_address: str,
+        port: int,
+        keepalive_seconds: int,
+        mtu: int,
+        ports: Sequence[int],
+        reaches: Sequence[str],
+        sources: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "stack": stack,
+            "name": link,
+            "gateway": gateway,
+            "endpoint": endpoint,
+            "gateway_address": gateway_address,
+            "endpoint_address": endpoint_address,
+            "port": port,
+            "keepalive_seconds": keepalive_seconds,
+            "mtu": mtu,
+            "ports": ports,
+            "reaches": reaches,
+            "sources": sources,
+            "gateway_key": None,
+            "endpoint_key": None,
+            "drift": None,
+        }
+        super().__init__("antenna:index:Link", name, props, opts)
+
+
 class Playbook(pulumi.CustomResource):
     """An Ansible run over ``hosts``; hosts that leave are drained and removed by the play ``remove``.
 
     ``digest`` stands for everything that the run would do and that is in no other input. ``reset`` is the
-    play that undoes it when the resource is deleted; None where the machines go anyway.
+    play that undoes it when the resource is deleted; None where the machines go anyway. ``remove`` None:
+    hosts that leave are left alone.
     """
 
     def __init__(
@@ -92,7 +149,7 @@ class Playbook(pulumi.CustomResource):
         *,
         stack: str,
         playbook: str,
-        remove: str,
+        remove: str | None,
         reset: str | None,
         hosts: Mapping[str, Host],
         variables: Mapping[str, Any],

@@ -7,6 +7,13 @@ from typing import Final
 
 FOREIGN: Final[Mapping[str, str]] = {
     "up": "the scraper: 1 for a target that answered",
+    "antenna_link_up": "the gateway's probe, by node_exporter: 1 for a tunnel whose other end answers",
+    "antenna_link_last_handshake_timestamp_seconds": "the same: when WireGuard last shook hands, Unix time",
+    "antenna_link_round_trip_seconds": "the same: mean round trip of the last probe",
+    "antenna_link_probe_packets_total": "the same: probe packets sent",
+    "antenna_link_probe_packets_lost_total": "the same: probe packets not answered",
+    "antenna_link_receive_bytes_total": "the same: bytes received since the tunnel's keys changed",
+    "antenna_link_transmit_bytes_total": "the same: bytes sent since the tunnel's keys changed",
     "DCGM_FI_DEV_POWER_USAGE": "NVIDIA's DCGM exporter: watts of a GPU",
     "DCGM_FI_DEV_GPU_UTIL": "NVIDIA's DCGM exporter: percent of the time that a GPU was busy",
 }

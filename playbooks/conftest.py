@@ -20,14 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack", default="embedded", help="stack whose live machines are tested")
 
 
-def state_dir(config: pytest.Config) -> Path:
-    """Where the stack's last run left its inventory and its ssh_config."""
-    return paths.stack_dir(config.getoption("--stack")) / "ansible"
+def state_dir(config: pytest.Config, run: str = "") -> Path:
+    """Where the stack's last run left its inventory and its ssh_config; ``run`` is "sites" or the nodes'."""
+    return paths.stack_dir(config.getoption("--stack")) / "ansible" / run
 
 
-def read_inventory(config: pytest.Config) -> dict[str, Any]:
+def read_inventory(config: pytest.Config, run: str = "") -> dict[str, Any]:
     """The inventory of the stack's last run; empty when the stack is not up."""
-    listing = state_dir(config) / "inventory.json"
+    listing = state_dir(config, run) / "inventory.json"
     return json.loads(listing.read_text())["all"] if listing.exists() else {}
 
 
@@ -35,17 +35,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for ``machine`` runs once on each machine that its role was applied to."""
     if "machine" not in metafunc.fixturenames:
         return
-    inventory = read_inventory(metafunc.config)
     group = getattr(metafunc.module, "GROUP", "all")
+    inventory = read_inventory(metafunc.config, _run(group))
     groups = inventory.get("children", {}) | {"all": {"hosts": inventory.get("hosts", {})}}
     hosts = groups.get(group, {"hosts": {}})["hosts"]
     metafunc.parametrize("machine", sorted(hosts), indirect=True, scope="session")
 
 
+def _run(group: str) -> str:
+    """Machines outside the cluster have a run of their own."""
+    return "sites" if group == "site" else ""
+
+
 @pytest.fixture(scope="session")
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One live machine, as a testinfra host."""
-    config = state_dir(request.config) / "ssh_config"
+    outside = request.param in read_inventory(request.config, "sites").get("hosts", {})
+    config = state_dir(request.config, "sites" if outside else "") / "ssh_config"
     sockets = tmp_path_factory.getbasetemp() / "%C"
     return testinfra.get_host(
         f"ssh://{request.param}",

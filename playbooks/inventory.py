@@ -9,6 +9,11 @@ from typing import Any
 ARTIFACTS = "/opt/antenna/artifacts"
 INTERPRETER = "/usr/bin/python3"
 
+SITE = "site"
+"""Group of machines outside the cluster: where a link ends, and on this host, remote sites' stand-ins."""
+
+GROUPS = ("head", "workers", "gpu", "gateway", SITE)
+
 # Labels as GPU feature discovery spells them, so that jobs choose GPUs the same way everywhere.
 GPU_LABELS = ("present", "count", "product", "memory")
 SIMULATED_LABEL = "antenna.be/gpu-simulated"
@@ -37,7 +42,10 @@ def gpu_labels(gpus: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def nodes(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every machine as a node of the cluster: name, address, pod_cidr, labels, taints, resources; by name."""
+    """The cluster's machines as nodes: name, address, pod_cidr, labels, taints, resources; by name.
+
+    A machine without pods (in group ``site``) is none.
+    """
     return [
         {
             "name": name,
@@ -48,11 +56,17 @@ def nodes(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "resources": [GPU_RESOURCE] if hosts[name]["vars"].get("antenna_gpus") else [],
         }
         for name in sorted(hosts)
+        if "antenna_pod_cidr" in hosts[name]["vars"]
     ]
 
 
 def head(hosts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The name of the one host in group ``head``. Raises ValueError when there is none or more than one."""
+    """The name of the one host in group ``head``. Raises ValueError when there is none or more than one.
+
+    Empty for hosts that all are outside the cluster.
+    """
+    if all(SITE in host["groups"] for host in hosts.values()):
+        return ""
     heads = [name for name in sorted(hosts) if "head" in hosts[name]["groups"]]
     if len(heads) != 1:
         raise ValueError(f"exactly one host must be in group 'head', found {', '.join(heads) or 'none'}")
@@ -64,45 +78,45 @@ def inventory(
 ) -> dict[str, Any]:
     """Ansible's inventory (its YAML layout) of ``hosts`` {name: {address, user, port, groups, vars}}.
 
-    Raises ValueError without exactly one head.
+    Raises ValueError without exactly one head, unless all hosts are outside the cluster.
     """
-    rows = nodes(hosts)
+    rows = {row["name"]: row for row in nodes(hosts)}
     first = head(hosts)
     every: dict[str, Any] = {
         "antenna_artifacts": ARTIFACTS,
         **variables,
-        "antenna_nodes": rows,
+        "antenna_nodes": list(rows.values()),
         "antenna_head": first,
-        "antenna_head_address": hosts[first]["address"],
+        "antenna_head_address": hosts[first]["address"] if first else "",
         "antenna_owned_labels": OWNED_LABELS,
         "ansible_python_interpreter": INTERPRETER,
         "ansible_ssh_private_key_file": identity_file,
     }
-    groups: dict[str, dict[str, Any]] = {name: {"hosts": {}} for name in ("head", "workers", "gpu")}
+    groups: dict[str, dict[str, Any]] = {name: {"hosts": {}} for name in GROUPS}
     for name, host in sorted(hosts.items()):
         for group in host["groups"]:
             groups.setdefault(group, {"hosts": {}})["hosts"][name] = {}
     return {
         "all": {
             "vars": every,
-            "hosts": {row["name"]: host_variables(hosts[row["name"]], row) for row in rows},
+            "hosts": {name: host_variables(name, hosts[name], rows.get(name)) for name in sorted(hosts)},
             "children": groups,
         }
     }
 
 
-def host_variables(host: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables of one host: how it is reached, and what it is as a node."""
+def host_variables(name: str, host: Mapping[str, Any], node: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Variables of one host: how it is reached, and what it is as a node, if it is one."""
+    as_node = {"antenna_node_labels": node["labels"], "antenna_node_taints": node["taints"]} if node else {}
     return {
         **host["vars"],
         "ansible_host": host["address"],
         "ansible_user": host["user"],
         "ansible_port": host["port"],
         "ansible_become": host["user"] != "root",
-        "antenna_machine": node["name"],
-        "antenna_address": node["address"],
-        "antenna_node_labels": node["labels"],
-        "antenna_node_taints": node["taints"],
+        "antenna_machine": name,
+        "antenna_address": host["address"],
+        **as_node,
     }
 
 

@@ -9,6 +9,7 @@ from infra.cli.dashboard import dashboard
 from infra.cli.demo import demo
 from infra.cli.doctor import doctor
 from infra.cli.down import down
+from infra.cli.links import links
 from infra.cli.logs import logs
 from infra.cli.preview import preview
 from infra.cli.refresh import refresh
@@ -55,6 +56,7 @@ for _verb in (
     logs,
     budget,
     report,
+    links,
     dashboard,
     demo,
     doctor,

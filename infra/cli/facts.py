@@ -36,6 +36,8 @@ class Site:
 
     platform: str = ""
     machines: int = 0
+    nodes: int = 0
+    """The machines that are nodes of the cluster."""
     gpus: int = 0
     tenants: int = 0
     clashes: tuple[str, ...] = ()

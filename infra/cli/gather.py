@@ -120,7 +120,7 @@ def site_facts(site: Site) -> facts.Site:
     if site.platform == "embedded" and programs.find_program("ip"):
         from infra.components.network import bridge  # noqa: PLC0415 - brings all of pulumi with it
 
-        ranges = [*map(site.pods, site.machines), str(site.network.services)]
+        ranges = [*map(site.pods, site.nodes), str(site.network.services)]
         wanted = {
             "bridge": bridge(site),
             "cidr": str(site.network.cidr),
@@ -130,6 +130,7 @@ def site_facts(site: Site) -> facts.Site:
     return facts.Site(
         platform=site.platform,
         machines=len(site.machines),
+        nodes=len(site.nodes),
         gpus=sum(site.gpus.values()),
         tenants=len(site.tenants),
         clashes=tuple(clashes),

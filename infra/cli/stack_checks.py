@@ -93,8 +93,8 @@ def nodes(facts: Facts, cluster: Cluster) -> Verdict:
     if cluster.nodes_not_ready:
         fix = f"antenna refresh --stack {facts.stack_name}, then antenna up"
         return Verdict("fail", f"not Ready: {', '.join(cluster.nodes_not_ready)}", fix)
-    if cluster.nodes < facts.site.machines:
-        cause = f"{cluster.nodes} nodes for {facts.site.machines} machines"
+    if cluster.nodes < facts.site.nodes:
+        cause = f"{cluster.nodes} nodes for {facts.site.nodes} machines"
         return Verdict("fail", cause, f"antenna up --stack {facts.stack_name}")
     return Verdict("ok", f"{cluster.nodes} Ready")
 

@@ -74,7 +74,7 @@ def clean(session: Session) -> None:
     """Remove from the cache what this version does not use and no running machine uses either."""
     screen = session.begin("tools-clean")
     current = [row.path for row in stock.status()]
-    current += [*artifacts.current(), base.directory(base.digest())]
+    current += [*artifacts.current(), *base.layers(base.site_digest())]
     folders = [paths.cache_dir() / name for name in ("tools", "images", "artifacts", "base")]
     there = [p for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()]
     old = outdated(there, current, in_use())

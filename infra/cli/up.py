@@ -24,7 +24,13 @@ from infra.tools import artifacts
 # follows from them, or is the business of `refresh`.
 LOOKED_AT = ("Network", "Machine")
 
-_PHASE = {"Network": "network", "Machine": "machines", "Playbook": "nodes", "Objects": "cluster objects"}
+_PHASE = {
+    "Network": "network",
+    "Machine": "machines",
+    "Playbook": "nodes",
+    "Link": "links",
+    "Objects": "cluster objects",
+}
 
 
 @click.command(
@@ -89,7 +95,7 @@ def make_artifacts(site: Site, screen: Screen) -> None:
         made: Future[str] = Future()
         if site.platform == "embedded":
             screen.begin("base", "base")
-            Thread(target=_make_base, args=(made, screen), daemon=True).start()
+            Thread(target=_make_base, args=(made, screen, bool(site.ends)), daemon=True).start()
         else:
             made.set_result("")
         # In this thread, so that Ctrl-C ends a build at once.
@@ -99,9 +105,15 @@ def make_artifacts(site: Site, screen: Screen) -> None:
         made.result()
 
 
-def _make_base(made: Future[str], screen: Screen) -> None:
+def _make_base(made: Future[str], screen: Screen, played: bool) -> None:
+    """``played``: machines of ours play remote sites, for which there is a layer over the base."""
+
+    def report(text: str) -> None:
+        screen.status("base", text)
+
     try:
-        made.set_result(base.ensure(lambda text: screen.status("base", text)))
+        name = base.ensure(report)
+        made.set_result(base.ensure(report, base.site_digest()) if played else name)
     except BaseException as error:  # whatever it is, the thread that waits must hear of it
         made.set_exception(error)
     finally:

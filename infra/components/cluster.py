@@ -45,7 +45,7 @@ class Cluster(pulumi.ComponentResource):
             playbook="site.yml",
             remove="remove_node.yml",
             reset=None if made_here else "reset.yml",
-            hosts={m.name: _host(site, m, machines[m.name]) for m in site.machines},
+            hosts={m.name: _host(site, m, machines[m.name]) for m in site.nodes},
             variables={
                 **site_variables(site),
                 "antenna_artifacts": ARTIFACTS,
@@ -61,7 +61,7 @@ class Cluster(pulumi.ComponentResource):
             known_hosts=known_hosts,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=list(machines.values()),
+                depends_on=[machines[node.name] for node in site.nodes],
                 deleted_with=head if made_here else None,
             ),
         )
@@ -102,7 +102,8 @@ def _host(site: Site, machine: Machine, made: resources.Machine) -> resources.Ho
         "address": str(machine.address),
         "user": machine.user or "root",
         "port": machine.port or 22,
-        "groups": list(machine.groups),
+        # Links begin at the head.
+        "groups": [*machine.groups, *(["gateway"] if machine.role == "head" and site.links else [])],
         "vars": host_variables(site, machine),
         "host_key": made.host_key,
     }

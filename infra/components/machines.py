@@ -20,14 +20,16 @@ class Machines(pulumi.ComponentResource):
         *,
         bridge: str,
         base: str,
+        site_base: str,
         artifacts: str,
         identity_file: str,
         network: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``base`` and ``artifacts`` are digests: of the Debian base, of the pinned tools' tree.
+        """``base``, ``site_base`` and ``artifacts`` are digests: of the Debian base, of the one with a
+        scheduler in it for machines that play a remote site, of the pinned tools' tree.
 
-        Neither is of use to machines that exist: these are reached with ``identity_file``.
+        None is of use to machines that exist: these are reached with ``identity_file``.
         """
         super().__init__("antenna:site:Machines", "machines", None, opts)
         made_here = site.platform == "embedded"
@@ -40,7 +42,13 @@ class Machines(pulumi.ComponentResource):
                 user=machine.user or "root",
                 port=machine.port or 22,
                 settings=(
-                    {**_cable(site), "bridge": bridge, "base": base, "artifacts": artifacts}
+                    {
+                        **_cable(site),
+                        "bridge": bridge,
+                        "base": site_base if machine.role == "site" else base,
+                        # No part of the cluster: none of its programs.
+                        "artifacts": "" if machine.role == "site" else artifacts,
+                    }
                     if made_here
                     else {"host_key": _host_key(machine), "identity_file": identity_file}
                 ),

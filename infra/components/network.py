@@ -30,7 +30,7 @@ class Network(pulumi.ComponentResource):
             # In the order of their addresses: that of the file means nothing.
             routes=[
                 {"to": site.pods(m), "via": str(m.address)}
-                for m in sorted(site.machines, key=lambda machine: machine.address)
+                for m in sorted(site.nodes, key=lambda machine: machine.address)
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )

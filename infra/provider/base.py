@@ -1,6 +1,8 @@
 """The Debian base that every nspawn machine's disk lies on, made once per content and kept in the cache.
 
-Machines have no route to any package mirror, so what a role needs is in here.
+Machines have no route to any package mirror, so what a role needs is in here. What stands in for a remote
+site needs a scheduler and a database besides; these lie in a layer of their own, over the same base, so that
+nobody else's machines wait for them or carry them.
 """
 
 from __future__ import annotations
@@ -60,6 +62,17 @@ MASKED = (
 )
 """Has no work in a machine without a disk, a console or a mirror of its own."""
 
+SITE_PACKAGES = ("slurmctld", "slurmd", "slurmdbd", "slurm-client", "munge", "mariadb-server")
+"""The layer of machines that stand in for a remote site."""
+
+SITE_DISABLED = (
+    "slurmctld.service",
+    "slurmd.service",
+    "slurmdbd.service",
+    "munge.service",
+    "mariadb.service",
+)
+
 FILES = Path(__file__).parent / "base_files"
 
 
@@ -73,25 +86,47 @@ def digest() -> str:
     return content.hexdigest()[:16]
 
 
+def site_digest() -> str:
+    """Names the content of base and layer together: the base's digest, a dot, the layer's own."""
+    layer = hashlib.sha256(repr((RECIPE, sorted(SITE_PACKAGES), SITE_DISABLED)).encode())
+    return f"{digest()}.{layer.hexdigest()[:16]}"
+
+
 def directory(base: str) -> Path:
-    """Where the base of that digest lies."""
+    """Where the base, or the layer, of that digest lies."""
     return paths.cache_dir() / "base" / base
 
 
-def ensure(report: Report) -> str:
-    """Make the base unless it is cached; return its digest.
+def layers(base: str) -> list[Path]:
+    """What a disk of that base lies on, the topmost first."""
+    bottom, dot, _ = base.partition(".")
+    return [*([directory(base)] if dot else []), directory(bottom)]
 
-    About 90 s the first time; a cut leaves the downloaded packages, so the next run is quicker.
-    Raises ProviderError when the host lacks programs or debootstrap fails.
+
+def is_made(base: str) -> bool:
+    """Whether all of it is in the cache."""
+    return all(layer.is_dir() for layer in layers(base))
+
+
+def ensure(report: Report, base: str = "") -> str:
+    """Make the base, or the named layer over it, unless it is cached; return its digest.
+
+    About 90 s for the base, 40 s for the layer; a cut leaves the downloaded packages, so the next run is
+    quicker. Raises ProviderError when the host lacks programs, debootstrap or apt fails, or the name is
+    neither of the two that this version makes.
     """
-    name = digest()
-    if directory(name).is_dir():
+    name = base or digest()
+    if is_made(name):
         return name
+    if name not in (digest(), site_digest()):
+        raise ProviderError(f"the Debian base {name} is not in the cache, and this version makes another one")
     ensure_packages(report)
     report("waiting for another run that makes the Debian base")
     with exclusive(paths.cache_dir() / "base" / ".lock"):
-        if not directory(name).is_dir():
-            _make(name, report)
+        if not directory(digest()).is_dir():
+            _make(digest(), report)
+        if not is_made(name):
+            _make_layer(name, report)
     return name
 
 
@@ -153,6 +188,41 @@ def _configure(root: Path) -> None:
     (root / "etc/hostname").unlink(missing_ok=True)
     for cached in (root / "var/cache/apt/archives").glob("*.deb"):
         cached.unlink()
+
+
+INSTALL = """
+mount -t overlay antenna -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4"
+mount -t proc proc "$4/proc"
+mount --bind /dev "$4/dev"
+cp -L /etc/resolv.conf "$4/etc/resolv.conf"
+printf '#!/bin/sh\nexit 101\n' > "$4/usr/sbin/policy-rc.d"
+chmod 755 "$4/usr/sbin/policy-rc.d"
+root=$4 disabled=$5
+shift 5
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+chroot "$root" apt-get -qq update
+chroot "$root" apt-get -qq install --yes --no-install-recommends "$@"
+chroot "$root" apt-get clean
+systemctl --root="$root" --quiet disable $disabled
+rm -rf "$root"/var/lib/apt/lists/* "$root/usr/sbin/policy-rc.d" "$root/etc/munge/munge.key"
+: > "$root/etc/resolv.conf"
+"""
+"""Installs packages over a base. No service starts, and what is mounted goes with the process."""
+
+
+def _make_layer(name: str, report: Report) -> None:
+    parent = paths.cache_dir() / "base"
+    work = parent / f".{name}.partial"
+    remove_tree(work)
+    upper, scratch, root = (work / part for part in ("layer", "work", "root"))
+    for folder in (upper, scratch, root):
+        folder.mkdir(parents=True)
+    report("Debian base: packages of the remote sites' stand-ins")
+    below = [str(directory(name.partition(".")[0])), str(upper), str(scratch), str(root)]
+    sandbox = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", INSTALL, "sh"]
+    run([*sandbox, *below, " ".join(SITE_DISABLED), *SITE_PACKAGES], timeout=900)
+    upper.rename(directory(name))
+    remove_tree(work)
 
 
 def remove_tree(path: Path) -> None:

@@ -47,13 +47,14 @@ def make(inputs: dict[str, Any]) -> None:
 def mount(inputs: dict[str, Any]) -> None:
     """Mount the disk at the machine's root. Raises ProviderError when its base is not cached any more."""
     stack, name = inputs["stack"], inputs["name"]
-    lower, folder = base.directory(inputs["base"]), paths.machine_dir(stack, name)
-    if not lower.is_dir():
+    folder = paths.machine_dir(stack, name)
+    if not base.is_made(inputs["base"]):
         raise ProviderError(
-            f"machine {name}: its Debian base {inputs['base']} is no longer in the cache ({lower})"
+            f"machine {name}: its Debian base {inputs['base']} is no longer in the cache "
+            f"({base.directory(inputs['base'])})"
         )
     mounts.unmount_below(folder)
-    mounts.overlay(lower, folder / "disk", folder / "work", container.root(stack, name))
+    mounts.overlay(base.layers(inputs["base"]), folder / "disk", folder / "work", container.root(stack, name))
 
 
 def matches(inputs: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.provider.command import run
@@ -29,9 +30,9 @@ def unmount_below(folder: Path) -> None:
         run(["umount", "--lazy", str(point)])
 
 
-def overlay(lower: Path, upper: Path, work: Path, merged: Path) -> None:
-    """Mount ``upper`` over ``lower`` at ``merged``."""
+def overlay(lower: Sequence[Path], upper: Path, work: Path, merged: Path) -> None:
+    """Mount ``upper`` over the ``lower`` ones, of which the first is topmost, at ``merged``."""
     for folder in (upper, work, merged):
         folder.mkdir(parents=True, exist_ok=True)
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    options = f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work}"
     run(["mount", "-t", "overlay", "antenna", "-o", options, str(merged)])

@@ -47,7 +47,7 @@ def create(inputs: dict[str, Any], report: Report) -> dict[str, Any]:
             container.stop(stack, name)
             if not disk.matches(inputs):
                 report("making the disk")
-                base.ensure(report)
+                base.ensure(report, inputs["base"])
                 disk.make(inputs)
         return _bring_up(inputs, report)
 

@@ -13,6 +13,8 @@ from playbooks.process import Outcome, PlaybookError, Run, drift, failure
 
 REQUIRED = ("stack", "playbook", "hosts", "vars", "digest", "identity_file", "known_hosts")
 PLAYBOOKS = ("playbook", "remove", "reset")
+CLUSTER = ("site.yml", "remove_node.yml", "reset.yml")
+"""The plays of the machines that are one cluster."""
 HOST_KEYS = ("address", "user", "port", "groups", "vars")
 LEAVING = "antenna_leaving"
 KUBECONFIG = "antenna_kubeconfig"
@@ -136,11 +138,17 @@ def start(
         variables=inputs["vars"],
         identity_file=inputs["identity_file"],
         known_hosts=inputs["known_hosts"],
-        state_dir=paths.stack_dir(stack) / "ansible",
+        state_dir=state_dir(stack, inputs["playbook"]),
         log_dir=paths.logs(stack),
         check=check,
         extra=extra or {},
     ).start(report)
+
+
+def state_dir(stack: str, playbook: str) -> Path:
+    """Where a run keeps its inventory: each resource's own, since two may run side by side."""
+    folder = paths.stack_dir(stack) / "ansible"
+    return folder if playbook in CLUSTER else folder / Path(playbook).stem
 
 
 def outputs(inputs: dict[str, Any], outcome: Outcome) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from infra.provider.values import from_struct, to_struct
 KINDS = {
     "antenna:index:Network": ("infra.provider.network", "Network"),
     "antenna:index:Machine": ("infra.provider.machine", "Machine"),
+    "antenna:index:Link": ("infra.provider.link", "Link"),
     "antenna:index:Playbook": ("infra.provider.playbook", "Playbook"),
     "antenna:index:Objects": ("infra.provider.objects", "Objects"),
 }

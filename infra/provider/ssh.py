@@ -52,7 +52,7 @@ def argv(login: Login, command: str) -> list[str]:
     return ["ssh", "-F", "none", *flags, f"{login.user}@{login.address}", command]
 
 
-def run(login: Login, command: str, *, timeout: float = 30) -> str:
+def run(login: Login, command: str, *, stdin: str | None = None, timeout: float = 30) -> str:
     """Standard output of a shell command on the machine. Raises ProviderError when it fails.
 
     ssh's own failures (no route, refused, wrong key) exit with 255 and are told apart in the message.
@@ -60,7 +60,7 @@ def run(login: Login, command: str, *, timeout: float = 30) -> str:
     try:
         done = subprocess.run(
             argv(login, command),
-            stdin=subprocess.DEVNULL,
+            input=stdin or "",
             capture_output=True,
             text=True,
             timeout=timeout,

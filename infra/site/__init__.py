@@ -6,6 +6,7 @@ which everything holds, or raises a ``SiteError`` with one line a problem: file,
 
 from infra.site.cohort import Cohort, Flavor, Shared
 from infra.site.kubernetes import Kubernetes
+from infra.site.links import Link
 from infra.site.machines import Gpus, Machine, Role
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
@@ -24,6 +25,7 @@ __all__ = [
     "Funding",
     "Gpus",
     "Kubernetes",
+    "Link",
     "Machine",
     "Monitoring",
     "Network",

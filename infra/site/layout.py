@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from infra.site.links import LINK_PREFIX, link_ranges
 from infra.site.network import NODE_PREFIX
 from infra.site.problem import Problem
 
@@ -44,12 +45,37 @@ def ranges(site: Site) -> Iterator[Problem]:
             f"{network.gateway} is outside the network {network.cidr}; "
             f"choose an address in it, such as {network.cidr.network_address + 1}",
         )
-    if network.nodes < len(site.machines):
+    if network.nodes < len(site.nodes):
         yield Problem(
             "network.pods",
             f"{network.pods} has room for {network.nodes} nodes of a /{NODE_PREFIX} each, there are "
-            f"{len(site.machines)} machines; choose a larger range, such as a /16",
+            f"{len(site.nodes)} machines; choose a larger range, such as a /16",
         )
+
+
+def tunnels(site: Site) -> Iterator[Problem]:
+    """Ranges of links that overlap others, or are not those of a tunnel."""
+    network = site.network
+    taken = {
+        "network.cidr": network.cidr,
+        "network.pods": network.pods,
+        "network.services": network.services,
+    }
+    for key, wanted in link_ranges(site):
+        clash = next((name for name, other in taken.items() if wanted.overlaps(other)), None)
+        if clash is not None:
+            beside = _free_range(wanted.prefixlen, [*taken.values(), *(r for _, r in link_ranges(site))])
+            fix = (
+                f"choose a range beside it, such as {beside}"
+                if key.endswith("cidr")
+                else "narrow one of them"
+            )
+            yield Problem(key, f"{wanted} overlaps {clash} {taken[clash]}; {fix}")
+        elif key.endswith("cidr") and wanted.prefixlen != LINK_PREFIX:
+            yield Problem(
+                key, f"{wanted} must be a /{LINK_PREFIX}; write {wanted.network_address}/{LINK_PREFIX}"
+            )
+        taken[key] = wanted
 
 
 def names(site: Site) -> Iterator[Problem]:
@@ -77,7 +103,9 @@ def addresses(site: Site) -> Iterator[Problem]:
     seen: dict[IPv4Address, str] = {}
     for i, machine in enumerate(site.machines):
         key = f"machines[{i}].address"
-        if machine.address not in network.cidr:
+        if machine.role == "site" and site.platform == "ssh" and machine.address not in network.cidr:
+            pass  # Where a link ends may be anywhere.
+        elif machine.address not in network.cidr:
             yield Problem(key, f"{machine.address} is outside the network {network.cidr}; {fix}")
         elif machine.address in (network.cidr.network_address, network.cidr.broadcast_address):
             yield Problem(key, f"{machine.address} is reserved in the network {network.cidr}; {fix}")
@@ -99,6 +127,8 @@ def pods(site: Site) -> Iterator[Problem]:
     network = site.network
     seen: dict[IPv4Network, str] = {}
     for i, machine in enumerate(site.machines):
+        if machine.role == "site":
+            continue
         key = f"machines[{i}].pods"
         pods = machine.pods or network.pods_of(machine.address)
         if pods is None:

@@ -1,4 +1,4 @@
-"""The machines: one head, workers, workers with GPUs."""
+"""The machines: one head, workers, workers with GPUs; and those outside the cluster at which links end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from infra.site.values import (
     refuse,
 )
 
-Role = Literal["head", "worker", "gpu"]
+Role = Literal["head", "worker", "gpu", "site"]
+"""``site``: no node of the cluster; a link ends there. On platform embedded it plays the remote site."""
 
 
 def _host_key(value: Any) -> Any:
@@ -82,6 +83,8 @@ class Machine(Model):
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of the Ansible inventory that the machine is in."""
+        if self.role == "site":
+            return ("site",)
         place = "head" if self.role == "head" else "workers"
         return (place, "gpu") if self.gpus else (place,)
 
@@ -111,7 +114,18 @@ def role_problems(machines: tuple[Machine, ...]) -> Iterator[Problem]:
                     "make it `role: gpu`"
                     if machine.role == "worker"
                     else "remove them, the head runs no jobs"
+                    if machine.role == "head"
+                    else "remove them, it is no node of the cluster"
                 ),
+            )
+
+
+def end_problems(machines: tuple[Machine, ...]) -> Iterator[Problem]:
+    """Keys that machines outside the cluster have no use for."""
+    for i, machine in enumerate(machines):
+        if machine.role == "site" and machine.pods is not None:
+            yield Problem(
+                f"machines[{i}].pods", f"{machine.name} has role site and runs no pods; remove the range"
             )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from infra.site import layout
-from infra.site.machines import platform_problems, role_problems
+from infra.site.links import link_problems
+from infra.site.machines import end_problems, platform_problems, role_problems
 from infra.site.problem import Problem
 from infra.site.vocabulary import suggestion
 from operators.sites.flavors import flavor_name
@@ -31,6 +32,7 @@ def _platform(site: Site) -> Iterator[Problem]:
             "is for `platform: ssh`; embedded machines are reached with their own key: remove it",
         )
     yield from role_problems(site.machines)
+    yield from end_problems(site.machines)
     yield from platform_problems(site.platform, site.machines)
 
 
@@ -209,7 +211,7 @@ CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
     (_platform,),
     (_flavors, _quota),
     (_tenants,),
-    (_remote, _allocations, _grants),
+    (_remote, layout.tunnels, link_problems, _allocations, _grants),
     (_funding,),
 )
 """Each rule of a chain takes it that the ones before it hold."""

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from infra.site.cohort import Cohort
 from infra.site.kubernetes import Kubernetes
+from infra.site.links import Link
 from infra.site.machines import Machine
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
@@ -40,6 +41,7 @@ class Site(Model):
     cohort: Cohort = Field(examples=[{"name": "antenna", "flavors": ["..."]}])
     tenants: tuple[Tenant, ...] = Field(min_length=1)
     sites: tuple[RemoteSite, ...] = ()
+    links: tuple[Link, ...] = ()
     funding: Funding = Funding()
     operator: Operator = Operator()
     monitoring: Monitoring = Monitoring()
@@ -75,6 +77,16 @@ class Site(Model):
     def head(self) -> Machine:
         """The machine with the control plane."""
         return next(machine for machine in self.machines if machine.role == "head")
+
+    @property
+    def nodes(self) -> tuple[Machine, ...]:
+        """The machines of the cluster."""
+        return tuple(machine for machine in self.machines if machine.role != "site")
+
+    @property
+    def ends(self) -> tuple[Machine, ...]:
+        """The machines outside the cluster, at which links end."""
+        return tuple(machine for machine in self.machines if machine.role == "site")
 
     def pods(self, machine: Machine) -> str:
         """The range of a node's pods, stated or from its address."""

@@ -166,4 +166,17 @@ ALERTS: Final = (
             "than its limit. What it told last is no longer shown; jobs there go on, none counts as ended."
         ),
     ),
+    Alert(
+        name="AntennaLinkDown",
+        expression="min by (link) (antenna_link_up) == 0",
+        holds="1m",
+        severity="critical",
+        owner="platform",
+        summary="Link {{ $labels.link }} is down",
+        description=(
+            "No probe through the tunnel {{ $labels.link }} has been answered for a minute. What runs at the "
+            "site behind it goes on; nothing new is sent there, and its figures grow old. This says nothing "
+            "of the site itself."
+        ),
+    ),
 )

@@ -1,4 +1,8 @@
-"""While partners' jobs come, run, fail, are put back and go, every figure is what the API server says."""
+"""While partners' jobs come, run, fail, are put back and go, every figure is what the API server says.
+
+The operator is killed ten times; ANTENNA_TEST_RESTARTS=50 kills it fifty times, which takes about
+eight minutes on a busy machine.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_every_figure_is_the_truth_at_twenty_moments_while_200_jobs_run(
 
 
 def works(cluster: Cluster, dice: random.Random) -> list[dict[str, Any]]:
-    """The jobs, of each partner in turn: 10 to 30 s long, a tenth of them failing."""
+    """The jobs, of each partner in turn: 5 to 15 s long, a tenth of them failing."""
     queues = burst.queues(
         cluster.list_objects(KUEUE, "ClusterQueue"),
         cluster.list_objects(KUEUE, "LocalQueue"),
@@ -121,7 +121,7 @@ def works(cluster: Cluster, dice: random.Random) -> list[dict[str, Any]]:
     for number in range(JOBS):
         queue = queues[number % len(queues)]
         gpus = min(dice.choice(SIZES), LARGEST, queue.most)
-        work = burst.Work(f"{RUN}-{number:03d}", queue, gpus, dice.randint(10, 30))
+        work = burst.Work(f"{RUN}-{number:03d}", queue, gpus, dice.randint(5, 15))
         job = burst.job(work, RUN, keep=True)
         if dice.random() < FAILS:
             (container,) = job["spec"]["template"]["spec"]["containers"]

@@ -125,3 +125,11 @@ def on_existing_machines() -> dict[str, Any]:
 
 
 EXISTING = on_existing_machines()
+
+REMOTE: dict[str, Any] = edited(
+    EMBEDDED,
+    ("machines[3]", {"name": "lumi", "role": "site", "address": "10.77.0.20"}),
+    ("links", [{"name": "lumi", "site": "lumi", "endpoint": "lumi", "cidr": "10.76.0.0/30"}]),
+    ("sites[0].access.host", "10.76.0.2"),
+)
+"""The embedded site with a machine that plays LUMI, and the link to it."""

@@ -15,7 +15,7 @@ HOST = Host(
     cgroups="cgroup v2", cgroups_writable=True, overlayfs=True, tun=True, go="", clock_behind=-1.0,
     container="",
 )  # fmt: skip
-SITE = Site(platform="embedded", machines=3, gpus=8, tenants=15)
+SITE = Site(platform="embedded", machines=3, nodes=3, gpus=8, tenants=15)
 UP = Stack(recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)))
 CLUSTER = Cluster(nodes=3, gpus=8, kueue_ready=True, queues=15, certificate_days=364.0)
 SOUND = Facts("embedded", HOST, SITE, UP, CLUSTER)

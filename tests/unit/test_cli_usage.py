@@ -18,6 +18,7 @@ VERBS = (
     "status",
     "budget",
     "report",
+    "links",
     "dashboard",
     "demo",
     "doctor",

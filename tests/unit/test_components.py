@@ -15,7 +15,7 @@ from infra.sitefile import path_of, read
 from infra.tools import artifacts, operator_image
 from infra.tools.failure import ToolError
 from tests.unit.program import UNKNOWN, Program, declare, difference
-from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
+from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, REMOTE, edited
 
 GPU_3 = {
     "name": "gpu-3",
@@ -490,3 +490,78 @@ def test_a_wrong_site_ends_the_program_with_its_line_and_nothing_declared(
         declare(edited(EMBEDDED, edit), preview=False)
     assert str(refused.value).startswith(line)
     assert declared == []
+
+
+def test_a_machine_at_the_end_of_a_link_is_no_node() -> None:
+    program = declare(REMOTE)
+    lumi, head = program.resources["lumi"], program.resources["head"]
+    assert lumi.inputs["base"].startswith(f"{head.inputs['base']}.")
+    assert lumi.inputs["artifacts"] == ""
+    vias = [route["via"] for route in program.resources["network"].inputs["routes"]]
+    assert "10.77.0.20" not in vias
+    nodes = program.resources["nodes"].inputs["hosts"]
+    assert set(nodes) == {"head", "gpu-1", "gpu-2"}
+    assert nodes["head"]["groups"] == ["head", "gateway"]
+    assert "lumi" not in program.resources["nodes"].dependencies
+
+
+def test_a_link_is_for_its_sites_port_and_from_the_head_alone() -> None:
+    program = declare(edited(REMOTE, ("sites[0].access.port", 2222), ("links[0].mtu", 1400)))
+    link = program.resources["link-lumi"]
+    assert link.inputs["gateway"]["address"] == "10.77.0.10"
+    assert link.inputs["endpoint"]["address"] == "10.77.0.20"
+    assert (link.inputs["gateway_address"], link.inputs["endpoint_address"]) == ("10.76.0.1", "10.76.0.2")
+    assert link.inputs["ports"] == [2222]
+    assert link.inputs["mtu"] == 1400
+    assert link.inputs["sources"] == ["10.78.0.0/24"]
+    assert {"nodes", "sites"} <= link.dependencies
+    assert link.deleted_with == "head"
+
+
+def test_a_stand_in_is_told_the_sites_own_entry_and_each_tenants_project() -> None:
+    host = declare(REMOTE).resources["sites"].inputs["hosts"]["lumi"]
+    told = host["vars"]
+    assert host["groups"] == ["site"]
+    assert told["antenna_site"]["partitions"][0]["billing"]["per_node_hour"] == 4
+    grant = {"amount": 20000, "unit": "gpu-hours", "start": "2026-01-01", "end": "2026-12-31"}
+    assert told["antenna_site_accounts"] == [
+        {"project": "project_465000001", "user": "imec", "keys": [], "grants": [grant]}
+    ]
+    assert told["antenna_site_tunnels"] == ["wg-lumi-a", "wg-lumi-b"]
+    assert told["antenna_site_udp_ports"] == [51820, 51821]
+    assert told["antenna_site_management"] == ["10.77.0.1"]
+
+
+def test_on_machines_that_exist_nothing_plays_a_site() -> None:
+    existing = edited(
+        EXISTING,
+        ("machines[3]", {"name": "end", "role": "site", "address": "203.0.113.9", "host_key": HOST_KEY}),
+        (
+            "links",
+            [
+                {
+                    "name": "lumi",
+                    "site": "lumi",
+                    "endpoint": "end",
+                    "cidr": "10.76.0.0/30",
+                    "reaches": ["198.51.100.0/24"],
+                }
+            ],
+        ),
+    )
+    program = declare(existing)
+    sites = program.resources["sites"].inputs
+    assert sites["hosts"]["end"]["vars"] == {}
+    assert sites["reset"] == "reset_sites.yml"
+    assert program.resources["link-lumi"].inputs["reaches"] == ["198.51.100.0/24"]
+    assert program.resources["link-lumi"].deleted_with == ""
+
+
+def test_a_link_more_changes_nothing_of_the_nodes_but_the_gateways_part() -> None:
+    plain = edited(REMOTE, ("links", DROP), ("machines", EMBEDDED["machines"]))
+    assert difference(declare(plain), declare(REMOTE)) == {
+        "lumi": "create",
+        "sites": "create",
+        "link-lumi": "create",
+        "nodes": "update",
+    }

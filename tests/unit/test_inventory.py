@@ -119,3 +119,21 @@ def test_every_role_declares_its_arguments_and_names_its_defaults_after_itself()
         assert {"main.yml", "preflight.yml", "install.yml", "configure.yml"} <= {
             path.name for path in (role / "tasks").iterdir()
         }
+
+
+def test_machines_outside_the_cluster_are_no_nodes_and_need_no_head() -> None:
+    end = {"address": "10.77.0.20", "user": "root", "port": 22, "groups": ["site"], "vars": {}}
+    alone = inventory({"lumi": end}, {}, "/k")["all"]
+    assert alone["vars"]["antenna_nodes"] == []
+    assert alone["vars"]["antenna_head"] == ""
+    assert alone["hosts"]["lumi"]["antenna_machine"] == "lumi"
+    assert list(alone["children"]["site"]["hosts"]) == ["lumi"]
+    beside = inventory({**HOSTS, "lumi": end}, {}, "/k")["all"]
+    assert [node["name"] for node in beside["vars"]["antenna_nodes"]] == ["gpu-1", "head"]
+    assert "antenna_node_labels" not in beside["hosts"]["lumi"]
+
+
+def test_a_cluster_without_a_head_is_refused_whatever_is_beside_it() -> None:
+    end = {"address": "10.77.0.20", "user": "root", "port": 22, "groups": ["site"], "vars": {}}
+    with pytest.raises(ValueError, match="exactly one host"):
+        inventory({"gpu-1": HOSTS["gpu-1"], "lumi": end}, {}, "/k")

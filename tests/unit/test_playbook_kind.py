@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infra.provider.kind import UNKNOWN, ProviderError
-from infra.provider.playbook import Playbook
+from infra.provider.playbook import Playbook, state_dir
 from playbooks.process import (
     MARK,
     Outcome,
@@ -223,3 +223,11 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.05)
+
+
+def test_runs_that_may_go_side_by_side_keep_apart_what_they_need() -> None:
+    cluster, sites = (state_dir("t", name) for name in ("site.yml", "sites.yml"))
+    assert cluster != sites
+    assert state_dir("t", "remove_node.yml") == state_dir("t", "reset.yml") == cluster
+    # What a site's last machine takes with it is one folder.
+    assert sites.is_relative_to(cluster)

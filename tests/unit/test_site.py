@@ -16,6 +16,7 @@ from infra.site.remote import LargestShare, WholeNodes
 from infra.site.vocabulary import nearest
 from infra.sitefile import load, path_of, stacks
 from operators.tenancy import ECOSYSTEMS, PRIORITY_SECTORS, SECTORS
+from tests.live.remote_sites import with_remote_sites
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
 
 FILE = "Pulumi.x.yaml"
@@ -224,3 +225,15 @@ def test_the_project_is_the_one_that_both_engines_expect() -> None:
     assert provider["name"] == "antenna"
     assert (REPOSITORY / provider["path"] / "PulumiPlugin.yaml").is_file()
     assert (REPOSITORY / project["main"] / "__main__.py").is_file()
+
+
+def test_the_embedded_site_takes_lumi_and_jupiter_as_data_alone() -> None:
+    config = yaml.safe_load(path_of("embedded").read_text())["config"]
+    with_remote_sites(config)
+    site = Site.parse(
+        {key.removeprefix("site:"): value for key, value in config.items()}, "Pulumi.embedded.yaml"
+    )
+    assert [machine.name for machine in site.ends] == ["lumi", "jupiter"]
+    assert [str(link.endpoint_address) for link in site.links] == ["10.76.0.2", "10.76.0.6"]
+    assert [remote.access.host for remote in site.sites] == ["10.76.0.2", "10.76.0.6"]
+    assert sum(len(tenant.allocations) for tenant in site.tenants) == 12

@@ -11,15 +11,19 @@ import yaml
 
 from infra.site import Site, SiteError
 from infra.sitefile import load
-from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, edited
+from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, REMOTE, edited
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("site_refusals.yaml").read_text())
 FILE = "Pulumi.x.yaml"
+BASES = {"embedded": EMBEDDED, "existing": EXISTING, "remote": REMOTE}
 
 
 def wrong(row: dict[str, Any]) -> dict[str, Any]:
-    base = EXISTING if row.get("site") == "existing" else EMBEDDED
-    return edited(base, *row.get("edit", {}).items(), *((path, DROP) for path in row.get("drop", ())))
+    return edited(
+        BASES[row.get("site", "embedded")],
+        *row.get("edit", {}).items(),
+        *((path, DROP) for path in row.get("drop", ())),
+    )
 
 
 def write(path: Path, site: dict[str, Any]) -> Path:
@@ -28,7 +32,7 @@ def write(path: Path, site: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("site", [EMBEDDED, EXISTING], ids=["embedded", "existing"])
+@pytest.mark.parametrize("site", BASES.values(), ids=list(BASES))
 def test_the_sites_that_are_edited_are_right(site: dict[str, Any], tmp_path: Path) -> None:
     assert Site.parse(site, source=FILE) == load(write(tmp_path / FILE, site))
 

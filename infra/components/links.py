@@ -1,0 +1,142 @@
+"""The links to remote sites, and the machines at which they end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from infra import resources
+from infra.site import Link, Machine, Site
+
+SSH_PORT = 22
+
+
+class Links(pulumi.ComponentResource):
+    """The run "sites" over the machines outside the cluster, and a tunnel a link."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        machines: Mapping[str, resources.Machine],
+        gateway: pulumi.Resource,
+        interfaces: Mapping[str, Sequence[str]],
+        keys: Mapping[str, Mapping[str, Sequence[str]]],
+        digest: str,
+        identity_file: str,
+        known_hosts: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``gateway`` is what must be done on the head before; ``interfaces`` are each link's, by its name.
+
+        ``keys``: remote site -> tenant -> public SSH keys that work for the tenant there; only a site that
+        is played by a machine of ours is told of them.
+        """
+        super().__init__("antenna:site:Links", "links", None, opts)
+        made_here = site.platform == "embedded"
+        login = {"identity_file": identity_file, "known_hosts": known_hosts}
+        ends = resources.Playbook(
+            "sites",
+            stack=site.stack,
+            playbook="sites.yml",
+            remove=None,
+            reset=None if made_here else "reset_sites.yml",
+            hosts={m.name: _host(site, m, machines[m.name], interfaces, keys) for m in site.ends},
+            variables={},
+            digest=digest,
+            **login,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[machines[m.name] for m in site.ends]),
+        )
+        by_name = {machine.name: machine for machine in site.machines}
+        for link in site.links:
+            resources.Link(
+                f"link-{link.name}",
+                stack=site.stack,
+                link=link.name,
+                gateway=_login(site.head, machines, login),
+                endpoint=_login(by_name[link.endpoint], machines, login),
+                **tunnel(site, link),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[gateway, ends],
+                    # What is on machines of ours goes with them.
+                    deleted_with=machines[site.head.name] if made_here else None,
+                ),
+            )
+        self.register_outputs({"links": [link.name for link in site.links]})
+
+
+def tunnel(site: Site, link: Link) -> dict[str, Any]:
+    """What a tunnel is, apart from its machines. Pure."""
+    ports = {remote.access.port for remote in site.sites if remote.name == link.site}
+    return {
+        "gateway_address": str(link.gateway_address),
+        "endpoint_address": str(link.endpoint_address),
+        "port": link.port,
+        "keepalive_seconds": link.keepalive_seconds,
+        "mtu": link.mtu,
+        "ports": sorted(ports),
+        "reaches": [str(reached) for reached in link.reaches],
+        # The operator runs on the head; no other node's pods get through.
+        "sources": [site.pods(site.head)],
+    }
+
+
+def standin(
+    site: Site,
+    link: Link,
+    interfaces: Sequence[str],
+    keys: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What a machine that plays a remote site is told: the site's own entry, tenants' projects. Pure."""
+    remote = next(remote for remote in site.sites if remote.name == link.site)
+    grants: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for tenant in site.tenants:
+        for allocation in tenant.allocations:
+            if allocation.site == remote.name:
+                row = allocation.model_dump(mode="json", include={"amount", "unit", "start", "end"})
+                grants.setdefault((allocation.project, tenant.name), []).append(row)
+    return {
+        "antenna_site": remote.model_dump(mode="json", exclude_none=True),
+        "antenna_site_accounts": [
+            {"project": project, "user": tenant, "keys": list(keys.get(tenant, ())), "grants": rows}
+            for (project, tenant), rows in grants.items()
+        ],
+        "antenna_site_tunnels": list(interfaces),
+        "antenna_site_udp_ports": [link.port, link.port + 1],
+        "antenna_site_management": [str(site.network.gateway_address)],
+    }
+
+
+def _host(
+    site: Site,
+    machine: Machine,
+    made: resources.Machine,
+    interfaces: Mapping[str, Sequence[str]],
+    keys: Mapping[str, Mapping[str, Sequence[str]]],
+) -> resources.Host:
+    link = next(link for link in site.links if link.endpoint == machine.name)
+    played = site.platform == "embedded"
+    return {
+        "address": str(machine.address),
+        "user": machine.user or "root",
+        "port": machine.port or SSH_PORT,
+        "groups": list(machine.groups),
+        "vars": standin(site, link, interfaces[link.name], keys.get(link.site, {})) if played else {},
+        "host_key": made.host_key,
+    }
+
+
+def _login(
+    machine: Machine, machines: Mapping[str, resources.Machine], login: Mapping[str, str]
+) -> resources.Login:
+    return {
+        "address": str(machine.address),
+        "user": machine.user or "root",
+        "port": machine.port or SSH_PORT,
+        "identity_file": login["identity_file"],
+        "known_hosts": login["known_hosts"],
+        "host_key": machines[machine.name].host_key,
+    }

@@ -1,0 +1,138 @@
+"""The programs of a remote site's stand-in: what is billed, and what the site's own tools say of it."""
+
+from __future__ import annotations
+
+import copy
+from calendar import timegm
+from typing import Any
+
+import pytest
+
+from infra.sitefile import path_of, read
+from playbooks.roles.slurm_standin.files.standin import accounts, entry, figures, jutil, lumi_allocations
+from playbooks.roles.slurm_standin.files.standin.figures import Job
+
+SITES = {site["name"]: site for site in read(path_of("example-site"))["sites"]}
+RULES = {p["name"]: p["billing"] for site in SITES.values() for p in site["partitions"]}
+HOUR = 3600
+
+
+def job(partition: str, **amounts: Any) -> Job:
+    defaults = {"seconds": HOUR, "nodes": 1, "cores": 0, "gpus": 0, "memory_mib": 0.0}
+    return Job("p", partition, "2026-03", **{**defaults, **amounts})
+
+
+@pytest.mark.parametrize(
+    ("asked", "units"),
+    [
+        (job("standard-g", nodes=3, gpus=24, seconds=2 * HOUR), 24.0),
+        (job("small-g", gpus=1, cores=8, memory_mib=65536), 0.5),
+        (job("small-g", gpus=1, cores=9, memory_mib=65536), 1.0),
+        (job("small-g", gpus=1, cores=1, memory_mib=65537), 1.0),
+        (job("dev-g", gpus=8, cores=56, seconds=HOUR // 2), 2.0),
+        (job("standard", nodes=2, cores=256), 256.0),
+        (job("small", cores=4, memory_mib=16 * 1024), 8.0),
+        (job("debug", cores=5, seconds=720), 1.0),
+        (job("booster", nodes=10, cores=2880, gpus=40, seconds=HOUR // 2), 1440.0),
+    ],
+)
+def test_jobs_cost_what_the_sites_rules_say(asked: Job, units: float) -> None:
+    assert figures.units(RULES[asked.partition], asked) == pytest.approx(units)
+
+
+def test_a_job_is_read_from_what_it_was_allocated_and_split_at_months() -> None:
+    start, end = timegm((2026, 1, 31, 23, 0, 0)), timegm((2026, 2, 1, 2, 0, 0))
+    text = (
+        f"project_1|small-g|{start}|{end}|billing=8,cpu=8,gres/gpu=2,mem=64G,node=1\n"
+        "project_1|small-g|Unknown|Unknown|\n"
+    )
+    first, second = figures.parse(text, now=end)
+    assert (first.month, first.seconds, first.gpus, first.memory_mib) == ("2026-01", HOUR, 2, 65536)
+    assert (second.month, second.seconds) == ("2026-02", 2 * HOUR)
+    used = figures.total(SITES["lumi"], [first, second])
+    assert used == {"project_1": {"gpu-hours": {"2026-01": 1.0, "2026-02": 2.0}}}
+
+
+def test_a_running_job_counts_to_now() -> None:
+    start = timegm((2026, 1, 2, 0, 0, 0))
+    (running,) = figures.parse(f"p|debug|{start}|Unknown|cpu=4,mem=8G,node=1\n", now=start + 90)
+    assert running.seconds == 90
+
+
+GRANTS = (
+    entry.Grant(300, "gpu-hours", "2026-01-01", "2026-12-31"),
+    entry.Grant(1000, "core-hours", "2026-01-01", "2026-12-31"),
+    entry.Grant(10, "tb-hours", "2026-01-01", "2026-12-31"),
+)
+# As LUMI's tool printed it for a project without jobs.
+REAL = """\
+Project             |                    CPU (used/allocated)|               GPU (used/allocated)|           Storage (used/allocated)
+--------------------------------------------------------------------------------------------------------------------------------------
+project_465002906   |              0/1000   (0.0%) core/hours|           0/300   (0.0%) gpu/hours|             0/10   (0.0%) TB/hours"""  # noqa: E501
+
+
+def test_lumi_allocations_answers_letter_for_letter() -> None:
+    account = entry.Account("project_465002906", "ulb", (), GRANTS)
+    shown = lumi_allocations.table({account.project: account}, {}, at=0)
+    head, _, rest = shown.partition("\n")
+    assert head.startswith("Data updated: ")
+    assert len(head) == len("Data updated: 2026-04-22 14:47:17")
+    assert rest == REAL
+
+
+def test_lumi_allocations_rounds_down_and_tells_what_was_not_granted() -> None:
+    account = entry.Account("project_465000001", "imec", (), GRANTS[:1])
+    used = {account.project: {"gpu-hours": {"2026-01": 20.9, "2026-02": 10.4}}}
+    row = lumi_allocations.table({account.project: account}, used, at=0).splitlines()[-1]
+    assert " 31/300  (10.3%) gpu/hours|" in row
+    assert "0/0    (N/A) core/hours|" in row
+
+
+def test_jutil_carries_one_months_rest_over_and_no_more() -> None:
+    account = entry.Account("p", "imec", (), (entry.Grant(100, "core-hours", "2026-01-01", "2026-03-31"),))
+    used = {"core-hours": {"2026-01": 20.0, "2026-02": 30.0}}
+    rows = jutil.rows(SITES["jupiter"], account, used, at=timegm((2026, 3, 15, 0, 0, 0)))
+    assert [(r["month"], r["quota"], r["rest"], r["used"]) for r in rows] == [
+        ("2026-01", 100, 0, 20.0),
+        ("2026-02", 100, 80.0, 30.0),
+        # Of February's rest 50 of January's have lapsed: what is left is February's own.
+        ("2026-03", 100, 100, 0.0),
+    ]
+    without = copy.deepcopy(SITES["jupiter"])
+    without["accounting"]["carry_over_months"] = 0
+    assert [r["rest"] for r in jutil.rows(without, account, used, at=timegm((2026, 3, 1, 0, 0, 0)))] == [
+        0,
+        0,
+        0,
+    ]
+
+
+TOLD = entry.Entry(
+    SITES["lumi"],
+    (entry.Account("project_1", "imec", (), ()), entry.Account("project_2", "ulb", (), ())),
+)
+
+
+def test_accounts_are_brought_to_what_is_declared_and_then_left_alone() -> None:
+    declared = accounts.wanted(TOLD)
+    assert declared.qos["standard-g"] == "MaxJobsPerUser=200 MaxSubmitJobsPerUser=210"
+    assert accounts.changes(declared, declared) == []
+    empty = accounts.Declared({}, frozenset())
+    calls = accounts.changes(empty, declared)
+    assert ("add", "qos", "dev-g", "MaxJobsPerUser=1", "MaxSubmitJobsPerUser=2") in calls
+    assert calls[-4:] == [
+        ("add", "account", "project_1"),
+        ("add", "account", "project_2"),
+        ("add", "user", "imec", "account=project_1"),
+        ("add", "user", "ulb", "account=project_2"),
+    ]
+    gone = accounts.Declared(declared.qos, declared.pairs | {("project_3", "vub")})
+    assert accounts.changes(gone, declared) == [("delete", "user", "name=vub", "account=project_3")]
+
+
+@pytest.mark.parametrize(
+    ("project", "user"), [("p;x", "imec"), ("p", "root imec"), ("p", "-x"), ("", "imec")]
+)
+def test_names_that_are_no_accounts_are_refused(project: str, user: str) -> None:
+    with pytest.raises(ValueError, match="cannot be an account"):
+        accounts.wanted(entry.Entry(SITES["lumi"], (entry.Account(project, user, (), ()),)))
