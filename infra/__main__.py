@@ -87,10 +87,11 @@ def declare(site: Site) -> None:
     cohort = quotas.cohort(site)
     queueing = Queueing(cohort, manifest=manifest, nodes=cluster.ready, **in_cluster)
     operator = Operator(site, image=operator_image.reference(), queueing=queueing.ready, **in_cluster)
+    before_tenants = [operator.ready]
     if site.sites:
-        Remote(remote.sites(site), operator=operator.ready, **in_cluster)
+        before_tenants.append(Remote(remote.sites(site), operator=operator.ready, **in_cluster).sites)
     for tenant in site.tenants:
-        Tenant(quotas.partner(site, tenant), cohort, operator=operator.ready, **in_cluster)
+        Tenant(quotas.partner(site, tenant), cohort, after=before_tenants, **in_cluster)
 
     Monitoring(
         store_image=images.VICTORIA_METRICS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 
 from infra import resources
@@ -10,7 +12,10 @@ from operators.api.tenant import tenant_object
 
 
 class Tenant(pulumi.ComponentResource):
-    """A partner, as the Tenant from which the operator makes its namespace, rights and queues."""
+    """A partner, as the Tenant from which the operator makes its namespace, rights and queues.
+
+    ``after`` is what must be there while it is: its jobs are cancelled at their sites before it goes.
+    """
 
     def __init__(
         self,
@@ -20,7 +25,7 @@ class Tenant(pulumi.ComponentResource):
         stack: str,
         kubeconfig: str,
         cluster: pulumi.Input[str],
-        operator: pulumi.Resource,
+        after: Sequence[pulumi.Resource],
         deleted_with: pulumi.Resource | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -34,6 +39,6 @@ class Tenant(pulumi.ComponentResource):
             cluster=cluster,
             objects=[tenant_object(partner, cohort)],
             wait=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[operator], deleted_with=deleted_with),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), deleted_with=deleted_with),
         )
         self.register_outputs({"namespace": self.namespace})

@@ -244,7 +244,8 @@ def test_a_local_job_never_goes_to_a_remote_flavor(vib, cluster):
         found = cluster.list_objects(KUEUE, "Workload", namespace_name(vib))
         held = [w["status"]["admission"] for w in found if (w.get("status") or {}).get("admission")]
         used = {f for a in held for s in a["podSetAssignments"] for f in s["flavors"].values()}
-        return len(found) == 4 and len(held) == 3 and used == {LOCAL}
+        # Its own, and the two that are nobody's; a partner that is on its way out may lend one more.
+        return len(found) == 4 and len(held) >= 3 and used == {LOCAL}
 
     eventually(settled)
 

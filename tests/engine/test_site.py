@@ -96,7 +96,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return trial
 
 
-BUNDLES = ("kueue", "queues", "crds", "operator", "monitoring")
+BUNDLES = ("kueue", "queues", "crds", "operator", "remote-sites", "monitoring")
 """What is in the cluster beside the partners' own."""
 
 
@@ -120,7 +120,7 @@ def test_a_site_comes_up_from_the_ground_and_a_second_up_does_nothing(trial: Tri
     assert at("create", "br-trial") < min(machines)
     assert max(machines) < at("create", "site.yml") < at("create", "kueue") < at("create", "queues")
     tenants = [at("create", "tenant-imec"), at("create", "tenant-ulb")]
-    assert max(at("create", name) for name in ("queues", "crds", "operator")) < min(tenants)
+    assert max(at("create", name) for name in ("queues", "crds", "operator", "remote-sites")) < min(tenants)
     assert not trial.run("up").changed
     assert not trial.run("refresh").changed
     assert trial.calls() == []
@@ -130,7 +130,7 @@ LIFE: list[tuple[str, tuple[str, Any], dict[str, str]]] = [
     ("a quota", ("tenants[1].quota.h100", 2), {"tenant-ulb": "update"}),
     ("what is shared", ("cohort.flavors[0].shared.gpus", 2), {"queues": "update"}),
     ("a node more", ("machines[3]", GPU_3), {"gpu-3": "create", "network": "update", "nodes": "update"}),
-    ("a remote site", ("sites[0].title", "LUMI-G"), {}),
+    ("a remote site", ("sites[0].title", "LUMI-G"), {"remote-sites": "update"}),
     ("a partner less", ("tenants[1]", DROP), {"tenant-ulb": "delete"}),
 ]
 
@@ -197,7 +197,8 @@ def test_on_machines_that_exist_everything_is_taken_down_in_order(trial: Trial) 
     calls = trial.calls()
     at = position(calls)
     assert len(calls) == 1 + 3 + len(BUNDLES) + 2
-    assert max(at("delete", "tenant-imec"), at("delete", "tenant-ulb")) < at("delete", "queues")
+    tenants = max(at("delete", "tenant-imec"), at("delete", "tenant-ulb"))
+    assert tenants < at("delete", "remote-sites") < at("delete", "operator") < at("delete", "queues")
     assert at("delete", "queues") < at("delete", "kueue") < at("delete", "site.yml") < at("delete", "head")
 
 
