@@ -88,7 +88,7 @@ def digest() -> str:
 
 def site_digest() -> str:
     """Names the content of base and layer together: the base's digest, a dot, the layer's own."""
-    layer = hashlib.sha256(repr((RECIPE, sorted(SITE_PACKAGES), SITE_DISABLED)).encode())
+    layer = hashlib.sha256(repr((INSTALL, sorted(SITE_PACKAGES), SITE_DISABLED)).encode())
     return f"{digest()}.{layer.hexdigest()[:16]}"
 
 
@@ -111,7 +111,7 @@ def is_made(base: str) -> bool:
 def ensure(report: Report, base: str = "") -> str:
     """Make the base, or the named layer over it, unless it is cached; return its digest.
 
-    About 90 s for the base, 40 s for the layer; a cut leaves the downloaded packages, so the next run is
+    About 90 s for the base, 10 s for the layer; a cut leaves the downloaded packages, so the next run is
     quicker. Raises ProviderError when the host lacks programs, debootstrap or apt fails, or the name is
     neither of the two that this version makes.
     """

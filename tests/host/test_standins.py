@@ -111,7 +111,7 @@ def test_a_second_run_changes_nothing(lumi: Lumi) -> None:
 def test_it_has_the_sites_partitions_limits_and_gpus(lumi: Lumi) -> None:
     shown = lumi.user("sinfo -h -o '%R %l %s %D %G %h'").splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in shown}
-    assert rows["standard-g"] == ["2-00:00:00", "1-1024", "4", "gpu:8", "EXCLUSIVE"]
+    assert rows["standard-g"] == ["2-00:00:00", "1-1K", "4", "gpu:8", "EXCLUSIVE"]
     assert rows["small-g"] == ["3-00:00:00", "1-4", "4", "gpu:8", "NO"]
     assert rows["dev-g"][0] == "3:00:00"
     assert rows["debug"][0] == "30:00"

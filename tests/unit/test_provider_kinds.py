@@ -10,7 +10,7 @@ import pytest
 
 from infra.provider import base, container, keys, mounts, network
 from infra.provider.interfaces import Interface, Route, parse_interfaces, parse_routes
-from infra.provider.kind import UNKNOWN
+from infra.provider.kind import UNKNOWN, ProviderError
 from infra.provider.machine import Machine
 from infra.provider.network import Network
 from infra.provider.processes import descendants
@@ -217,3 +217,21 @@ def test_the_base_is_named_by_its_content(monkeypatch: pytest.MonkeyPatch) -> No
     assert base.digest() == before
     monkeypatch.setattr(base, "PACKAGES", (*base.PACKAGES, "slurm-wlm"))
     assert base.digest() != before
+
+
+def test_a_layer_is_named_by_its_base_and_its_own_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = base.site_digest()
+    assert before.startswith(f"{base.digest()}.")
+    assert base.layers(before) == [base.directory(before), base.directory(base.digest())]
+    assert base.layers(base.digest()) == [base.directory(base.digest())]
+    monkeypatch.setattr(base, "SITE_PACKAGES", (*base.SITE_PACKAGES, "slurmrestd"))
+    assert base.site_digest() != before
+    monkeypatch.undo()
+    monkeypatch.setattr(base, "PACKAGES", (*base.PACKAGES, "less"))
+    assert base.site_digest().partition(".")[2] == before.partition(".")[2]
+    assert base.site_digest() != before
+
+
+def test_a_base_that_this_version_does_not_make_is_refused() -> None:
+    with pytest.raises(ProviderError, match="not in the cache, and this version makes another"):
+        base.ensure(print, "0123456789abcdef")

@@ -79,9 +79,9 @@ def remove(name: str) -> dict[str, Any]:
             _end(name, slot, wanted["interface"])
         tunnel.drop_firewall(document)
     config.forget(name)
-    # What the tunnel measured goes with it; a machine that measures none has no such unit.
+    # What was measured goes with it, also what a probe under way would write. Some machines measure none.
     with suppress(SystemExit):
-        _systemctl("start", PROBE)
+        _systemctl("restart", PROBE)
     return show(name)
 
 
