@@ -224,8 +224,10 @@ def cancel(token: str, job: int, name: str, submitted: int) -> Command:
         f"t=$({_limited(asked)} 2>&1); r=$?",
         # An array or heterogeneous job answers with a line a member.
         'u=$(printf "%s\\n" "$t" | sort -u)',
-        f'if [ "$r:$u" = 0:{int(submitted)} ]; then {_limited(cancelled)}; {_ended(token)}; exit 0; fi',
-        f'case $r:$u in 0:*|*"Invalid job id"*) {_ended(token, OVER)}; exit 0 ;; esac',
+        f'if [ "$r:$u" = 0:{int(submitted)} ]; then t=$({_limited(cancelled)} 2>&1); r=$?; u=$t',
+        f'[ "$r" != 0 ] || {{ {_ended(token, 0)}; exit 0; }}; fi',
+        # scancel says so of a job that has ended and that slurmctld still knows.
+        f'case $r:$u in 0:*|*"Invalid job id"*|*"already comple"*) {_ended(token, OVER)}; exit 0 ;; esac',
         f'printf "%s\\n" "$t" >&2; {_ended(token, "$r")}',
     )
     return _command(token, steps, 1)
