@@ -309,6 +309,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={ports["dbd"]}
 AccountingStoragePass={folder}/munge/socket
 AccountingStorageEnforce=associations
+EnforcePartLimits=ALL
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 {nodes}
