@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from infra.cli.session import Session, Verb, epilog, options
 from operators import k8s
 from operators.api import API_VERSION, remote_job
 from operators.k8s import Cluster
+from operators.k8s_errors import NotFound
 from operators.tenancy import namespace_name
 from operators.why import Explanation, explain
 from operators.why.gathering import facts, surroundings
@@ -81,8 +83,7 @@ def lines(told: Explanation) -> list[str]:
 
 def find(api: Cluster, name: str, namespace: str | None) -> Object:
     """The Job or RemoteJob of that name. Raises WrongInput where there is none, or more than one."""
-    found = api.list_objects("batch/v1", "Job", namespace, fields=f"metadata.name={name}")
-    found += api.list_objects(API_VERSION, remote_job.KIND, namespace, fields=f"metadata.name={name}")
+    found = _jobs(api, namespace, fields=f"metadata.name={name}")
     if len(found) == 1:
         return found[0]
     if found:
@@ -94,9 +95,17 @@ def find(api: Cluster, name: str, namespace: str | None) -> Object:
     raise WrongInput(f"there is no job {name}{where}", _advice(api, name, namespace))
 
 
+def _jobs(api: Cluster, namespace: str | None = None, fields: str = "") -> list[Object]:
+    """Jobs and RemoteJobs. A site that was last brought up before there were RemoteJobs has none."""
+    found = api.list_objects("batch/v1", "Job", namespace, fields=fields)
+    with suppress(NotFound):
+        found += api.list_objects(API_VERSION, remote_job.KIND, namespace, fields=fields)
+    return found
+
+
 def _advice(api: Cluster, name: str, namespace: str | None) -> str:
     """The names that come near, of that namespace or else of all."""
-    every = [*api.list_objects("batch/v1", "Job"), *api.list_objects(API_VERSION, remote_job.KIND)]
+    every = _jobs(api)
     inside = [j for j in every if j["metadata"]["namespace"] == namespace]
     near = _near(name, inside or every)
     if not near:
