@@ -206,12 +206,14 @@ def holders(workloads: Iterable[Object]) -> dict[str, int]:
     return {name: count for name, count in found.items() if count}
 
 
-def peak(workloads: Iterable[Object]) -> dict[str, int]:
-    """Who held the most GPUs that were reserved at one moment, from the Workloads' own timestamps.
+def peak(workloads: Iterable[Object], jobs: Iterable[Object] = ()) -> dict[str, int]:
+    """Who held the most GPUs that were reserved at one moment, from the objects' own timestamps.
 
     These have whole seconds: within one second a release counts before a reservation, which is the
-    order in which Kueue can do them.
+    order in which Kueue can do them. Kueue may stamp Finished once more, and later, when it looks at a
+    Workload before it has seen its own stamp; so what is held is held to the end of its Job at most.
     """
+    ended = {job["metadata"]["uid"]: end for job in jobs if (end := _end(job))}
     steps: list[tuple[datetime, int, str]] = []
     for workload in workloads:
         begin = instant(condition(workload, "QuotaReserved").get("lastTransitionTime"))
@@ -220,6 +222,8 @@ def peak(workloads: Iterable[Object]) -> dict[str, int]:
         steps.append((begin, held(workload), _name(workload)))
         end = instant(condition(workload, "Finished").get("lastTransitionTime"))
         if end is not None and is_true(workload, "Finished"):
+            owners = workload["metadata"].get("ownerReferences") or ()
+            end = max(begin, min([end, *(ended[o["uid"]] for o in owners if o["uid"] in ended)]))
             steps.append((end, -held(workload), _name(workload)))
     now: dict[str, int] = {}
     most: dict[str, int] = {}
@@ -283,6 +287,13 @@ def outcome(job: Object) -> str:
 
 def _cohort(queue: Object) -> str:
     return str(queue["spec"].get("cohortName") or "")
+
+
+def _end(job: Object) -> datetime | None:
+    for kind in ("Complete", "Failed"):
+        if is_true(job, kind):
+            return instant(condition(job, kind).get("lastTransitionTime"))
+    return None
 
 
 def _name(workload: Object) -> str:

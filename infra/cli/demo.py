@@ -160,7 +160,7 @@ def _watch(
         if any(o.get("uid") in ours for o in w["metadata"].get("ownerReferences", []))
     ]
     waits = burst.waits(own)
-    holders = max(holders, burst.peak(own), key=_gpus_of)
+    holders = max(holders, burst.peak(own, now.jobs), key=_gpus_of)
     return burst.Result(
         jobs=len(works),
         succeeded=sum(r.done for r in now.rows),

@@ -114,6 +114,16 @@ def test_a_release_counts_before_a_reservation_of_the_same_second() -> None:
     assert burst.peak(loads) == {"tenant-a/a": 8}
 
 
+def test_what_was_stamped_finished_late_is_held_to_the_end_of_its_job() -> None:
+    owner: Any = [{"uid": "u"}]
+    first = workload(8, at(0), at(11), name="a", ownerReferences=owner)
+    second = workload(1, at(9), at(12), name="b")
+    done = {"type": "Complete", "status": "True", "lastTransitionTime": at(8)}
+    job = {"metadata": {"uid": "u"}, "status": {"conditions": [done]}}
+    assert burst.peak([first, second]) == {"tenant-a/a": 8, "tenant-a/b": 1}
+    assert burst.peak([first, second], [job]) == {"tenant-a/a": 8}
+
+
 def test_only_what_is_reserved_and_not_finished_is_held_now() -> None:
     assert [burst.reserved(w) for w in (workload(4), workload(4, at(1)), workload(4, at(1), at(2)))] == [
         0,
