@@ -23,10 +23,12 @@ GO_MOD = "module example.org/hello\n\ngo 1.21\n"
 HELLO = 'package main\n\nvar greeting = "hello"\n\nfunc main() { println(greeting) }\n'
 
 BUILD_IN_ANOTHER_PROCESS = """
+import signal
 import sys
 from pathlib import Path
 from infra.tools.build import build
 from infra.tools.pins import Tool
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 tool = Tool(Path(sys.argv[1]), "example.org/hello", "v1.0.0", {"example.org/hello": "greet"}, seconds=2)
 build([tool], lambda progress: print(progress, flush=True))
 """
