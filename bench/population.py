@@ -22,15 +22,11 @@ import urllib3
 
 from bench.world import STATES, Template, job, surroundings, template, workload
 from operators.k8s import Cluster
-from operators.k8s_errors import NotFound, patiently
-from operators.queues import API_VERSION as KUEUE
 from operators.tenancy import Object
-from tests.cluster.faults import stopped
 from tests.cluster.light import LightCluster
 
 TRANSACTION = 128  # operations: etcd's own limit
 CONNECTIONS = 8
-_PATIENCE: Final = 300.0  # seconds for the API server to answer again
 
 _CACHED: Final = re.compile(
     r'^apiserver_watch_cache_resource_version\{.*resource="(?:jobs|workloads)"\} (\S+)$', re.M
@@ -82,8 +78,9 @@ class Population:
             if done % (TRANSACTION * 40) < TRANSACTION:
                 report(f"{done // 2} of {jobs} Jobs with their Workloads are in")
         self.jobs = max(jobs, self.jobs)
-        report("starting the API server anew, with all of them")
-        self._start_anew(newest)
+        report("waiting for the API server to have read them")
+        while self._read_up_to() < newest:
+            time.sleep(1)
 
     def change(self, numbers: Iterable[int], turn: int) -> int:
         """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state.
@@ -99,25 +96,12 @@ class Population:
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             return len(list(threads.map(write, numbers)))
 
-    def _start_anew(self, newest: int) -> None:
-        """Start the API server again, and wait until its caches hold what etcd holds.
-
-        It takes in so many objects at once more slowly than etcd does, and keeps an event of each: with
-        200,000 of them it needs 17 GB, and half of its time to look through these. None of that is what a
-        cluster is like whose work has come one after the other.
-        """
-        with stopped(self.light, "kube-apiserver"):
-            pass
-        for kind, version in (("Job", "batch/v1"), ("Workload", KUEUE)):
-            for attempt in patiently(_PATIENCE, lambda _: None, NotFound):
-                with attempt:
-                    # The cache of a kind of ours is made when it is first asked for.
-                    self.cluster.request("GET", self.cluster.path(version, kind), query={"limit": "1"})
-        while self._read_up_to() < newest:
-            time.sleep(1)
-
     def _read_up_to(self) -> int:
-        """The revision of etcd up to which the API server's caches hold Jobs and Workloads."""
+        """The revision of etcd up to which the API server's caches hold Jobs and Workloads.
+
+        It decodes what comes in more slowly than etcd takes it. Until it has caught up, it answers no list
+        from its caches, and what is measured would wait for it.
+        """
         metrics = self.cluster.request("GET", "/metrics")
         jobs_and_workloads = [float(value) for value in _CACHED.findall(metrics)]
         return int(min(jobs_and_workloads)) if len(jobs_and_workloads) == 2 else 0
