@@ -15,6 +15,7 @@ from operators.ledger.remote import Totals
 from operators.ledger.remote_entry import NOBODY, Payer
 from operators.reasons import Reason
 from operators.sites.access import NodeRow, RemoteJobRow
+from operators.sites.flavors import flavor_name
 from operators.tenancy import namespace_name
 
 Labels = tuple[str, ...]
@@ -76,7 +77,7 @@ def queue_samples(
         for resource, amount in held:
             samples[f"antenna_queue_{resource}_requested", place] += amount
             if row.state == "running":
-                flavor = f"{site}-{row.partition}"
+                flavor = flavor_name(site, row.partition)
                 samples[f"antenna_queue_{resource}_reserved", (*place, flavor)] += amount
         if row.state == "pending":
             oldest = "antenna_queue_oldest_pending_age_seconds", place
