@@ -221,6 +221,7 @@ class PodSet(_Part, frozen=True):
 
     name: str = "main"
     count: int = 1
+    min_count: int | None = None
     template: PodTemplate = PodTemplate()
 
 

@@ -12,6 +12,7 @@ from operators.objects import (
     Admission,
     Amounts,
     Condition,
+    PodSet,
     SchedulingStats,
     Workload,
     seconds,
@@ -43,6 +44,7 @@ EVICTION_REASONS: Final = frozenset(
 """Every value of the label ``reason`` of evictions; any other is ``Other``."""
 
 
+_ONE_POD: Final = PodSet()
 _OWNER_GONE: Final = "OwnerNotFound"  # Kueue's reason of Finished
 
 
@@ -76,8 +78,10 @@ class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
 def workload_facts(workload: Workload) -> WorkloadFacts:
     """Of a Workload's object.
 
-    Quota held is status.admission's resourceUsage, by flavor, less the share of reclaimable pods,
-    as Kueue itself counts: resourceUsage x (count - reclaimable) / count for each pod set.
+    Quota held is status.admission's resourceUsage, by flavor, less the share of pods that gave theirs
+    back since, as Kueue itself counts for each pod set: of its admission's count as many as are left of
+    all its pods. An admission that comes after some had ended is for the others only.
+    https://github.com/kubernetes-sigs/kueue/blob/v0.19.2/pkg/workload/workload.go#L704
     """
     metadata, spec, status = workload.metadata, workload.spec, workload.status
     conditions = {c.type: c for c in status.conditions}
@@ -147,14 +151,18 @@ def _waiting(workload: Workload) -> tuple[Amounts, Amounts, Held]:
 def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, Held]:
     """What a Workload with quota asks for, wants, and holds."""
     reclaimed = {pods.name: pods.count for pods in workload.status.reclaimable_pods}
-    counts = {pods.name: pods.count for pods in workload.spec.pod_sets}
+    sets = {pods.name: pods for pods in workload.spec.pod_sets}
     asks = wanted = NOTHING
     held: dict[str, Amounts] = {}
     for given in admission.pod_set_assignments:
-        count = counts.get(given.name, 1) if given.count is None else given.count
+        pods = sets.get(given.name, _ONE_POD)
+        count = pods.count if given.count is None else given.count
         whole, flavors = given.resource_usage.amounts, given.flavors
-        left = _share(whole, max(0, count - reclaimed.get(given.name, 0)), count)
-        asks, wanted = asks.plus(whole), wanted.plus(left)
+        left = _share(whole, min(count, max(0, pods.count - reclaimed.get(given.name, 0))), count)
+        # Fewer than all: some had ended before, which still are the job's; or it was content with fewer.
+        partly = count < pods.count and pods.min_count is None
+        asks = asks.plus(pods.template.spec.amounts.times(pods.count) if partly else whole)
+        wanted = wanted.plus(left)
         if flavors.gpu == flavors.cpu == flavors.memory:
             parts = [(flavors.gpu, left)]
         else:

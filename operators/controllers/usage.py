@@ -56,10 +56,12 @@ def held(workloads: Iterable[Object]) -> dict[tuple[str, str], Decimal]:
         status = workload.get("status") or {}
         if "admission" not in status or _is(workload, "Finished"):
             continue
-        back = {pods["name"]: pods["count"] for pods in status.get("reclaimablePods") or ()}
+        left = {pods["name"]: pods.get("count", 1) for pods in workload["spec"].get("podSets") or ()}
+        for pods in status.get("reclaimablePods") or ():
+            left[pods["name"]] = max(0, left.get(pods["name"], 0) - pods["count"])
         for pods in status["admission"]["podSetAssignments"]:
             count = pods.get("count") or 1
-            share = Decimal(max(0, count - back.get(pods["name"], 0))) / count
+            share = Decimal(min(count, left.get(pods["name"], count))) / count
             for resource, amount in (pods.get("resourceUsage") or {}).items():
                 flavor = (pods.get("flavors") or {}).get(resource, "")
                 total[flavor, resource] += quantity(amount) * share

@@ -147,8 +147,11 @@ def gauges(lists):
                 if admission is None:
                     requested[family] += asked(workload, resource)
                     continue
+                counts = {pods["name"]: pods["count"] for pods in workload["spec"]["podSets"]}
                 for given in admission["podSetAssignments"]:
-                    left = Fraction(given["count"] - gone.get(given["name"], 0), given["count"])
+                    name_, count = given["name"], given["count"]
+                    remain = min(count, counts[name_] - gone.get(name_, 0))
+                    left = Fraction(remain, count) if count else 0
                     held = amount(given["resourceUsage"].get(resource, 0)) * left
                     requested[family] += held
                     reserved[family, given["flavors"][resource]] += held

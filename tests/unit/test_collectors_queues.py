@@ -162,6 +162,25 @@ def test_pods_that_are_over_give_their_part_of_the_quota_back(rig):
     assert rig.figure("antenna_queue_gpus_requested", queue="cq-a") == 1
 
 
+@pytest.mark.parametrize(("ended", "reserved"), [(3, 1), (4, 0)])
+def test_quota_that_comes_after_some_pods_ended_is_for_the_others_and_the_job_is_as_large_as_ever(
+    rig, ended, reserved
+):
+    """Put back into its queue and admitted again: the admission counts the pods that are left."""
+    rig.lists(**partner("a"))
+    again = workload("one", gpus=1, pods=4, admitted=1, reclaimablePods=[{"name": "main", "count": ended}])
+    (given,) = again["status"]["admission"]["podSetAssignments"]
+    given["count"] = 4 - ended
+    given["resourceUsage"] = {
+        "cpu": f"{1500 * (4 - ended)}m", "memory": f"{2 * (4 - ended)}Gi", "nvidia.com/gpu": str(4 - ended),
+    }  # fmt: skip
+    rig.apply("jobs", job("one"))
+    rig.apply("workloads", again)
+    assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a", flavor="h100") == reserved
+    assert rig.figure("antenna_queue_gpus_requested", queue="cq-a") == reserved
+    assert rig.figure("antenna_job_gpus", job="one") == 4
+
+
 def test_work_that_is_switched_off_asks_for_nothing(rig):
     rig.lists(**partner("a"))
     off = workload("one", waits=SHORT)

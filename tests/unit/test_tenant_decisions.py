@@ -299,20 +299,23 @@ def workload(*conditions: str, since: str = "T1", made: str = "T0", **status: An
     }
 
 
-def admitted(gpus: str, count: int = 1, back: int = 0, *conditions: str) -> Object:
+def admitted(gpus: str, count: int = 1, back: int = 0, *conditions: str, of: int = 0) -> Object:
     pods = {"name": "main", "count": count, "flavors": {GPU: "h100"}, "resourceUsage": {GPU: gpus}}
     returned = {"reclaimablePods": [{"name": "main", "count": back}]} if back else {}
-    return workload(*conditions, admission={"podSetAssignments": [pods]}, **returned)
+    made = workload(*conditions, admission={"podSetAssignments": [pods]}, **returned)
+    made["spec"] = {"podSets": [{"name": "main", "count": of or count}]}
+    return made
 
 
 def test_held_is_what_admitted_work_has_and_has_not_given_back() -> None:
     work = [
         admitted("4"),
         admitted("8", 4, 1),
+        admitted("1", 1, 3, of=4),
         admitted("16", 1, 0, "Finished"),
         workload("!QuotaReserved"),
     ]
-    assert usage.held(work) == {("h100", GPU): Decimal(10)}
+    assert usage.held(work) == {("h100", GPU): Decimal(11)}
 
 
 def test_the_larger_of_two_readings_counts() -> None:
