@@ -200,10 +200,34 @@ def held(workload: Object) -> int:
     )
 
 
+def of_living_jobs(workloads: Iterable[Object], jobs: Iterable[Object]) -> list[Object]:
+    """Workloads without those whose Job has ended: these hold no GPU, whatever their own status says.
+
+    A Workload may be seen unfinished once more after its quota went to another, when a controller of
+    Kueue's applied what it knew of it before.
+    """
+    over = {job["metadata"]["uid"] for job in jobs if outcome(job) in ("done", "failed")}
+    return [w for w in workloads if over.isdisjoint(_owners(w))]
+
+
 def holders(workloads: Iterable[Object]) -> dict[str, int]:
     """GPUs that each Workload holds now, by NAMESPACE/NAME; none that hold nothing."""
     found = {_name(workload): reserved(workload) for workload in workloads}
     return {name: count for name, count in found.items() if count}
+
+
+def stamps(objects: Iterable[Object]) -> dict[str, Any]:
+    """What each object's conditions say and since when, by NAMESPACE/NAME: to read after a surprise."""
+    return {
+        _name(one): {
+            "resourceVersion": one["metadata"].get("resourceVersion"),
+            **{
+                c["type"]: [c["status"], c.get("reason", ""), c.get("lastTransitionTime", "")]
+                for c in one.get("status", {}).get("conditions", ())
+            },
+        }
+        for one in objects
+    }
 
 
 def peak(workloads: Iterable[Object], jobs: Iterable[Object] = ()) -> dict[str, int]:
@@ -222,8 +246,7 @@ def peak(workloads: Iterable[Object], jobs: Iterable[Object] = ()) -> dict[str, 
         steps.append((begin, held(workload), _name(workload)))
         end = instant(condition(workload, "Finished").get("lastTransitionTime"))
         if end is not None and is_true(workload, "Finished"):
-            owners = workload["metadata"].get("ownerReferences") or ()
-            end = max(begin, min([end, *(ended[o["uid"]] for o in owners if o["uid"] in ended)]))
+            end = max(begin, min([end, *(ended[uid] for uid in _owners(workload) if uid in ended)]))
             steps.append((end, -held(workload), _name(workload)))
     now: dict[str, int] = {}
     most: dict[str, int] = {}
@@ -294,6 +317,10 @@ def _end(job: Object) -> datetime | None:
         if is_true(job, kind):
             return instant(condition(job, kind).get("lastTransitionTime"))
     return None
+
+
+def _owners(workload: Object) -> list[str]:
+    return [owner["uid"] for owner in workload["metadata"].get("ownerReferences") or ()]
 
 
 def _name(workload: Object) -> str:

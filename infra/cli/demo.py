@@ -76,7 +76,8 @@ def demo(session: Session, jobs: int, partners: int, timeout: int, keep: bool) -
     _sum_up(result, screen)
     if result.problems:
         raise Failure(
-            "; ".join(result.problems), f"{session.command('demo')} --keep, then kubectl describe the jobs"
+            "; ".join(result.problems),
+            f"read {screen.log.path}; {session.command('demo')} --keep, then kubectl describe the jobs",
         )
 
 
@@ -105,7 +106,7 @@ class _Look:
     """The burst at one moment."""
 
     rows: list[Row]
-    admitted: int
+    holders: dict[str, int]
     borrowed: int
     ended: bool
     jobs: list[Object]
@@ -113,14 +114,16 @@ class _Look:
 
 
 def _look(api: Cluster, works: Sequence[Work], run: str) -> _Look:
-    jobs: list[Object] = [*api.list_objects("batch/v1", "Job", labels=f"{burst.RUN_LABEL}={run}")]
     # All Workloads, not only the burst's: what others hold counts against the site's GPUs too.
     workloads: list[Object] = [*api.list_objects(queues.API_VERSION, "Workload")]
+    # After them, so that a Job that ended since is not taken for one that still holds its GPUs.
+    jobs: list[Object] = [*api.list_objects("batch/v1", "Job", labels=f"{burst.RUN_LABEL}={run}")]
     states = [burst.outcome(job) for job in jobs]
-    rows = burst.table(works, jobs, workloads)
+    holding = burst.of_living_jobs(workloads, jobs)
+    rows = burst.table(works, jobs, holding)
     return _Look(
         rows=rows,
-        admitted=sum(burst.reserved(w) for w in workloads),
+        holders=burst.holders(holding),
         borrowed=sum(row.borrowed for row in rows),
         ended=len(jobs) == len(works) and all(s in ("done", "failed") for s in states),
         jobs=jobs,
@@ -143,7 +146,9 @@ def _watch(
                 with attempt:
                     now = _look(api, works, run)
             borrowed = max(borrowed, now.borrowed)
-            holders = max(holders, burst.holders(now.workloads), key=_gpus_of)
+            if _gpus_of(now.holders) > max(total, _gpus_of(holders)):
+                _keep_evidence(screen, now)
+            holders = max(holders, now.holders, key=_gpus_of)
             seconds = time.monotonic() - began
             board(_render(now, total, seconds))
             over = now.ended or seconds > timeout
@@ -161,6 +166,8 @@ def _watch(
     ]
     waits = burst.waits(own)
     holders = max(holders, burst.peak(own, now.jobs), key=_gpus_of)
+    if _gpus_of(holders) > total:
+        _keep_evidence(screen, now)
     return burst.Result(
         jobs=len(works),
         succeeded=sum(r.done for r in now.rows),
@@ -175,6 +182,11 @@ def _watch(
         wait_seconds_max=max(waits, default=0.0),
         seconds=round(time.monotonic() - began, 1),
     )
+
+
+def _keep_evidence(screen: Screen, now: _Look) -> None:
+    """Into the log: who held what and since when, to tell a wrong reckoning from a wrong admission."""
+    screen.log.write(json.dumps({"workloads": burst.stamps(now.workloads), "jobs": burst.stamps(now.jobs)}))
 
 
 def _gpus_of(holders: dict[str, int]) -> int:
@@ -199,7 +211,7 @@ def _render(now: _Look, total: int, seconds: float) -> Table:
         ("RUNNING", sum(r.running for r in now.rows)),
         ("DONE", done),
         ("FAILED", sum(r.failed for r in now.rows)),
-        ("GPUS", f"{now.admitted}/{total}"),
+        ("GPUS", f"{_gpus_of(now.holders)}/{total}"),
         ("BORROWED", now.borrowed),
     ):
         table.add_column(title, footer=str(footer), justify="right")
@@ -224,7 +236,7 @@ def _line(now: _Look, total: int, seconds: float) -> str:
         for r in now.rows
         if r.gpus
     )
-    return f"{counts}  GPUs {now.admitted}/{total}" + (f"  {holders}" if holders else "")
+    return f"{counts}  GPUs {_gpus_of(now.holders)}/{total}" + (f"  {holders}" if holders else "")
 
 
 def _sum_up(result: burst.Result, screen: Screen) -> None:

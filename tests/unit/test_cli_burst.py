@@ -124,6 +124,19 @@ def test_what_was_stamped_finished_late_is_held_to_the_end_of_its_job() -> None:
     assert burst.peak([first, second], [job]) == {"tenant-a/a": 8}
 
 
+def test_a_workload_seen_unfinished_again_holds_nothing_once_its_job_has_ended() -> None:
+    owner: Any = [{"uid": "u"}]
+    first = workload(8, at(0), name="a", ownerReferences=owner)
+    second = workload(1, at(9), name="b", ownerReferences=[{"uid": "v"}])
+    done = {"type": "Complete", "status": "True", "lastTransitionTime": at(8)}
+    jobs: Any = [
+        {"metadata": {"uid": "u"}, "status": {"conditions": [done]}},
+        {"metadata": {"uid": "v"}, "status": {}},
+    ]
+    assert burst.holders([first, second]) == {"tenant-a/a": 8, "tenant-a/b": 1}
+    assert burst.holders(burst.of_living_jobs([first, second], jobs)) == {"tenant-a/b": 1}
+
+
 def test_only_what_is_reserved_and_not_finished_is_held_now() -> None:
     assert [burst.reserved(w) for w in (workload(4), workload(4, at(1)), workload(4, at(1), at(2)))] == [
         0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,13 +155,15 @@ def test_a_job_that_fails_fails_the_demo(cluster: StandIn) -> None:
     assert cluster.deleted, "cleaned up all the same"
 
 
-def test_more_gpus_admitted_than_there_are_fails_the_demo(cluster: StandIn) -> None:
+def test_more_gpus_admitted_than_there_are_fails_the_demo(cluster: StandIn, tmp_path: Path) -> None:
     cluster.gpus = 12
     shown = demo("--json")
     assert shown.exit_code == 1
     document = json.loads(shown.stdout)
     assert document["peak_gpus"] > 8
     assert "GPUs were admitted at once, the site has 8" in document["problems"][0]
+    (log,) = tmp_path.rglob("*-demo.log")
+    assert '"QuotaReserved": ["True"' in log.read_text()
 
 
 def test_a_log_is_told_the_end(cluster: StandIn) -> None:
