@@ -64,8 +64,9 @@ def declare(site: Site) -> None:
         known_hosts=known_hosts,
         kubeconfig=kubeconfig,
     )
+    before_operator: list[pulumi.Resource] = []
     if site.links:
-        Links(
+        before_operator += Links(
             site,
             machines=machines.machines,
             gateway=cluster.ready,
@@ -76,7 +77,7 @@ def declare(site: Site) -> None:
             digest=content_digest(),
             identity_file=str(identity),
             known_hosts=known_hosts,
-        )
+        ).ready
     in_cluster: dict[str, Any] = {
         "stack": site.stack,
         "kubeconfig": kubeconfig,
@@ -86,7 +87,8 @@ def declare(site: Site) -> None:
     }
     cohort = quotas.cohort(site)
     queueing = Queueing(cohort, manifest=manifest, nodes=cluster.ready, **in_cluster)
-    operator = Operator(site, image=operator_image.reference(), queueing=queueing.ready, **in_cluster)
+    before_operator.append(queueing.ready)
+    operator = Operator(site, image=operator_image.reference(), after=before_operator, **in_cluster)
     before_tenants = [operator.ready]
     if site.sites:
         before_tenants.append(Remote(remote.sites(site), operator=operator.ready, **in_cluster).sites)

@@ -61,11 +61,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What the burst showed. ``gpus`` is what the site has; a wait is from a job's creation to its quota."""
+    """What the burst showed, local and remote jobs together.
+
+    ``sites``: site -> {jobs, succeeded, failed}. What is said of GPUs and waits is about the local site:
+    ``gpus`` is what it has; a wait is from a job's creation to its quota.
+    """
 
     jobs: int
     succeeded: int
     failed: int
+    sites: dict[str, dict[str, int]]
     partners: list[str]
     gpus: int
     gpus_requested: int

@@ -1,4 +1,4 @@
-"""`antenna demo`: a burst of real GPU jobs from several partners, watched until they are done."""
+"""`antenna demo`: a burst of real jobs of several partners, here and at remote sites, watched to its end."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from infra import paths
-from infra.cli import burst, overview
-from infra.cli.burst import Row, Work
+from infra.cli import burst, burst_remote, overview
+from infra.cli.burst import Work
+from infra.cli.burst_remote import RemoteWork, SiteRow
+from infra.cli.demo_view import Look, line, render, total_of
+from infra.cli.engine import open_quietly
 from infra.cli.failure import Failure, WrongInput
 from infra.cli.kube import Object
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from operators import k8s, queues
+from operators.api import API_VERSION
 from operators.k8s import Cluster
 from operators.k8s_errors import NotFound, patiently
 
@@ -30,6 +33,9 @@ POLL_SECONDS = 0.5
 LOG_SECONDS = 3.0
 # Kueue's webhooks may still be coming up when a demo follows an `up` at once.
 PATIENCE_SECONDS = 60.0
+# At a real site jobs cost what was granted: there they are asked for.
+REMOTE_JOBS = 16
+LOCAL = "local"
 
 
 @click.command(
@@ -43,14 +49,21 @@ PATIENCE_SECONDS = 60.0
 @click.option(
     "--timeout", type=click.IntRange(10), default=600, show_default=True, help="Seconds to wait for all."
 )
+@click.option(
+    "--remote-jobs",
+    type=click.IntRange(0, 400),
+    help=f"How many more go to remote sites. Default: {REMOTE_JOBS} where these are played here, else none.",
+)
 @click.option("--keep", is_flag=True, help="Leave the jobs in the cluster afterwards.")
 @options("stack", "json")
 @click.pass_obj
-def demo(session: Session, jobs: int, partners: int, timeout: int, keep: bool) -> None:
+def demo(
+    session: Session, /, jobs: int, partners: int, timeout: int, *, remote_jobs: int | None, keep: bool
+) -> None:
     """Submit a burst of real GPU jobs from several partners and watch them queue, borrow, run, finish.
 
-    Together they ask for more GPUs than there are. Exits with 1 when a job fails, or when more GPUs were
-    admitted at once than the site has.
+    Together they ask for more GPUs than there are; others go to remote sites. Exits with 1 when a job
+    fails, or when more GPUs were admitted at once than the site has.
     """
     screen = session.begin("demo")
     api = k8s.connect(paths.kubeconfig(session.stack))
@@ -69,8 +82,17 @@ def demo(session: Session, jobs: int, partners: int, timeout: int, keep: bool) -
     screen.log.open()
     asked = sum(w.gpus for w in works)
     screen.say(f"{len(works)} jobs of {partners} partners ask for {asked} GPUs; the site has {total}")
-    with _jobs(api, works, run, screen, keep=keep):
-        result = _watch(api, works, run, total, timeout=timeout, screen=screen)
+    sites = _remote_sites(api)
+    wanted = remote_jobs if remote_jobs is not None else REMOTE_JOBS if _made_here(session) else 0
+    away, silent = burst_remote.plan(sites, _tenants(api) if sites else [], run, jobs=wanted)
+    if silent and wanted:
+        screen.say(f"nothing is sent to {', '.join(silent)}, which does not answer", "yellow")
+    if away:
+        places = dict.fromkeys(f"{w.site} {w.partition}" for w in away)
+        screen.say(f"{len(away)} jobs of {len({w.tenant for w in away})} partners go to {', '.join(places)}")
+    plan = _Plan(run, works, away, sites)
+    with _jobs(api, plan, screen, keep=keep):
+        result = _watch(api, plan, total, timeout=timeout, screen=screen)
     if session.json:
         click.echo(json.dumps({"stack": session.stack, **result.document()}, indent=2))
     _sum_up(result, screen)
@@ -81,59 +103,80 @@ def demo(session: Session, jobs: int, partners: int, timeout: int, keep: bool) -
         )
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is submitted: here, and to remote sites."""
+
+    run: str
+    works: Sequence[Work]
+    away: Sequence[RemoteWork]
+    sites: Sequence[Object]
+
+
 @contextmanager
-def _jobs(api: Cluster, works: Sequence[Work], run: str, screen: Screen, *, keep: bool) -> Iterator[None]:
+def _jobs(api: Cluster, plan: _Plan, screen: Screen, *, keep: bool) -> Iterator[None]:
     """The jobs, submitted at once as partners would, and gone afterwards however this ends."""
 
-    def submit(work: Work) -> None:
+    def submit(obj: dict[str, Any]) -> None:
         for attempt in patiently(PATIENCE_SECONDS, lambda error: screen.status("demo", f"waiting: {error}")):
             with attempt:
-                api.create(burst.job(work, run, keep=keep))
+                api.create(obj)
 
+    objects: list[dict[str, Any]] = [burst.job(work, plan.run, keep=keep) for work in plan.works]
+    objects += [burst_remote.remote_job(work, plan.run) for work in plan.away]
     try:
         with screen.phase("submitting"), ThreadPoolExecutor(8) as pool:
-            list(pool.map(submit, works))
+            list(pool.map(submit, objects))
         yield
     finally:
         if not keep:
-            for work in works:
+            for obj in objects:
                 with suppress(NotFound):
-                    api.delete("batch/v1", "Job", work.name, work.queue.namespace)
+                    metadata = obj["metadata"]
+                    api.delete(obj["apiVersion"], obj["kind"], metadata["name"], metadata["namespace"])
 
 
-@dataclass(frozen=True)
-class _Look:
-    """The burst at one moment."""
-
-    rows: list[Row]
-    holders: dict[str, int]
-    borrowed: int
-    ended: bool
-    jobs: list[Object]
-    workloads: list[Object]
+def _made_here(session: Session) -> bool:
+    resources = open_quietly(session).resources()
+    return any(r.kind == "Machine" and r.inputs.get("driver") == "nspawn" for r in resources)
 
 
-def _look(api: Cluster, works: Sequence[Work], run: str) -> _Look:
+def _remote_sites(api: Cluster) -> list[Object]:
+    with suppress(NotFound):  # an operator of a site without
+        return [*api.list_objects(API_VERSION, "RemoteSite")]
+    return []
+
+
+def _tenants(api: Cluster) -> list[Object]:
+    return [*api.list_objects(API_VERSION, "Tenant")]
+
+
+def _look(api: Cluster, plan: _Plan) -> Look:
     # All Workloads, not only the burst's: what others hold counts against the site's GPUs too.
     workloads: list[Object] = [*api.list_objects(queues.API_VERSION, "Workload")]
     # After them, so that a Job that ended since is not taken for one that still holds its GPUs.
-    jobs: list[Object] = [*api.list_objects("batch/v1", "Job", labels=f"{burst.RUN_LABEL}={run}")]
+    jobs: list[Object] = [*api.list_objects("batch/v1", "Job", labels=f"{burst.RUN_LABEL}={plan.run}")]
+    sites: list[SiteRow] = []
+    if plan.away:
+        remote = api.list_objects(API_VERSION, "RemoteJob", labels=f"{burst.RUN_LABEL}={plan.run}")
+        sites = burst_remote.table(plan.away, remote, plan.sites)
     states = [burst.outcome(job) for job in jobs]
     holding = burst.of_living_jobs(workloads, jobs)
-    rows = burst.table(works, jobs, holding)
-    return _Look(
+    rows = burst.table(plan.works, jobs, holding)
+    return Look(
         rows=rows,
         holders=burst.holders(holding),
         borrowed=sum(row.borrowed for row in rows),
-        ended=len(jobs) == len(works) and all(s in ("done", "failed") for s in states),
+        ended=len(jobs) == len(plan.works)
+        and all(s in ("done", "failed") for s in states)
+        and not any(row.queued or row.running for row in sites),
         jobs=jobs,
         workloads=workloads,
+        sites=sites,
     )
 
 
-def _watch(
-    api: Cluster, works: Sequence[Work], run: str, total: int, *, timeout: float, screen: Screen
-) -> burst.Result:
+def _watch(api: Cluster, plan: _Plan, total: int, *, timeout: float, screen: Screen) -> burst.Result:
     began = time.monotonic()
     borrowed = 0
     holders: dict[str, int] = {}
@@ -144,16 +187,16 @@ def _watch(
                 PATIENCE_SECONDS, lambda error: screen.say(f"waiting: {error}", "yellow")
             ):
                 with attempt:
-                    now = _look(api, works, run)
+                    now = _look(api, plan)
             borrowed = max(borrowed, now.borrowed)
-            if _gpus_of(now.holders) > max(total, _gpus_of(holders)):
+            if total_of(now.holders) > max(total, total_of(holders)):
                 _keep_evidence(screen, now)
-            holders = max(holders, now.holders, key=_gpus_of)
+            holders = max(holders, now.holders, key=total_of)
             seconds = time.monotonic() - began
-            board(_render(now, total, seconds))
+            board(render(now, total, seconds))
             over = now.ended or seconds > timeout
             if not screen.live and (over or seconds - told >= LOG_SECONDS):
-                screen.say(_line(now, total, seconds))
+                screen.say(line(now, total, seconds))
                 told = seconds
             if over:
                 break
@@ -165,17 +208,31 @@ def _watch(
         if any(o.get("uid") in ours for o in w["metadata"].get("ownerReferences", []))
     ]
     waits = burst.waits(own)
-    holders = max(holders, burst.peak(own, now.jobs), key=_gpus_of)
-    if _gpus_of(holders) > total:
+    holders = max(holders, burst.peak(own, now.jobs), key=total_of)
+    if total_of(holders) > total:
         _keep_evidence(screen, now)
+    local = {
+        "jobs": len(plan.works),
+        "succeeded": sum(r.done for r in now.rows),
+        "failed": sum(r.failed for r in now.rows),
+    }
+    sites = {LOCAL: local} | {
+        row.site: {
+            "jobs": sum(work.site == row.site for work in plan.away),
+            "succeeded": row.done,
+            "failed": row.failed,
+        }
+        for row in now.sites
+    }
     return burst.Result(
-        jobs=len(works),
-        succeeded=sum(r.done for r in now.rows),
-        failed=sum(r.failed for r in now.rows),
-        partners=sorted({w.queue.partner for w in works}),
+        jobs=sum(counts["jobs"] for counts in sites.values()),
+        succeeded=sum(counts["succeeded"] for counts in sites.values()),
+        failed=sum(counts["failed"] for counts in sites.values()),
+        sites=sites,
+        partners=sorted({w.queue.partner for w in plan.works} | {w.tenant for w in plan.away}),
         gpus=total,
-        gpus_requested=sum(w.gpus for w in works),
-        peak_gpus=_gpus_of(holders),
+        gpus_requested=sum(w.gpus for w in plan.works),
+        peak_gpus=total_of(holders),
         peak_holders=holders,
         peak_borrowed=borrowed,
         wait_seconds_mean=round(sum(waits) / len(waits), 1) if waits else 0.0,
@@ -184,13 +241,9 @@ def _watch(
     )
 
 
-def _keep_evidence(screen: Screen, now: _Look) -> None:
+def _keep_evidence(screen: Screen, now: Look) -> None:
     """Into the log: who held what and since when, to tell a wrong reckoning from a wrong admission."""
     screen.log.write(json.dumps({"workloads": burst.stamps(now.workloads), "jobs": burst.stamps(now.jobs)}))
-
-
-def _gpus_of(holders: dict[str, int]) -> int:
-    return sum(holders.values())
 
 
 def _gpus(api: Cluster) -> tuple[int, int]:
@@ -199,50 +252,12 @@ def _gpus(api: Cluster) -> tuple[int, int]:
     return sum(counts), max(counts, default=0)
 
 
-def _render(now: _Look, total: int, seconds: float) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_footer=True)
-    done, all_ = (
-        sum(r.done for r in now.rows),
-        sum(r.queued + r.running + r.done + r.failed for r in now.rows),
-    )
-    table.add_column("PARTNER", footer=f"{done}/{all_} done, {seconds:.0f}s")
-    for title, footer in (
-        ("QUEUED", sum(r.queued for r in now.rows)),
-        ("RUNNING", sum(r.running for r in now.rows)),
-        ("DONE", done),
-        ("FAILED", sum(r.failed for r in now.rows)),
-        ("GPUS", f"{_gpus_of(now.holders)}/{total}"),
-        ("BORROWED", now.borrowed),
-    ):
-        table.add_column(title, footer=str(footer), justify="right")
-    table.add_column("")
-    for r in now.rows:
-        bar = Text("█" * r.gpus, "green")
-        bar.append("░" * r.queued, "dim")
-        failed = Text(str(r.failed or "·"), "red" if r.failed else "dim")
-        counts = [str(n) if n else "·" for n in (r.queued, r.running, r.done)]
-        table.add_row(r.partner, *counts, failed, str(r.gpus or "·"), str(r.borrowed or "·"), bar)
-    return table
-
-
-def _line(now: _Look, total: int, seconds: float) -> str:
-    queued, running = sum(r.queued for r in now.rows), sum(r.running for r in now.rows)
-    done, failed = sum(r.done for r in now.rows), sum(r.failed for r in now.rows)
-    counts = f"  {seconds:>3.0f}s  queued {queued:>3}  running {running:>2}  done {done:>3}" + (
-        f"  failed {failed}" if failed else ""
-    )
-    holders = ", ".join(
-        f"{r.partner} {r.gpus}" + (f" ({r.borrowed} borrowed)" if r.borrowed else "")
-        for r in now.rows
-        if r.gpus
-    )
-    return f"{counts}  GPUs {_gpus_of(now.holders)}/{total}" + (f"  {holders}" if holders else "")
-
-
 def _sum_up(result: burst.Result, screen: Screen) -> None:
+    away = [f"{name} {counts['succeeded']}" for name, counts in result.sites.items() if name != LOCAL]
     screen.say(
         f"demo: {result.succeeded} of {result.jobs} jobs succeeded in {result.seconds:.0f} s; "
         f"at most {result.peak_gpus} of {result.gpus} GPUs at once, {result.peak_borrowed} borrowed; "
-        f"wait {result.wait_seconds_mean:.0f} s on average, {result.wait_seconds_max:.0f} s at most",
+        f"wait {result.wait_seconds_mean:.0f} s on average, {result.wait_seconds_max:.0f} s at most"
+        + (f"; of these {', '.join(away)} at remote sites" if away else ""),
         "bold red" if result.problems else "bold green",
     )

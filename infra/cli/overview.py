@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from infra.cli.kube import Object, condition, gpus, instant, is_true, nominal, reservation
+from operators.api.remote_job import KIND as REMOTE_JOB
 from operators.queues import GPU
+
+LOCAL = "local"
+"""The cluster's own name among the sites, as on every metric."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,23 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Site:
+    """The cluster as site ``local``, or a remote one: is it usable, and the jobs of ours that it has.
+
+    ``gpus_used``: of what runs; ``gpus``: in all, None where that is not ours to know.
+    """
+
+    name: str
+    title: str
+    usable: bool
+    reason: str
+    gpus: int | None
+    gpus_used: int
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class Overview:
     """One screen. ``problem`` says why nodes and queues are not known; empty when they are."""
 
@@ -57,11 +78,13 @@ class Overview:
     nodes: list[Node]
     queues: list[Queue]
     problem: str
+    sites: list[Site] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
-        """All machines run, all nodes are Ready, all queues are active."""
+        """All machines run, all nodes are Ready, all queues are active, all sites usable."""
         parts = [m.running for m in self.machines] + [n.ready for n in self.nodes]
+        parts += [site.usable for site in self.sites]
         return not self.problem and all(parts + [q.active for q in self.queues])
 
     def document(self) -> dict[str, Any]:
@@ -77,6 +100,7 @@ class Overview:
             "machines": [asdict(m) for m in self.machines],
             "nodes": [asdict(n) for n in self.nodes],
             "queues": [asdict(q) for q in self.queues],
+            "sites": [asdict(s) for s in self.sites],
         }
 
 
@@ -144,6 +168,56 @@ def queues(
             )
         )
     return sorted(rows, key=lambda q: q.name)
+
+
+def sites(
+    remote: Iterable[Object], jobs: Iterable[Object], workloads: Iterable[Object], found: Iterable[Node]
+) -> list[Site]:
+    """The local site first, then the RemoteSites by name with their RemoteJobs. None without remote sites.
+
+    What waits for a site that is not chosen yet (``any``) is counted at none.
+    """
+    remote, jobs, found = list(remote), list(jobs), list(found)
+    if not remote:
+        return []
+    here = [w for w in workloads if not any(o["kind"] == REMOTE_JOB for o in _owners(w))]
+    local = Site(
+        name=LOCAL,
+        title="this cluster",
+        usable=all(node.ready for node in found),
+        reason="; ".join(f"{node.name}: {node.reason}" for node in found if not node.ready),
+        gpus=sum(node.gpus for node in found),
+        gpus_used=sum(node.gpus_used for node in found),
+        running=sum(is_true(w, "Admitted") and not is_true(w, "Finished") for w in here),
+        waiting=sum(waiting_since(w) is not None for w in here),
+    )
+    rows = [_site(site, jobs) for site in remote]
+    return [local, *sorted(rows, key=lambda s: s.name)]
+
+
+def _site(site: Object, jobs: Iterable[Object]) -> Site:
+    name = site["metadata"]["name"]
+    per_node = {p["name"]: int(p.get("gpusPerNode") or 0) for p in site["spec"]["partitions"]}
+    states: list[str] = []
+    used = 0
+    for job in jobs:
+        status, spec = job.get("status", {}), job["spec"]
+        if (status.get("site") or spec.get("site")) != name:
+            continue
+        state = status.get("state", "pending")
+        states.append(state)
+        if state == "running":
+            a_node = spec.get("gpusPerNode")
+            a_node = per_node.get(status.get("partition", ""), 0) if a_node is None else a_node
+            used += int(a_node) * int(spec.get("nodes") or 1)
+    wrong = next((c for c in ("Ready", "Answers") if not is_true(site, c)), "")
+    reason = str(condition(site, wrong).get("message") or f"{wrong}: not known yet") if wrong else ""
+    title = str(site["spec"].get("title") or name)
+    return Site(name, title, not wrong, reason, None, used, states.count("running"), states.count("pending"))
+
+
+def _owners(workload: Object) -> list[Object]:
+    return list(workload["metadata"].get("ownerReferences") or ())
 
 
 def waiting_since(workload: Object) -> datetime | None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -19,12 +20,15 @@ from infra import paths
 from infra.cli import overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
-from infra.cli.overview import Machine, Overview, Queue
+from infra.cli.kube import Object
+from infra.cli.overview import Machine, Overview, Queue, Site
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from infra.provider import container
 from operators import k8s, queues
-from operators.k8s_errors import KubernetesError
+from operators.api import API_VERSION
+from operators.k8s import Cluster
+from operators.k8s_errors import KubernetesError, NotFound
 
 CONNECT_SECONDS = 2.0
 WATCH_SECONDS = 2.0
@@ -71,10 +75,18 @@ def look(session: Session) -> Overview:
         lists = [
             api.list_objects(queues.API_VERSION, kind) for kind in ("ClusterQueue", "LocalQueue", "Workload")
         ]
+        remote, sent = (_of_antenna(api, kind) for kind in ("RemoteSite", "RemoteJob"))
     except KubernetesError as error:
         return Overview(session.stack, machines, [], [], str(error))
     found = overview.queues(lists[0], lists[1], lists[2], datetime.now(UTC))
-    return Overview(session.stack, machines, nodes, found, "")
+    sites = overview.sites(remote, sent, lists[2], nodes)
+    return Overview(session.stack, machines, nodes, found, "", sites)
+
+
+def _of_antenna(api: Cluster, kind: str) -> list[Object]:
+    with suppress(NotFound):  # the operator's kinds come after the nodes
+        return [*api.list_objects(API_VERSION, kind)]
+    return []
 
 
 def machine(resource: Resource) -> Machine:
@@ -106,6 +118,7 @@ def render(shown: Overview, session: Session) -> RenderableType:
     above = Table.grid(padding=(0, 4, 0, 0))
     above.add_row(machines, nodes)
     parts: list[RenderableType] = [above, Text()] if shown.machines else []
+    parts += [_sites(shown.sites), Text()] if shown.sites else []
     parts += [_queues(shown.queues), Text()] if shown.queues else []
     if shown.problem:
         return Group(*parts, Text(f"stack {shown.stack}: {shown.problem}", style="red"))
@@ -114,6 +127,17 @@ def render(shown: Overview, session: Session) -> RenderableType:
         advice = f"something is wrong: `{session.command('doctor')}` says what, and how to mend it"
         parts.append(Text(advice, "red"))
     return Group(*parts)
+
+
+def _sites(found: Sequence[Site]) -> Table:
+    """A row a site, the local one first."""
+    counts = ("GPUS", "IN USE", "RUNNING", "WAITING")
+    table = _table("SITE", "STATE", *counts, numbers=counts)
+    for site in found:
+        state = _state(site.usable, "usable" if site.name == overview.LOCAL else "answers", site.reason)
+        numbers = (site.gpus, site.gpus_used, site.running, site.waiting)
+        table.add_row(site.name, state, *(str(n) if n else "·" for n in numbers))
+    return table
 
 
 def _queues(found: Sequence[Queue]) -> Table:

@@ -9,8 +9,11 @@ import pulumi
 
 from infra import resources
 from infra.site import Link, Machine, Site
+from infra.site.remote import Access
 
 SSH_PORT = 22
+OPERATOR = "antenna"
+"""The operator's account at a site that a machine of ours plays: a member of every project there."""
 
 
 class Links(pulumi.ComponentResource):
@@ -37,18 +40,37 @@ class Links(pulumi.ComponentResource):
         super().__init__("antenna:site:Links", "links", None, opts)
         made_here = site.platform == "embedded"
         login = {"identity_file": identity_file, "known_hosts": known_hosts}
+        # Elsewhere an administrator makes the operator's keys and has them taken by the sites.
+        access = {site.head.name: _access(site, machines)} if made_here else {}
         ends = resources.Playbook(
             "sites",
             stack=site.stack,
             playbook="sites.yml",
             remove=None,
             reset=None if made_here else "reset_sites.yml",
-            hosts={m.name: _host(site, m, machines[m.name], interfaces, keys) for m in site.ends},
+            hosts={m.name: _host(site, m, machines[m.name], interfaces, keys) for m in site.ends} | access,
             variables={},
             digest=digest,
             **login,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[machines[m.name] for m in site.ends]),
         )
+        self.ready: list[pulumi.Resource] = []
+        if access:
+            credentials = resources.Playbook(
+                "remote-access",
+                stack=site.stack,
+                playbook="remote_access.yml",
+                remove=None,
+                reset=None,
+                hosts=access,
+                variables={},
+                digest=digest,
+                **login,
+                opts=pulumi.ResourceOptions(
+                    parent=self, depends_on=[gateway, ends], deleted_with=machines[site.head.name]
+                ),
+            )
+            self.ready.append(credentials)
         by_name = {machine.name: machine for machine in site.machines}
         for link in site.links:
             resources.Link(
@@ -127,6 +149,35 @@ def _host(
         "vars": standin(site, link, interfaces[link.name], keys.get(link.site, {})) if played else {},
         "host_key": made.host_key,
     }
+
+
+def _access(site: Site, machines: Mapping[str, resources.Machine]) -> resources.Host:
+    """The head, told of the remote sites that machines of ours play, and of their host keys."""
+    sites = {remote.name: remote for remote in site.sites}
+    head = site.head
+    return {
+        "address": str(head.address),
+        "user": head.user or "root",
+        "port": head.port or SSH_PORT,
+        "groups": list(head.groups),
+        "vars": {
+            "antenna_remote_access": [
+                {
+                    "name": link.site,
+                    "user": OPERATOR,
+                    "known_hosts": [_known(sites[link.site].access, machines[link.endpoint])],
+                }
+                for link in site.links
+            ]
+        },
+        "host_key": machines[head.name].host_key,
+    }
+
+
+def _known(access: Access, machine: resources.Machine) -> pulumi.Output[str]:
+    """The line of known_hosts(5) of a machine, reached as the remote site that it plays."""
+    host = access.host if access.port == SSH_PORT else f"[{access.host}]:{access.port}"
+    return machine.host_key.apply(lambda key: f"{host} {' '.join(key.split()[:2])}")
 
 
 def _login(

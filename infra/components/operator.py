@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 
 from infra import resources
@@ -20,7 +22,7 @@ class Operator(pulumi.ComponentResource):
         stack: str,
         kubeconfig: str,
         cluster: pulumi.Input[str],
-        queueing: pulumi.Resource,
+        after: Sequence[pulumi.Resource],
         deleted_with: pulumi.Resource | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -36,6 +38,6 @@ class Operator(pulumi.ComponentResource):
                 image=self.image, head=site.head.name, storage_class=site.operator.storage_class or ""
             ),
             wait=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[queueing], deleted_with=deleted_with),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), deleted_with=deleted_with),
         )
         self.register_outputs({"image": self.image})

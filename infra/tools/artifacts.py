@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infra import paths
-from infra.tools import busybox, images, kubectl, operator_image
+from infra.tools import busybox, images, kubectl, manifests, operator_image
 from infra.tools.build import binary, build, directory
 from infra.tools.cache import make_once
-from infra.tools.manifests import render_kueue
 from infra.tools.pins import tool
 from infra.tools.progress import Progress, Report
 
@@ -45,6 +44,7 @@ def digest(*, made_here: bool = True) -> str:
     """16 hex digits naming the tree's content. Reads the tools' folders; builds nothing."""
     rows = (
         RECIPE,
+        manifests.RECIPE,
         [directory(tool(name)).name for name in _tools(made_here)],
         BINARIES,
         (images.IMAGES, operator_image.digest()) if made_here else (),
@@ -105,7 +105,7 @@ def _assemble(scratch: Path, made_here: bool, report: Report, show: Callable[[st
         for archive in _archives(report, show):
             _link(archive, scratch / "images" / archive.name)
     show("rendering kueue's manifests")
-    (scratch / "manifests" / "kueue.yaml").write_text(render_kueue())
+    (scratch / "manifests" / "kueue.yaml").write_text(manifests.render_kueue())
 
 
 def _archives(report: Report, show: Callable[[str], None]) -> Iterator[Path]:

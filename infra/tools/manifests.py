@@ -10,6 +10,7 @@ from infra.tools.failure import ToolError
 from infra.tools.images import KUEUE
 from infra.tools.kubectl import kubectl
 from infra.tools.pins import tool
+from operators.manifests import NAMESPACE, SCRAPERS
 
 _REPLACEMENTS = (
     # The module's folder names the image of its last development build; a release is cut from it by
@@ -30,6 +31,15 @@ _REPLACEMENTS = (
     ),
 )
 
+# Namespaces that Kueue's webhooks leave alone, in each of them: ours are none of its business, and must not
+# wait for it. A ReplicaSet whose pod is refused while Kueue is away tries again ever later, minutes at last.
+_LEFT_ALONE = "      - kube-system\n      - kueue-system\n"
+_OURS_TOO = "".join(f"      - {name}\n" for name in (NAMESPACE, *SCRAPERS))
+
+
+RECIPE = (_REPLACEMENTS, _OURS_TOO)
+"""What is done to upstream's manifests."""
+
 
 def render_kueue() -> str:
     """Kueue's installation as YAML documents: the release's, but for the lines replaced above."""
@@ -40,13 +50,15 @@ def render_kueue() -> str:
 def adapt(rendered: str) -> str:
     """The release's manifests with the lines above replaced. Pure.
 
-    Raises ToolError when upstream's lines are not there once each, as after an upgrade.
+    Raises ToolError when upstream's lines are not there as expected, as after an upgrade.
     """
     for upstream, ours in _REPLACEMENTS:
         if (found := rendered.count(upstream)) != 1:
             raise ToolError(f"kueue's manifests hold {upstream!r} {found} times, expected once")
         rendered = rendered.replace(upstream, ours)
-    return rendered
+    if _LEFT_ALONE not in rendered:
+        raise ToolError(f"no webhook of kueue's manifests leaves {_LEFT_ALONE!r} alone")
+    return rendered.replace(_LEFT_ALONE, _LEFT_ALONE + _OURS_TOO)
 
 
 def _kustomize(folder: Path) -> str:

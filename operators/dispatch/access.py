@@ -6,9 +6,11 @@ For each site the folder holds ``SITE.user`` (the account's name), ``SITE.key`` 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from operators.sites.access import Granted, NodeRow, RemoteJobRow, SiteAccess, Submission, Unreachable
 from operators.sites.model import Site
@@ -19,71 +21,92 @@ Opener = Callable[[Site, tuple[str, ...]], SiteAccess]
 """Opens a site's scheduler for these projects. Sends nothing yet."""
 
 
-class NoAccess:
-    """A site that cannot be asked, and why: every question says so."""
+class LateAccess:
+    """A site that is opened when it is first asked, and anew when its credentials have changed.
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    Until it can be, every question raises Unreachable and says why.
+    """
+
+    def __init__(self, files: Sequence[Path], opened: Callable[[], SiteAccess]) -> None:
+        """``opened`` opens it, or raises Unreachable; ``files`` are what that reads."""
+        self._files = tuple(files)
+        self._open = opened
+        self._lock = threading.Lock()
+        self._seen: tuple[int, ...] = ()
+        self._access: SiteAccess | None = None
 
     def submit(self, job: Submission) -> int:
-        """Raises Unreachable, as all of them do."""
-        self._refuse()
+        """As in SiteAccess, like all of them."""
+        return self._opened().submit(job)
 
     def cancel(self, job: RemoteJobRow) -> None:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        self._opened().cancel(job)
 
     def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().find(name, since)
 
     def queue(self) -> Sequence[RemoteJobRow]:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().queue()
 
     def ended(self, since: int) -> Sequence[RemoteJobRow]:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().ended(since)
 
     def nodes(self) -> Sequence[NodeRow]:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().nodes()
 
     def granted(self, project: str) -> Granted:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().granted(project)
 
     def log_tail(self, job: RemoteJobRow, directory: str, most: int) -> bytes:
-        """Raises Unreachable."""
-        self._refuse()
+        """As in SiteAccess."""
+        return self._opened().log_tail(job, directory, most)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """As in SiteAccess."""
+        with self._lock:
+            if self._access is not None:
+                self._access.close()
 
-    def _refuse(self) -> NoReturn:
-        raise Unreachable(self._why)
+    def _opened(self) -> SiteAccess:
+        with self._lock:
+            now = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in self._files)
+            if self._access is None or now != self._seen:
+                fresh = self._open()
+                if self._access is not None:
+                    self._access.close()
+                self._access, self._seen = fresh, now
+            return self._access
 
 
 def opener(folder: Path | None) -> Opener:
-    """Opens sites with the credentials of a folder; None: there are none."""
+    """Opens sites with the credentials of a folder, whenever they come there; None: there are none."""
 
     def opened(site: Site, projects: tuple[str, ...]) -> SiteAccess:
-        if site.access.method != "ssh":
-            return NoAccess(f"it is reached by {site.access.method}, which this Antenna cannot do yet")
         files = [(folder or Path("/nonexistent")) / f"{site.name}.{part}" for part in _PARTS]
-        missing = [path.name for path in files if not path.is_file()]
-        if missing:
-            return NoAccess(f"its credentials are not there yet: {', '.join(missing)}")
-        user, key, known_hosts = files
-        # Loaded for a site that is there, and for none else.
-        from operators.sites.slurm.access import SlurmAccess  # noqa: PLC0415
-
-        return SlurmAccess(
-            site=site,
-            user=user.read_text().strip(),
-            key=key,
-            known_hosts=known_hosts,
-            projects=projects,
-        )
+        return LateAccess(files, partial(_open, site, projects, *files))
 
     return opened
+
+
+def _open(site: Site, projects: tuple[str, ...], user: Path, key: Path, known_hosts: Path) -> SiteAccess:
+    if site.access.method != "ssh":
+        raise Unreachable(f"it is reached by {site.access.method}, which this Antenna cannot do yet")
+    missing = [path.name for path in (user, key, known_hosts) if not path.is_file()]
+    if missing:
+        raise Unreachable(f"its credentials are not there yet: {', '.join(missing)}")
+    # Loaded for a site that is there, and for none else.
+    from operators.sites.slurm.access import SlurmAccess  # noqa: PLC0415
+
+    return SlurmAccess(
+        site=site,
+        user=user.read_text().strip(),
+        key=key,
+        known_hosts=known_hosts,
+        projects=projects,
+    )

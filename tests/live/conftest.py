@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteUnderTest]:
     """The embedded site on ranges of its own. ANTENNA_TEST_KEEP=1 leaves it up for the next run."""
     file = tmp_path_factory.mktemp("site") / "Pulumi.selftest.yaml"
-    site = SiteUnderTest("selftest", file, ("10.87.", "10.88.", "10.89."))
+    site = SiteUnderTest("selftest", file, ("10.87.", "10.88.", "10.89.", "10.86."))
     site.antenna("up", "--yes", timeout=3600)
     yield site
     if not os.environ.get("ANTENNA_TEST_KEEP"):

@@ -19,8 +19,8 @@ ANTENNA = Path(sys.executable).with_name("antenna")
 KUBECTL = Path(sys.executable).with_name("kubectl")
 EMBEDDED = paths.REPOSITORY / "Pulumi.embedded.yaml"
 
-# The embedded site's three ranges are 10.77, 10.78 and 10.79; a site of the tests' own takes others.
-EMBEDDED_RANGES = ("10.77.", "10.78.", "10.79.")
+# The embedded site's ranges, tunnels last; a site of the tests' own takes others.
+EMBEDDED_RANGES = ("10.77.", "10.78.", "10.79.", "10.76.")
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -31,7 +31,8 @@ class SiteUnderTest:
 
     stack: str
     file: Path
-    ranges: tuple[str, str, str]
+    ranges: tuple[str, str, str, str]
+    """Of machines, pods, services and tunnels: how their addresses begin."""
     config: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,11 @@ class SiteUnderTest:
         steps = json.loads(self.antenna(verb, "--json", *options).stdout)["steps"]
         return {s["name"]: s["op"] for s in steps if s["op"] != "same"}
 
+    @property
+    def machines(self) -> list[dict[str, Any]]:
+        """The machines, as the unedited file has them."""
+        return list(self.config["config"]["site:machines"])
+
     def get(self, *arguments: str) -> dict[str, Any]:
         """`kubectl get ARGUMENTS -o json`."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
@@ -82,7 +88,9 @@ class SiteUnderTest:
 
     def on(self, machine: str, command: str) -> str:
         """Run a shell command on a machine of the site, over SSH."""
-        config = paths.stack_dir(self.stack) / "ansible" / "ssh_config"
+        outside = any(m["name"] == machine and m["role"] == "site" for m in self.machines)
+        run = paths.stack_dir(self.stack) / "ansible" / ("sites" if outside else "")
+        config = run / "ssh_config"
         done = subprocess.run(
             ["ssh", "-F", str(config), machine, command],
             capture_output=True,
@@ -92,6 +100,14 @@ class SiteUnderTest:
         )
         assert done.returncode == 0, f"{machine}: {command}: {done.stderr}"
         return done.stdout
+
+
+def without_remote_sites(config: dict[str, Any]) -> None:
+    """Edit a stack file's ``config``: no remote sites, no links, nobody with projects there."""
+    config["site:machines"] = [m for m in config["site:machines"] if m["role"] != "site"]
+    del config["site:links"], config["site:sites"]
+    for tenant in config["site:tenants"]:
+        tenant.pop("allocations", None)
 
 
 def eventually(what: str, holds: Callable[[], Any], seconds: float = 90, every: float = 1.0) -> Any:

@@ -11,10 +11,11 @@ from typing import Any
 
 from infra import paths
 from infra.provider.leftovers import list_traces
-from tests.live.site_under_test import ANTENNA, SiteUnderTest
+from tests.live.site_under_test import ANTENNA, SiteUnderTest, without_remote_sites
 
 
 def head_and_one_gpu_node(config: dict[str, Any]) -> None:
+    without_remote_sites(config)
     config["site:machines"] = [m for m in config["site:machines"] if m["name"] != "gpu-2"]
     del config["site:tenants"][3:]
     for tenant in config["site:tenants"]:
@@ -23,7 +24,9 @@ def head_and_one_gpu_node(config: dict[str, Any]) -> None:
 
 def test_a_second_stack_comes_and_goes_beside_the_first(site: SiteUnderTest, tmp_path: Path) -> None:
     first_before = list_traces(site.stack)
-    second = SiteUnderTest("second", tmp_path / "Pulumi.second.yaml", ("10.127.", "10.128.", "10.129."))
+    second = SiteUnderTest(
+        "second", tmp_path / "Pulumi.second.yaml", ("10.127.", "10.128.", "10.129.", "10.126.")
+    )
     second.write(head_and_one_gpu_node)
     assert list_traces("second") == []
     second.antenna("up", "--yes")

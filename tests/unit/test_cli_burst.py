@@ -171,7 +171,7 @@ def test_the_table_has_a_row_a_partner() -> None:
 
 
 RESULT = burst.Result(
-    jobs=24, succeeded=24, failed=0,
+    jobs=24, succeeded=24, failed=0, sites={},
     partners=["a", "b"], gpus=8, gpus_requested=45, peak_gpus=8, peak_holders={"tenant-a/j": 8},
     peak_borrowed=3,
     wait_seconds_mean=9.0, wait_seconds_max=30.0, seconds=60.0,

@@ -54,7 +54,7 @@ class StandIn:
             case "Job":
                 self._step()
                 return [self._job(job) for job in self.jobs]
-        return [self._workload(job) for job in self.jobs]
+        return [self._workload(job) for job in self.jobs] if kind == "Workload" else []
 
     def create(self, job: dict[str, Any]) -> dict[str, Any]:
         job = json.loads(json.dumps(job))

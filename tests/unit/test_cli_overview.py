@@ -106,7 +106,7 @@ def test_the_document_has_stable_keys() -> None:
         overview.queues([queue("a")], [], [], NOW),
         "",
     ).document()
-    assert set(shown) == {"stack", "healthy", "problem", "gpus", "machines", "nodes", "queues"}
+    assert set(shown) == {"stack", "healthy", "problem", "gpus", "machines", "nodes", "queues", "sites"}
     assert set(shown["machines"][0]) == {"name", "driver", "address", "running", "reason"}
     assert set(shown["nodes"][0]) == {"name", "ready", "reason", "gpus", "gpus_used"}
     assert set(shown["queues"][0]) == {
@@ -136,3 +136,44 @@ def test_one_thing_wrong_is_not_healthy(shown: overview.Overview) -> None:
 )
 def test_an_age_is_short(seconds: float | None, text: str) -> None:
     assert overview.age(seconds) == text
+
+
+def remote_site(name: str, **conditions: str) -> dict[str, Any]:
+    told = [
+        {"type": kind, "status": status, "message": "no route to host"} for kind, status in conditions.items()
+    ]
+    partitions = [{"name": "booster", "gpusPerNode": 4, "wholeNodes": True}, {"name": "cpu"}]
+    return {
+        "metadata": {"name": name},
+        "spec": {"title": name.upper(), "partitions": partitions},
+        "status": {"conditions": told},
+    }
+
+
+def remote_job(state: str, *, asked: str = "jupiter", at: str = "", **spec: Any) -> dict[str, Any]:
+    status = {"state": state, "site": at, "partition": "booster"}
+    return {"metadata": {}, "spec": {"site": asked, **spec}, "status": status}
+
+
+def test_sites_stand_side_by_side_the_local_one_first() -> None:
+    jobs = [
+        remote_job("running", nodes=2),
+        remote_job("running", at="jupiter", asked="any", gpusPerNode=1),
+        remote_job("pending"),
+        remote_job("succeeded"),
+        remote_job("pending", asked="any"),
+    ]
+    theirs = {"ownerReferences": [{"kind": "RemoteJob"}], "creationTimestamp": "2026-01-01T08:00:00Z"}
+    loads = [load("2026-01-01T11:59:00Z"), {"metadata": theirs, "spec": {}, "status": {}}]
+    sites = [
+        remote_site("lumi", Ready="True", Answers="False"),
+        remote_site("jupiter", Ready="True", Answers="True"),
+    ]
+    local, jupiter, lumi = overview.sites(sites, jobs, loads, overview.nodes([node("gpu-1")], []))
+    assert (local.name, local.usable, local.gpus, local.running, local.waiting) == ("local", True, 4, 0, 1)
+    assert (jupiter.usable, jupiter.running, jupiter.waiting, jupiter.gpus_used) == (True, 2, 1, 9)
+    assert (lumi.usable, lumi.reason, lumi.running) == (False, "no route to host", 0)
+
+
+def test_a_site_without_remote_ones_has_no_table_of_sites() -> None:
+    assert overview.sites([], [], [], overview.nodes([node("head")], [])) == []

@@ -25,7 +25,7 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
     monkeypatch.setattr("infra.cli.up.refusals", lambda _: [])
     monkeypatch.setattr("infra.cli.up.artifacts.ensure_artifacts", lambda report, **_: ("digest", tmp_path))
-    monkeypatch.setattr("infra.cli.up.base.ensure", lambda report: "digest")
+    monkeypatch.setattr("infra.cli.up.base.ensure", lambda report, *_: "digest")
 
     def install(engine: FakeEngine) -> FakeEngine:
         for verb in ("up", "preview", "refresh", "down"):

@@ -64,13 +64,16 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
     for resource in program.resources.values():
         by_type.setdefault(resource.type, []).append(resource.name)
     assert by_type["antenna:index:Network"] == ["network"]
-    assert sorted(by_type["antenna:index:Machine"]) == ["gpu-1", "gpu-2", "head"]
-    assert by_type["antenna:index:Playbook"] == ["nodes"]
+    assert sorted(by_type["antenna:index:Machine"]) == ["gpu-1", "gpu-2", "head", "jupiter", "lumi"]
+    assert sorted(by_type["antenna:index:Playbook"]) == ["nodes", "remote-access", "sites"]
+    assert sorted(by_type["antenna:index:Link"]) == ["link-jupiter", "link-lumi"]
     bundles = by_type["antenna:index:Objects"]
     assert {"kueue", "queues", "monitoring", "tenant-imec", "tenant-ku-leuven"} < set(bundles)
-    assert len(bundles) == 5 + 15
+    assert len(bundles) == 6 + 15
     assert set(program.components) == {
         "network",
+        "links",
+        "remote",
         "machines",
         "cluster",
         "queueing",
@@ -563,5 +566,6 @@ def test_a_link_more_changes_nothing_of_the_nodes_but_the_gateways_part() -> Non
         "lumi": "create",
         "sites": "create",
         "link-lumi": "create",
+        "remote-access": "create",
         "nodes": "update",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from operators.dispatch.access import NoAccess, opener
+from operators.dispatch.access import LateAccess, opener
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import first
 from operators.dispatch.placement import Place
@@ -170,6 +171,38 @@ def test_a_site_is_silent_after_two_misses_and_answers_again_with_the_first_word
 def test_a_site_without_credentials_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "lumi.user").write_text("antenna")
     access = opener(tmp_path)(lumi("lumi"), ("p",))
-    assert isinstance(access, NoAccess)
     with pytest.raises(Unreachable, match=r"not there yet: lumi\.key, lumi\.known_hosts"):
         access.queue()
+
+
+class Opened:
+    """A site's access that says what is done to it."""
+
+    def __init__(self, told: list[str], key: str) -> None:
+        self.told, self.key = told, key
+
+    def queue(self) -> list[RemoteJobRow]:
+        self.told.append(f"asked with {self.key}")
+        return []
+
+    def close(self) -> None:
+        self.told.append(f"closed {self.key}")
+
+
+def test_credentials_that_come_or_change_later_are_used_without_a_new_start(tmp_path: Path) -> None:
+    key, did = tmp_path / "lumi.key", list[str]()
+
+    def opened() -> Any:
+        if not key.exists():
+            raise Unreachable("not there yet")
+        return Opened(did, key.read_text())
+
+    access = LateAccess([key], opened)
+    with pytest.raises(Unreachable, match="not there yet"):
+        access.queue()
+    for number, text in enumerate(("one", "one", "two")):
+        key.write_text(text)
+        os.utime(key, ns=(number // 2, number // 2))
+        access.queue()
+    access.close()
+    assert did == ["asked with one", "asked with one", "closed one", "asked with two", "closed two"]

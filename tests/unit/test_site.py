@@ -16,7 +16,6 @@ from infra.site.remote import LargestShare, WholeNodes
 from infra.site.vocabulary import nearest
 from infra.sitefile import load, path_of, stacks
 from operators.tenancy import ECOSYSTEMS, PRIORITY_SECTORS, SECTORS
-from tests.live.remote_sites import with_remote_sites
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
 
 FILE = "Pulumi.x.yaml"
@@ -44,7 +43,7 @@ def parse(site: dict[str, Any]) -> Site:
 
 
 def pods(site: Site) -> dict[str, str]:
-    return {machine.name: site.pods(machine) for machine in site.machines}
+    return {machine.name: site.pods(machine) for machine in site.nodes}
 
 
 def test_every_site_that_ships_is_right() -> None:
@@ -59,6 +58,8 @@ def test_the_embedded_site_is_a_head_and_two_nodes_with_four_simulated_gpus_each
         ("head", "head", "10.77.0.10"),
         ("gpu-1", "gpu", "10.77.0.11"),
         ("gpu-2", "gpu", "10.77.0.12"),
+        ("lumi", "site", "10.77.0.20"),
+        ("jupiter", "site", "10.77.0.21"),
     ]
     assert site.gpus == {"h100": 8}
     assert all(m.gpus.simulated for m in site.machines if m.gpus)
@@ -227,13 +228,12 @@ def test_the_project_is_the_one_that_both_engines_expect() -> None:
     assert (REPOSITORY / project["main"] / "__main__.py").is_file()
 
 
-def test_the_embedded_site_takes_lumi_and_jupiter_as_data_alone() -> None:
-    config = yaml.safe_load(path_of("embedded").read_text())["config"]
-    with_remote_sites(config)
-    site = Site.parse(
-        {key.removeprefix("site:"): value for key, value in config.items()}, "Pulumi.embedded.yaml"
-    )
+def test_the_embedded_sites_lumi_and_jupiter_are_the_real_ones_but_for_the_way_there() -> None:
+    site, real = load(path_of("embedded")), load(path_of("example-site"))
     assert [machine.name for machine in site.ends] == ["lumi", "jupiter"]
     assert [str(link.endpoint_address) for link in site.links] == ["10.76.0.2", "10.76.0.6"]
     assert [remote.access.host for remote in site.sites] == ["10.76.0.2", "10.76.0.6"]
     assert sum(len(tenant.allocations) for tenant in site.tenants) == 12
+    for here, there in zip(site.sites, real.sites, strict=True):
+        way = {name: getattr(there.access, name) for name in ("host", "poll_floor_seconds")}
+        assert here.model_copy(update={"access": here.access.model_copy(update=way)}) == there

@@ -127,6 +127,7 @@ def test_kueue_s_manifest_gets_the_pinned_image_fair_sharing_and_a_place_on_the_
         "image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main\nimagePullPolicy: Always\n"
         "    #fairSharing:\n    #  preemptionStrategies: [LessThanInitialShare]\n"
         "      serviceAccountName: kueue-controller-manager\n"
+        "      values:\n      - kube-system\n      - kueue-system\n"
     )
     assert adapt(upstream) == (
         f"image: {KUEUE}\nimagePullPolicy: IfNotPresent\n"
@@ -135,6 +136,8 @@ def test_kueue_s_manifest_gets_the_pinned_image_fair_sharing_and_a_place_on_the_
         "      priorityClassName: system-cluster-critical\n"
         "      nodeSelector: {node-role.kubernetes.io/control-plane: ''}\n"
         "      tolerations: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]\n"
+        "      values:\n      - kube-system\n      - kueue-system\n"
+        "      - antenna-system\n      - antenna-monitoring\n"
     )
 
 

@@ -44,8 +44,8 @@ def read(path: Path = FILE) -> Entry:
 
 
 def parse(told: dict[str, Any]) -> Entry:
-    """From plain data. Pure."""
-    accounts = (
+    """From plain data, the operator's login among every project's. Pure."""
+    accounts = [
         Account(
             row["project"],
             row["user"],
@@ -53,5 +53,9 @@ def parse(told: dict[str, Any]) -> Entry:
             tuple(Grant(**grant) for grant in row.get("grants", ())),
         )
         for row in told["accounts"]
-    )
+    ]
+    operator = told.get("operator", {})
+    if operator.get("key"):
+        projects = dict.fromkeys(account.project for account in accounts)
+        accounts += [Account(project, operator["user"], (operator["key"],), ()) for project in projects]
     return Entry(told["site"], tuple(accounts))
