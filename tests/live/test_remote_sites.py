@@ -84,7 +84,8 @@ def test_demo_runs_local_and_remote_work_and_the_ledger_is_right_to_the_second(s
                 "small-g": Fraction(1, 2) * max(gpus, -(-cpus // 8)),
                 "booster": 288 * nodes,
             }[partition]
-            due[name, account] = due.get((name, account), Fraction(0)) + Fraction(by_hand * seconds, SECONDS_AN_HOUR)
+            cost = Fraction(by_hand * seconds, SECONDS_AN_HOUR)
+            due[name, account] = due.get((name, account), Fraction(0)) + cost
     assert len(due) >= len(TENANTS)
 
     def the_same() -> bool:
