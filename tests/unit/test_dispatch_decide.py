@@ -70,6 +70,13 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
     ("none there", at(HELD, ATTEMPT), Told(unsent=1, answer=answer()), T + 2, Send(ATTEMPT)),
     ("there already", at(HELD, ATTEMPT), Told(unsent=1, answer=answer(row())), T + 2, Note(row())),
     (
+        "there already, and its comment is not in the accounting yet",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, answer=answer(replace(row(), comment=""))),
+        T + 2,
+        Note(replace(row(), comment="")),
+    ),
+    (
         "the site could not be asked for long: the site would not take it any more",
         at(HELD, ATTEMPT),
         Told(unsent=1, answer=answer(at=T + 198)),
