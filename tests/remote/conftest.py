@@ -5,6 +5,7 @@ Skipped, with the reason, where the host cannot raise one.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from operators.sites.slurm.access import SlurmAccess
 from tests.remote.packages import missing
 from tests.remote.slurm import SlurmSite, slurm_site
+from tests.remote.world import World
+from tests.remote.world import world as made_world
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +41,16 @@ def access(slurm: SlurmSite) -> Iterator[SlurmAccess]:
     yield opened
     opened.close()
     slurm.go_right()
+
+
+@pytest.fixture(scope="package")
+def world() -> Iterator[World]:
+    """One for the tests of the dispatch. With more sites where much is to be done."""
+    if lack := missing():
+        pytest.skip(lack)
+    folder = Path(tempfile.mkdtemp(prefix="antenna-world-"))
+    try:
+        with made_world(folder, 6 if "ANTENNA_TEST_DISPATCH" in os.environ else 1) as one:
+            yield one
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
