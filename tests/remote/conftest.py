@@ -5,7 +5,6 @@ Skipped, with the reason, where the host cannot raise one.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -44,13 +43,13 @@ def access(slurm: SlurmSite) -> Iterator[SlurmAccess]:
 
 
 @pytest.fixture(scope="package")
-def world() -> Iterator[World]:
-    """One for the tests of the dispatch. With more sites where much is to be done."""
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """For the tests of the dispatch: one for all that ask for as many sites."""
     if lack := missing():
         pytest.skip(lack)
     folder = Path(tempfile.mkdtemp(prefix="antenna-world-"))
     try:
-        with made_world(folder, 6 if "ANTENNA_TEST_DISPATCH" in os.environ else 1) as one:
+        with made_world(folder, request.param) as one:
             yield one
     finally:
         shutil.rmtree(folder, ignore_errors=True)
