@@ -142,6 +142,11 @@ class Jobs:
         attempts = (status_of(obj).get("attempt") for obj in self.objects.values() if not is_over(obj))
         return {one["project"] for one in attempts if one and one["site"] == site}
 
+    def is_sent_to(self, uid: str, site: str) -> bool:
+        """Whether that site is the one that has the job, or may have it."""
+        attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
+        return attempt is not None and attempt.site == site
+
     def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
         """Jobs of a site that run, with their rows and directories: their output grows."""
         found = []

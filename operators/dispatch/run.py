@@ -256,7 +256,7 @@ class Dispatch:
             if row.name.startswith(NAME_PREFIX):
                 by_uid[row.name.removeprefix(NAME_PREFIX)].append(row)
         for uid, found in by_uid.items():
-            if uid in self.jobs.objects:
+            if self.jobs.is_sent_to(uid, site):
                 self.jobs.seen(uid, tuple(found), asked)
                 self._dirty.add(uid)
         if site in self._workers:

@@ -199,16 +199,22 @@ class SlurmAccess:
             self._admit()
             try:
                 self._floor.put(question, time.monotonic())
-                answer = self._whole(command)
+                told = self._read(command, read)
             except Unreachable:
                 self._floor.forget(question)
                 raise
-            try:
-                told = read(answer, command.token)
-            except Garbled as error:
-                raise self._failure(Garbled, error) from None
+            except SiteError:
+                self._floor.miss(question)
+                raise
             self._breaker.succeed()
             return told
+
+    def _read(self, command: Command, read: Callable[[Answer, str], T]) -> T:
+        answer = self._whole(command)
+        try:
+            return read(answer, command.token)
+        except Garbled as error:
+            raise self._failure(Garbled, error) from None
 
     def _admit(self) -> None:
         """Raises Held where the limit on connections or the breaker says so."""
