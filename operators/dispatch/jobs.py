@@ -6,6 +6,7 @@ Of the loop's thread alone.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ from operators.tenancy import Allocation, Object, namespace_name
 
 STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
+IN_HAND: Final = 4  # jobs of a site that are being sent: each is begun in its time (``Bounds.window``)
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,10 @@ class Jobs:
         self.workloads = self._kept.workloads
         self.memory: dict[str, Memory] = {}
         self._purse = Purse(around.accounts, around.clock)
+        self._began = 0.0
+        self._in_hand: defaultdict[str, set[str]] = defaultdict(set)
+        self._in_line: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """By site: the jobs that are being sent, and those that wait for that, the first first."""
 
     def begin(self) -> None:
         """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
@@ -117,6 +123,9 @@ class Jobs:
         What was let go is reserved before anything else is judged.
         """
         self.memory.clear()
+        self._in_hand.clear()
+        self._in_line.clear()
+        self._began = self._around.clock()
         self._purse.empty()
         for uid, obj in self.objects.items():
             found = self.workloads.get(uid)
@@ -136,6 +145,17 @@ class Jobs:
         self.objects.pop(uid, None)
         self.memory.pop(uid, None)
         self._purse.reserve(uid, None)
+        for line in self._in_line.values():
+            line.pop(uid, None)
+
+    def in_turn(self) -> set[str]:
+        """Jobs that waited until others were sent, and may go now."""
+        turn: set[str] = set()
+        for site, line in self._in_line.items():
+            for uid in list(line)[: self._free(site)]:
+                del line[uid]
+                turn.add(uid)
+        return turn
 
     def projects(self, site: str) -> set[str]:
         """The projects of what is on its way to the site or there, granted (still) or not."""
@@ -162,7 +182,7 @@ class Jobs:
     def look(self, uid: str) -> float | None:
         """Do what is to be done now; when to look again if nothing happens. Raises KubernetesError."""
         obj = self.objects[uid]
-        memory = self.memory.setdefault(uid, Memory())
+        memory = self.memory.setdefault(uid, Memory(Told(since=self._began)))
         if is_over(obj):
             self._purse.reserve(uid, None)
             self._kept.finish_workload(obj)
@@ -301,9 +321,12 @@ class Jobs:
             if isinstance(action, Ask | Send | Stop | End) and memory.not_before > now:
                 until = memory.not_before
                 break
-            if isinstance(action, Intend) and (full := self._full(action.attempt, uid)):
-                memory.trouble, until = full, now + FULL
-                break
+            if isinstance(action, Intend):
+                if full := self._full(action.attempt, uid):
+                    memory.trouble, until = full, now + FULL
+                    break
+                if not self._take_in_hand(uid, action.attempt.site):
+                    break
             if not self._carry_out(action, obj, spec, memory):
                 break
             if isinstance(action, LetGo):
@@ -333,7 +356,8 @@ class Jobs:
                 memory.told = Told()
                 return True
             case Ask(attempt):
-                return self._ask(attempt.site, Find(uid, attempt), memory)
+                urgent = memory.told.unsent == attempt.asks
+                return self._ask(attempt.site, Find(uid, attempt, urgent), memory)
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
             case Stop(row):
@@ -411,6 +435,27 @@ class Jobs:
         title = site.title if site else attempt.site
         generation = obj["metadata"].get("generation", 0)
         return status.at_site(row, title, status_of(obj), generation, self._around.clock())
+
+    def _take_in_hand(self, uid: str, site: str) -> bool:
+        """Whether it is its turn to be sent; it gets in line if it is not."""
+        if uid in self._in_hand[site] or self._free(site):
+            self._in_hand[site].add(uid)
+            self._in_line[site].pop(uid, None)
+            return True
+        self._in_line[site][uid] = None
+        return False
+
+    def _free(self, site: str) -> int:
+        """How many more jobs may be sent to a site now."""
+        self._in_hand[site] = {uid for uid in self._in_hand[site] if self._is_being_sent(uid)}
+        return IN_HAND - len(self._in_hand[site])
+
+    def _is_being_sent(self, uid: str) -> bool:
+        attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
+        memory = self.memory.get(uid)
+        if attempt is None or attempt.id is not None or memory is None:
+            return False
+        return memory.busy or memory.told.unsent == attempt.asks
 
     def _full(self, attempt: Attempt, uid: str) -> str:
         """Why the site would not take one more of this project now; empty while it would."""

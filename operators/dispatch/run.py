@@ -287,7 +287,7 @@ class Dispatch:
             settled = self._kinds.keep(self._declared, self._health)
             self._next_check = now + (CHECK if settled else RETRY)
             self._dirty |= self.jobs.objects.keys()
-        batch, self._dirty = self._dirty, set()
+        batch, self._dirty = self._dirty | self.jobs.in_turn(), set()
         for uid in sorted(batch, key=self._age):
             if uid in self.jobs.objects:
                 self._look(uid)

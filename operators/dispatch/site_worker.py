@@ -7,6 +7,7 @@ questions and not a thousand.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -38,10 +39,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Find:
-    """Find the attempt's jobs by name."""
+    """Find the attempt's jobs by name; ``urgent``: it is to be submitted next, and there is a time for it."""
 
     uid: str
     attempt: Attempt
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class SiteWorker:
         self._tell = tell
         self._every = every
         self._clock = clock
-        self._tasks: queue.Queue[Task | None] = queue.Queue()
+        self._tasks: queue.PriorityQueue[tuple[int, int, Task | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
         self._next_look = 0.0
         self._looked: float | None = None
         self._failing: set[str] = set()
@@ -190,8 +193,8 @@ class SiteWorker:
         self._running: list[tuple[str, RemoteJobRow, str]] = []
 
     def put(self, task: Task) -> None:
-        """Have a task done after those before it."""
-        self._tasks.put(task)
+        """Have a task done after those before it, and after those that may not wait."""
+        self._tasks.put((rank(task), next(self._order), task))
 
     def follow(self, running: Iterable[tuple[str, RemoteJobRow, str]]) -> None:
         """Jobs, as (uid, row, directory), whose output is read now and then."""
@@ -199,7 +202,7 @@ class SiteWorker:
 
     def stop(self) -> None:
         """End after the present task."""
-        self._tasks.put(None)
+        self._tasks.put((-1, next(self._order), None))
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped."""
@@ -210,7 +213,7 @@ class SiteWorker:
                     self._look()
                     continue
                 try:
-                    task = self._tasks.get(timeout=due)
+                    _, _, task = self._tasks.get(timeout=due)
                 except queue.Empty:
                     continue
                 if task is None:
@@ -324,3 +327,14 @@ class SiteWorker:
             self._health = health
             _log.info("%s %s", self.site, health.message)
             self._tell(Answering(self.site, health))
+
+
+def rank(task: Task) -> int:
+    """What may wait comes last: a submission is begun soon after its intention, or not at all."""
+    match task:
+        case Submit():
+            return 0
+        case Find(urgent=True) | Cancel():
+            return 1
+        case _:
+            return 2

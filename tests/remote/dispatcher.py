@@ -23,7 +23,7 @@ from operators.sites.slurm.access import Deadlines, SlurmAccess
 from tests.cluster.remote_world import Granted
 
 DEADLINES = Deadlines(whole=20, start=5, sbatch=6)
-BOUNDS = Bounds(window=25, sending=20, margin=5, again=1, stale=10)
+BOUNDS = Bounds(window=30, sending=20, margin=5, again=2, stale=10)
 
 
 def opener(credentials: Path, deadlines: Deadlines = DEADLINES) -> Opener:

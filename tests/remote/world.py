@@ -63,6 +63,7 @@ class Operator:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
             threading.Thread(target=self._listen, args=(self._nursery.stderr,), daemon=True).start()
         self.said = queue.Queue()
@@ -116,6 +117,11 @@ class World:
 
     def __post_init__(self) -> None:
         self._turn = itertools.cycle(self.sites)
+
+    def declare(self, floor: int) -> None:
+        """The sites anew, with another floor on polling."""
+        for site in _sites(self.slurm, len(self.sites), floor):
+            self.cluster.apply(remote_site_object(site), manager="test")
 
     def awake(self) -> None:
         """The dispatch runs, and no command goes wrong."""
@@ -204,10 +210,10 @@ def world(folder: Path, sites: int) -> Iterator[World]:
                 cluster.close()
 
 
-def _sites(slurm: SlurmSite, count: int) -> tuple[Site, ...]:
+def _sites(slurm: SlurmSite, count: int, floor: int = 1) -> tuple[Site, ...]:
     # As if it ran very many at a time: Slurm shall have to choose, not Kueue.
     many = tuple(replace(one, max_running=2000) for one in slurm.site.partitions)
-    access = replace(slurm.site.access, poll_floor_seconds=1)
+    access = replace(slurm.site.access, poll_floor_seconds=floor)
     return tuple(
         replace(slurm.site, name=f"testbed-{number}", partitions=many, access=access)
         for number in range(1, count + 1)
