@@ -7,7 +7,6 @@ the whole, each of two minutes, with LUMI's floor and the operator's own bounds.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,17 +16,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.catalog import FAMILIES
-from operators.dispatch.run import Dispatch, Settings
 from operators.exposition.store import Store
-from operators.k8s import connect
-from operators.ledger.remote import RemoteLedger
-from operators.remote_accounts import RemoteAccounts
-from operators.remote_usage import ACCOUNTING, QUEUE, RemoteUsage
-from operators.sites.slurm.access import Deadlines
+from operators.remote_usage import ACCOUNTING, QUEUE
 from tests.cluster.patience import eventually
-from tests.cluster.tenant_controller import NAMESPACE
-from tests.remote.dispatcher import opener
+from tests.remote.operating import operating
 from tests.remote.slurm import SlurmSite
 from tests.remote.world import World
 
@@ -125,27 +117,9 @@ class Watch:
 
 @pytest.fixture
 def watch(world: World, tmp_path: Path) -> Iterator[Watch]:
-    """The dispatch in this process, as the operator runs it, with its ledger and its figures."""
-    world.operator.kill()
-    world.slurm.go_right()
-    world.declare(FLOOR)
-    store, ledger = Store(FAMILIES), RemoteLedger(tmp_path / "ledger.sqlite")
-    cluster = connect(world.operator.kubeconfig, long_lived=True)
-    settings = Settings(namespace=NAMESPACE, identity="one")
-    accounts = RemoteAccounts(RemoteUsage(store, ledger))
-    access = opener(world.operator.credentials, Deadlines())
-    dispatch = Dispatch(cluster, settings, access=access, accounts=accounts)
-    stop = threading.Event()
-    thread = threading.Thread(target=dispatch.run, args=(stop,), name="dispatch")
-    thread.start()
-    try:
+    world.declare(floor=FLOOR)
+    with operating(world, tmp_path) as store:
         yield Watch(world, store)
-    finally:
-        stop.set()
-        thread.join(60)
-        ledger.close()
-        cluster.close()
-        world.slurm.go_right()
 
 
 @contextmanager

@@ -118,9 +118,9 @@ class World:
     def __post_init__(self) -> None:
         self._turn = itertools.cycle(self.sites)
 
-    def declare(self, floor: int) -> None:
-        """The sites anew, with another floor on polling."""
-        for site in _sites(self.slurm, len(self.sites), floor):
+    def declare(self, floor: int, per_minute: int = 60) -> None:
+        """The sites anew, with another floor on polling and another limit on connections."""
+        for site in _sites(self.slurm, len(self.sites), floor, per_minute):
             self.cluster.apply(remote_site_object(site), manager="test")
 
     def awake(self) -> None:
@@ -160,10 +160,14 @@ class World:
     def find(self, name: str) -> Object | None:
         return self.cluster.find(API_VERSION, KIND, name, PLACE)
 
+    def statuses(self) -> dict[str, Object]:
+        """Status of every RemoteJob by name."""
+        jobs = self.cluster.list_objects(API_VERSION, KIND, namespace=PLACE)
+        return {job["metadata"]["name"]: job.get("status") or {} for job in jobs}
+
     def states(self) -> dict[str, str]:
         """State of every RemoteJob by name."""
-        jobs = self.cluster.list_objects(API_VERSION, KIND, namespace=PLACE)
-        return {job["metadata"]["name"]: str((job.get("status") or {}).get("state")) for job in jobs}
+        return {name: str(status.get("state")) for name, status in self.statuses().items()}
 
     def are(self, names: Iterable[str], state: str) -> bool:
         """Whether all of them are in a state."""
@@ -210,10 +214,10 @@ def world(folder: Path, sites: int) -> Iterator[World]:
                 cluster.close()
 
 
-def _sites(slurm: SlurmSite, count: int, floor: int = 1) -> tuple[Site, ...]:
+def _sites(slurm: SlurmSite, count: int, floor: int = 1, per_minute: int = 60) -> tuple[Site, ...]:
     # As if it ran very many at a time: Slurm shall have to choose, not Kueue.
     many = tuple(replace(one, max_running=2000) for one in slurm.site.partitions)
-    access = replace(slurm.site.access, poll_floor_seconds=floor)
+    access = replace(slurm.site.access, poll_floor_seconds=floor, connections_per_minute=per_minute)
     return tuple(
         replace(slurm.site, name=f"testbed-{number}", partitions=many, access=access)
         for number in range(1, count + 1)
