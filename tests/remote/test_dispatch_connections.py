@@ -103,7 +103,7 @@ def costs(slurm: SlurmSite, names: Sequence[str]) -> Iterable[str]:
         "queue": commands.queue(_token(), (PROJECT,), partitions),
         "ended": commands.ended(_token(), (PROJECT,), now - 900),
         "nodes": commands.nodes(_token(), partitions),
-        "find": commands.find(_token(), "antenna-nobody", now - 3600),
+        "find": commands.find(_token(), "root", "antenna-nobody", now - 3600),
         "granted": commands.granted(_token(), "sacct", PROJECT),
     }
     yield f"{len(names)} jobs: wall, and CPU of the commands, slurmctld and slurmdbd, in ms"

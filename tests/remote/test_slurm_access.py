@@ -280,6 +280,23 @@ def test_accounting_that_cannot_be_asked_is_an_error_and_a_job_is_found_when_it_
     assert [row.name for row in access.find(mine.name, 0)] == [mine.name]
 
 
+def test_a_job_that_somebody_else_gave_our_name_is_not_ours(slurm: SlurmSite, access: SlurmAccess) -> None:
+    slurm.run("sacctmgr", "--immediate", "add", "user", "nobody", f"account={OTHER_PROJECT}")
+    mine = job(LONG)
+    theirs = slurm.run(
+        *("sbatch", "--parsable", "--uid=nobody", f"--account={OTHER_PROJECT}", f"--job-name={mine.name}"),
+        *("--partition=small-g", "--chdir=/", "--hold"),
+        text=LONG,
+    )
+    until(lambda: next((row for row in access.queue() if row.id == int(theirs)), None))
+    assert access.find(mine.name, 0) == []
+    id_ = access.submit(mine)
+    row = until(in_state(access, mine.name, "running", "pending"))
+    assert [one.id for one in access.find(mine.name, 0)] == [id_]
+    access.cancel(row)
+    slurm.run("scancel", theirs.strip())
+
+
 def test_all_questions_go_over_one_connection(slurm: SlurmSite, access: SlurmAccess) -> None:
     before = slurm.connections()
     for _ in range(5):
