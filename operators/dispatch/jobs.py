@@ -6,7 +6,6 @@ Of the loop's thread alone.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -54,6 +53,7 @@ from operators.dispatch.reading import (
     where,
 )
 from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.dispatch.turns import Turns
 from operators.dispatch.workload import Verdict, Work
 from operators.dispatch.writing import Kept
 from operators.k8s import Cluster
@@ -96,6 +96,8 @@ class Memory:
     told: Told = field(default_factory=Told)
     busy: bool = False
     """A task of it is with the site's worker."""
+    sending: bool = False
+    """And that is its submission."""
     log: bytes | None = None
     trouble: str = ""
     not_before: float = 0
@@ -113,9 +115,7 @@ class Jobs:
         self.memory: dict[str, Memory] = {}
         self._purse = Purse(around.accounts, around.clock)
         self._began = 0.0
-        self._in_hand: defaultdict[str, set[str]] = defaultdict(set)
-        self._in_line: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        """By site: the jobs that are being sent, and those that wait for that, the first first."""
+        self._turns = Turns(IN_HAND, self._is_being_sent)
 
     def begin(self) -> None:
         """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
@@ -123,8 +123,7 @@ class Jobs:
         What was let go is reserved before anything else is judged.
         """
         self.memory.clear()
-        self._in_hand.clear()
-        self._in_line.clear()
+        self._turns.clear()
         self._began = self._around.clock()
         self._purse.empty()
         for uid, obj in self.objects.items():
@@ -145,17 +144,11 @@ class Jobs:
         self.objects.pop(uid, None)
         self.memory.pop(uid, None)
         self._purse.reserve(uid, None)
-        for line in self._in_line.values():
-            line.pop(uid, None)
+        self._turns.leave(uid)
 
     def in_turn(self) -> set[str]:
         """Jobs that waited until others were sent, and may go now."""
-        turn: set[str] = set()
-        for site, line in self._in_line.items():
-            for uid in list(line)[: self._free(site)]:
-                del line[uid]
-                turn.add(uid)
-        return turn
+        return self._turns.next()
 
     def projects(self, site: str) -> set[str]:
         """The projects of what is on its way to the site or there, granted (still) or not."""
@@ -325,7 +318,7 @@ class Jobs:
                 if full := self._full(action.attempt, uid):
                     memory.trouble, until = full, now + FULL
                     break
-                if not self._take_in_hand(uid, action.attempt.site):
+                if not self._turns.take(action.attempt.site, uid):
                     break
             if not self._carry_out(action, obj, spec, memory):
                 break
@@ -402,7 +395,9 @@ class Jobs:
 
         uid = obj["metadata"]["uid"]
         _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
-        if not self._ask(attempt.site, Submit(uid, attempt, submission, still), memory) and not memory.busy:
+        self._ask(attempt.site, Submit(uid, attempt, submission, still), memory)
+        memory.sending = memory.busy
+        if not memory.busy:
             memory.told = replace(memory.told, unsent=attempt.asks)
         return False
 
@@ -436,26 +431,12 @@ class Jobs:
         generation = obj["metadata"].get("generation", 0)
         return status.at_site(row, title, status_of(obj), generation, self._around.clock())
 
-    def _take_in_hand(self, uid: str, site: str) -> bool:
-        """Whether it is its turn to be sent; it gets in line if it is not."""
-        if uid in self._in_hand[site] or self._free(site):
-            self._in_hand[site].add(uid)
-            self._in_line[site].pop(uid, None)
-            return True
-        self._in_line[site][uid] = None
-        return False
-
-    def _free(self, site: str) -> int:
-        """How many more jobs may be sent to a site now."""
-        self._in_hand[site] = {uid for uid in self._in_hand[site] if self._is_being_sent(uid)}
-        return IN_HAND - len(self._in_hand[site])
-
     def _is_being_sent(self, uid: str) -> bool:
         attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
         memory = self.memory.get(uid)
         if attempt is None or attempt.id is not None or memory is None:
             return False
-        return memory.busy or memory.told.unsent == attempt.asks
+        return memory.sending or memory.told.unsent == attempt.asks
 
     def _full(self, attempt: Attempt, uid: str) -> str:
         """Why the site would not take one more of this project now; empty while it would."""
@@ -544,7 +525,7 @@ class Jobs:
     def _back(self, uid: str, trouble: str = "", pause: float = 0) -> Memory | None:
         memory = self.memory.get(uid)
         if memory:
-            memory.busy, memory.trouble = False, trouble
+            memory.busy, memory.sending, memory.trouble = False, False, trouble
             memory.not_before = self._around.clock() + pause if pause else 0
         return memory
 

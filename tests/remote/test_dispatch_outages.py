@@ -34,7 +34,7 @@ STAY, END = 4, 3  # jobs that run on, and jobs that end while the site does not 
 
 @dataclass(frozen=True)
 class Outage:
-    """How it begins and ends, and the source that it keeps from answering."""
+    """How it begins and ends, and the source that it keeps from answering; "" where it only tells less."""
 
     begin: Callable[[SlurmSite], None]
     end: Callable[[SlurmSite], None]
@@ -42,8 +42,8 @@ class Outage:
     seconds: float = 6
 
 
-def squeue(*faults: str) -> Outage:
-    return Outage(lambda slurm: slurm.go_wrong("squeue", *faults), SlurmSite.go_right)
+def wrong(tool: str, *faults: str, source: str = QUEUE) -> Outage:
+    return Outage(lambda slurm: slurm.go_wrong(tool, *faults), SlurmSite.go_right, source)
 
 
 def down(name: str, source: str = QUEUE) -> Outage:
@@ -51,8 +51,13 @@ def down(name: str, source: str = QUEUE) -> Outage:
 
 
 WRONG = ("is-empty", "is-cut", "fails", "shows-header-only")
+EACH = {
+    **{f"squeue-{how}": wrong("squeue", f"always {how}") for how in WRONG},
+    "sacct-fails": wrong("sacct", "always fails", source=ACCOUNTING),
+    "sacct-behind": wrong("sacct", "always shows-header-only", source=""),
+}
 OUTAGES = {
-    **({wrong: squeue(f"always {wrong}") for wrong in WRONG} if WHOLE else {"squeue": squeue(*WRONG * 9)}),
+    **(EACH if WHOLE else {"squeue": wrong("squeue", *WRONG * 9)}),
     "slurmctld-down": down("slurmctld"),
     "slurmdbd-down": down("slurmdbd", ACCOUNTING),
 }
@@ -186,5 +191,6 @@ def test_a_site_that_does_not_answer_rightly_ends_nothing(
         assert seen.running is None or seen.running >= (STAY if seen.at > ended else STAY + END)
         assert seen.finished is None or seen.finished >= (before.finished or 0)
     # The age of what does not answer grows all the while.
-    during = [seen.ages[outage.source] for seen in watch.seen if seen.at <= restored]
-    assert during[-1] >= lasts - 2
+    if outage.source:
+        during = [seen.ages[outage.source] for seen in watch.seen if seen.at <= restored]
+        assert during[-1] >= lasts - 2

@@ -56,6 +56,14 @@ def at(job: Job, attempt: Attempt) -> Job:
 
 
 SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
+    (
+        "a process that has begun lets the first look at the site tell of it",
+        at(HELD, KNOWN),
+        Told(since=T + 100),
+        T + 101,
+        Rest(T + 115),
+    ),
+    ("and asks for it by name if it did not", at(HELD, KNOWN), Told(since=T + 100), T + 115, Ask(KNOWN)),
     ("not admitted", CALLED_OFF, Told(), T, Rest()),
     ("admitted", replace(HELD, held=False), Told(), T, Hold()),
     ("held", HELD, Told(), T, Intend(ATTEMPT)),
