@@ -45,8 +45,17 @@ class RemoteAccounts:
         """From when on the accounting has to be read, so that no job is missed."""
         return self._usage.since(site)
 
-    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
+    def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
         """Into the ledger and the figures."""
-        if site not in self._watches:
-            self._watches[site] = RemoteWatch(site, self._usage)
-        self._watches[site].looked(access, rows)
+        self._watch(site).queued(rows)
+
+    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+        """Into the ledger and the figures."""
+        self._watch(site).ended(rows)
+
+    def looked(self, site: str, access: SiteAccess) -> None:
+        """Ask for nodes, and for the site's own figures."""
+        self._watch(site).looked(access)
+
+    def _watch(self, site: str) -> RemoteWatch:
+        return self._watches.setdefault(site, RemoteWatch(site, self._usage))

@@ -123,24 +123,17 @@ class RemoteUsage:
             samples |= self._differences(balances)
             self._sources.put(site, ACCOUNTING, samples)
 
-    def looked(self, site: str, rows: Iterable[RemoteJobRow]) -> None:
-        """One look at all jobs of ours: those that wait or run, and those that have ended.
-
-        Of a job that is there twice what comes later counts. One that is over, and whose end is not told yet,
-        stays as it was until it is.
-        """
-        latest = {(row.id, row.submitted): row for row in rows}.values()
-        with self._lock:
-            self.queue(site, [row for row in latest if row.state in ("pending", "running")])
-            self.ended(site, [row for row in latest if row.ended is not None])
-
     def projects(self, site: str) -> list[str]:
         """The projects that the site granted something to."""
         with self._lock:
             return sorted(self._projects(site))
 
     def since(self, site: str) -> int:
-        """From when on the accounting has to be read after a start, so that no job is missed."""
+        """From when on the accounting has to be read after a start, so that no job is missed.
+
+        Since it was read last, as the newest end says that is in the ledger: the queue may have been looked
+        at long after that.
+        """
         with self._lock:
             begun = [one.window.since for one in self._at(site)]
         told = self._ledger.told(site)

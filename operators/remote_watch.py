@@ -1,4 +1,4 @@
-"""What is asked of a remote site beside its jobs, and where the answers go; called after a look at its jobs.
+"""Where go the answers of a remote site about its jobs, and what is asked of it besides.
 
 A question that fails is told in the log and asked again after the next look; its source's age grows.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -31,9 +31,16 @@ class RemoteWatch:
         self._clock = clock
         self._asked: dict[str, float] = {}
 
-    def looked(self, access: SiteAccess, rows: Iterable[RemoteJobRow]) -> None:
-        """Account for what the site told of jobs, and ask it for nodes and, now and then, its own figures."""
-        self._try("jobs", lambda: self._usage.looked(self._site, rows))
+    def queued(self, rows: Sequence[RemoteJobRow]) -> None:
+        """Account for the jobs that wait or run."""
+        self._try("queue", lambda: self._usage.queue(self._site, rows))
+
+    def ended(self, rows: Sequence[RemoteJobRow]) -> None:
+        """Account for jobs that have ended."""
+        self._try("accounting", lambda: self._usage.ended(self._site, rows))
+
+    def looked(self, access: SiteAccess) -> None:
+        """Ask the site for nodes and, now and then, its own figures."""
         self._try("nodes", lambda: self._usage.nodes(self._site, access.nodes()))
         now = self._clock()
         for project in self._usage.projects(self._site):

@@ -23,5 +23,11 @@ class Accounts(Protocol):
     def since(self, site: str) -> int | None:
         """From when on the site's accounting has to be read after a start; None: it does not matter."""
 
-    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
-        """One look at all jobs; called from the thread that asks the site, so it may ask it more."""
+    def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+        """All jobs that wait or run there now."""
+
+    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+        """Jobs that have ended there, by its accounting; the same may come again."""
+
+    def looked(self, site: str, access: SiteAccess) -> None:
+        """All jobs were looked at; called from the thread that asks the site, so it may ask it more."""

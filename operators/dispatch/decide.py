@@ -103,6 +103,8 @@ class Told:
     unsent: int = 0
     """``asks`` of the intention that it wrote itself and has sent nothing for; 0: there is none."""
     answer: Answer | None = None
+    since: float = 0
+    """When it began to look at all jobs of the sites: the first look tells of most."""
     stopped: float = 0
     """When it last asked for the job's cancellation."""
     rejections: int = 0
@@ -262,7 +264,7 @@ def _follow(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds) 
         return Stop(stray)
     if row is not None and is_over(row):
         return End(row)
-    asked = told.answer.asked if told.answer else 0
+    asked = told.answer.asked if told.answer else told.since
     if not job.wanted:
         # Stopped, and looked at again before it is stopped again.
         if row is not None and asked > told.stopped and may_stop:

@@ -53,6 +53,7 @@ from operators.dispatch.reading import (
     where,
 )
 from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.dispatch.turns import Turns
 from operators.dispatch.workload import Verdict, Work
 from operators.dispatch.writing import Kept
 from operators.k8s import Cluster
@@ -64,6 +65,7 @@ from operators.tenancy import Allocation, Object, namespace_name
 
 STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
+IN_HAND: Final = 4  # jobs of a site that are being sent: each is begun in its time (``Bounds.window``)
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +96,8 @@ class Memory:
     told: Told = field(default_factory=Told)
     busy: bool = False
     """A task of it is with the site's worker."""
+    sending: bool = False
+    """And that is its submission."""
     log: bytes | None = None
     trouble: str = ""
     not_before: float = 0
@@ -110,6 +114,8 @@ class Jobs:
         self.workloads = self._kept.workloads
         self.memory: dict[str, Memory] = {}
         self._purse = Purse(around.accounts, around.clock)
+        self._began = 0.0
+        self._turns = Turns(IN_HAND, self._is_being_sent)
 
     def begin(self) -> None:
         """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
@@ -117,6 +123,8 @@ class Jobs:
         What was let go is reserved before anything else is judged.
         """
         self.memory.clear()
+        self._turns.clear()
+        self._began = self._around.clock()
         self._purse.empty()
         for uid, obj in self.objects.items():
             found = self.workloads.get(uid)
@@ -136,11 +144,21 @@ class Jobs:
         self.objects.pop(uid, None)
         self.memory.pop(uid, None)
         self._purse.reserve(uid, None)
+        self._turns.leave(uid)
+
+    def in_turn(self) -> set[str]:
+        """Jobs that waited until others were sent, and may go now."""
+        return self._turns.next()
 
     def projects(self, site: str) -> set[str]:
         """The projects of what is on its way to the site or there, granted (still) or not."""
         attempts = (status_of(obj).get("attempt") for obj in self.objects.values() if not is_over(obj))
         return {one["project"] for one in attempts if one and one["site"] == site}
+
+    def is_sent_to(self, uid: str, site: str) -> bool:
+        """Whether that site is the one that has the job, or may have it."""
+        attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
+        return attempt is not None and attempt.site == site
 
     def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
         """Jobs of a site that run, with their rows and directories: their output grows."""
@@ -157,7 +175,7 @@ class Jobs:
     def look(self, uid: str) -> float | None:
         """Do what is to be done now; when to look again if nothing happens. Raises KubernetesError."""
         obj = self.objects[uid]
-        memory = self.memory.setdefault(uid, Memory())
+        memory = self.memory.setdefault(uid, Memory(Told(since=self._began)))
         if is_over(obj):
             self._purse.reserve(uid, None)
             self._kept.finish_workload(obj)
@@ -296,9 +314,12 @@ class Jobs:
             if isinstance(action, Ask | Send | Stop | End) and memory.not_before > now:
                 until = memory.not_before
                 break
-            if isinstance(action, Intend) and (full := self._full(action.attempt, uid)):
-                memory.trouble, until = full, now + FULL
-                break
+            if isinstance(action, Intend):
+                if full := self._full(action.attempt, uid):
+                    memory.trouble, until = full, now + FULL
+                    break
+                if not self._turns.take(action.attempt.site, uid):
+                    break
             if not self._carry_out(action, obj, spec, memory):
                 break
             if isinstance(action, LetGo):
@@ -328,7 +349,8 @@ class Jobs:
                 memory.told = Told()
                 return True
             case Ask(attempt):
-                return self._ask(attempt.site, Find(uid, attempt), memory)
+                urgent = memory.told.unsent == attempt.asks
+                return self._ask(attempt.site, Find(uid, attempt, urgent), memory)
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
             case Stop(row):
@@ -373,7 +395,9 @@ class Jobs:
 
         uid = obj["metadata"]["uid"]
         _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
-        if not self._ask(attempt.site, Submit(uid, attempt, submission, still), memory) and not memory.busy:
+        self._ask(attempt.site, Submit(uid, attempt, submission, still), memory)
+        memory.sending = memory.busy
+        if not memory.busy:
             memory.told = replace(memory.told, unsent=attempt.asks)
         return False
 
@@ -406,6 +430,13 @@ class Jobs:
         title = site.title if site else attempt.site
         generation = obj["metadata"].get("generation", 0)
         return status.at_site(row, title, status_of(obj), generation, self._around.clock())
+
+    def _is_being_sent(self, uid: str) -> bool:
+        attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
+        memory = self.memory.get(uid)
+        if attempt is None or attempt.id is not None or memory is None:
+            return False
+        return memory.sending or memory.told.unsent == attempt.asks
 
     def _full(self, attempt: Attempt, uid: str) -> str:
         """Why the site would not take one more of this project now; empty while it would."""
@@ -494,7 +525,7 @@ class Jobs:
     def _back(self, uid: str, trouble: str = "", pause: float = 0) -> Memory | None:
         memory = self.memory.get(uid)
         if memory:
-            memory.busy, memory.trouble = False, trouble
+            memory.busy, memory.sending, memory.trouble = False, False, trouble
             memory.not_before = self._around.clock() + pause if pause else 0
         return memory
 

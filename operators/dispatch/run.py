@@ -256,7 +256,7 @@ class Dispatch:
             if row.name.startswith(NAME_PREFIX):
                 by_uid[row.name.removeprefix(NAME_PREFIX)].append(row)
         for uid, found in by_uid.items():
-            if uid in self.jobs.objects:
+            if self.jobs.is_sent_to(uid, site):
                 self.jobs.seen(uid, tuple(found), asked)
                 self._dirty.add(uid)
         if site in self._workers:
@@ -287,7 +287,7 @@ class Dispatch:
             settled = self._kinds.keep(self._declared, self._health)
             self._next_check = now + (CHECK if settled else RETRY)
             self._dirty |= self.jobs.objects.keys()
-        batch, self._dirty = self._dirty, set()
+        batch, self._dirty = self._dirty | self.jobs.in_turn(), set()
         for uid in sorted(batch, key=self._age):
             if uid in self.jobs.objects:
                 self._look(uid)

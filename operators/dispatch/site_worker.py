@@ -7,6 +7,7 @@ questions and not a thousand.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -29,6 +30,7 @@ from operators.sites.access import (
 )
 
 OVERLAP: Final = 900  # seconds that one look at ended jobs reaches back before the one before it
+SOON: Final = 20.0  # seconds after which a look that failed is repeated
 MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
 LOGS: Final = 5  # running jobs whose output is read after one look
 
@@ -37,10 +39,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Find:
-    """Find the attempt's jobs by name."""
+    """Find the attempt's jobs by name; ``urgent``: it is to be submitted next, and there is a time for it."""
 
     uid: str
     attempt: Attempt
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,9 @@ class Log:
 
 @dataclass(frozen=True)
 class Looked:
-    """A look at all jobs of the site: what waits and runs, and what has ended."""
+    """A look at all jobs of the site: what waits and runs, or what has ended. Of one that is not in it
+    it tells nothing.
+    """
 
     site: str
     rows: tuple[RemoteJobRow, ...]
@@ -177,16 +182,19 @@ class SiteWorker:
         self._tell = tell
         self._every = every
         self._clock = clock
-        self._tasks: queue.Queue[Task | None] = queue.Queue()
+        self._tasks: queue.PriorityQueue[tuple[int, int, Task | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
         self._next_look = 0.0
         self._looked: float | None = None
+        self._failing: set[str] = set()
+        self._over: set[tuple[int, int]] = set()
         self._misses = 0
         self._health: Health | None = None
         self._running: list[tuple[str, RemoteJobRow, str]] = []
 
     def put(self, task: Task) -> None:
-        """Have a task done after those before it."""
-        self._tasks.put(task)
+        """Have a task done after those before it, and after those that may not wait."""
+        self._tasks.put((rank(task), next(self._order), task))
 
     def follow(self, running: Iterable[tuple[str, RemoteJobRow, str]]) -> None:
         """Jobs, as (uid, row, directory), whose output is read now and then."""
@@ -194,7 +202,7 @@ class SiteWorker:
 
     def stop(self) -> None:
         """End after the present task."""
-        self._tasks.put(None)
+        self._tasks.put((-1, next(self._order), None))
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped."""
@@ -205,7 +213,7 @@ class SiteWorker:
                     self._look()
                     continue
                 try:
-                    task = self._tasks.get(timeout=due)
+                    _, _, task = self._tasks.get(timeout=due)
                 except queue.Empty:
                     continue
                 if task is None:
@@ -260,32 +268,50 @@ class SiteWorker:
         return Log(task.uid, b"") if isinstance(task, ReadLog) else None
 
     def _look(self) -> None:
-        asked = self._clock()
-        pause = self._every
-        try:
-            rows = list(self.access.queue())
-            since = self._looked if self._looked is not None else self._accounts.since(self.site)
-            # The queue first: a job between the two is in the accounting by then. Of a job in both, what
-            # comes later counts.
-            rows += self.access.ended(int(asked if since is None else since) - OVERLAP)
-            self._looked = asked
+        """At the queue and at the accounting: where one does not answer the other is of use all the same."""
+        pause, answered = self._every, False
+        failure: SiteError | None = None
+        for look in (self._look_at_queue, self._look_at_accounting):
+            try:
+                look()
+                answered = True
+                self._failing.discard(look.__name__)
+            except Held as held:
+                pause = min(pause, max(1.0, held.seconds))
+            except Exception as error:
+                if not isinstance(error, SiteError):
+                    _log.exception("%s: %s", self.site, look.__name__)
+                failure = failure or SiteError(str(error) or type(error).__name__)
+                self._failing.add(look.__name__)
+        if failure:
+            self._badly(failure)
+            pause = min(pause, SOON)
+        elif not self._failing:
             self._well()
-            self._tell(Looked(self.site, tuple(rows), asked))
-            self._accounts.looked(self.site, self.access, rows)
-        except Held as held:
-            pause = min(pause, max(1.0, held.seconds))
-        except SiteError as error:
-            self._badly(error)
-            pause = min(pause, 20)
-        except Exception as error:
-            _log.exception("%s: look", self.site)
-            self._badly(SiteError(f"{type(error).__name__}: {error}"))
+        if answered:
+            self._accounts.looked(self.site, self.access)
         self._next_look = time.monotonic() + pause
         for uid, row, directory in self._running[:LOGS]:
             result = self._do(ReadLog(uid, row, directory))
             if isinstance(result, Log) and result.output:
                 self._tell(result)
         self._running = self._running[LOGS:]
+
+    def _look_at_queue(self) -> None:
+        asked = self._clock()
+        # A job whose end the accounting has told may be in the queue a while longer.
+        rows = tuple(row for row in self.access.queue() if (row.id, row.submitted) not in self._over)
+        self._tell(Looked(self.site, rows, asked))
+        self._accounts.queued(self.site, rows)
+
+    def _look_at_accounting(self) -> None:
+        asked = self._clock()
+        since = self._looked if self._looked is not None else self._accounts.since(self.site)
+        rows = tuple(self.access.ended(int(asked if since is None else since) - OVERLAP))
+        self._looked = asked
+        self._over = {(row.id, row.submitted) for row in rows}
+        self._tell(Looked(self.site, rows, asked))
+        self._accounts.ended(self.site, rows)
 
     def _well(self) -> None:
         self._misses = 0
@@ -301,3 +327,14 @@ class SiteWorker:
             self._health = health
             _log.info("%s %s", self.site, health.message)
             self._tell(Answering(self.site, health))
+
+
+def rank(task: Task) -> int:
+    """What may wait comes last: a submission is begun soon after its intention, or not at all."""
+    match task:
+        case Submit():
+            return 0
+        case Find(urgent=True) | Cancel():
+            return 1
+        case _:
+            return 2

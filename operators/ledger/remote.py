@@ -87,9 +87,10 @@ class RemoteLedger:
             return [RemoteEntry(**row) for row in found.mappings()]
 
     def told(self, site: str) -> int | None:
-        """When the site last told of any job; None where it never did."""
+        """When the site last told of a job that had ended; None where it never did."""
+        query = select(func.max(_ROW.seen)).where(_ROW.site == site, _ROW.ended.is_not(None))
         with self._engine.connect() as connection:
-            told: int | None = connection.scalar(select(func.max(_ROW.seen)).where(_ROW.site == site))
+            told: int | None = connection.scalar(query)
             return told
 
     def used(self, windows: Iterable[Window]) -> dict[Window, dict[Grant, Fraction]]:

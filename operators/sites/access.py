@@ -53,8 +53,9 @@ class Submission:
     """A batch job to be submitted. All fields were validated before; the script's text is not trusted."""
 
     name: str
-    """The stable job name: by it and the comment the job is found again."""
+    """The stable job name: by it the job is found again."""
     comment: str
+    """For people who look at the site's queue: ``RemoteJobRow.comment`` decides nothing."""
     project: str
     partition: str
     nodes: int
@@ -77,6 +78,8 @@ class RemoteJobRow:
     id: int
     name: str
     comment: str
+    """May be empty: Slurm's accounting has it only of a job that has ended, and only where the site says so
+    (``AccountingStoreFlags=job_comment``)."""
     project: str
     partition: str
     user: str

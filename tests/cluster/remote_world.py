@@ -182,7 +182,13 @@ class Granted:
     def since(self, site: str) -> int | None:
         return None
 
-    def looked(self, site: str, access: SiteAccess, rows: Sequence[RemoteJobRow]) -> None:
+    def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+        return
+
+    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+        return
+
+    def looked(self, site: str, access: SiteAccess) -> None:
         return
 
 

@@ -15,6 +15,8 @@ import pytest
 from operators.sites.slurm.access import SlurmAccess
 from tests.remote.packages import missing
 from tests.remote.slurm import SlurmSite, slurm_site
+from tests.remote.world import World
+from tests.remote.world import world as made_world
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,16 @@ def access(slurm: SlurmSite) -> Iterator[SlurmAccess]:
     yield opened
     opened.close()
     slurm.go_right()
+
+
+@pytest.fixture(scope="package")
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """For the tests of the dispatch: one for all that ask for as many sites."""
+    if lack := missing():
+        pytest.skip(lack)
+    folder = Path(tempfile.mkdtemp(prefix="antenna-world-"))
+    try:
+        with made_world(folder, request.param) as one:
+            yield one
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

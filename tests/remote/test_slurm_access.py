@@ -214,18 +214,26 @@ def test_dozens_of_hostile_jobs_are_what_they_say_and_nothing_else(
                 sent.append((access.submit(mine), mine))
             except Rejected:
                 continue
-    until(lambda: RemoteJobRow(*_NOBODY) if sent[-1][0] in {row.id for row in slurm.accounting()} else None)
-    kept = {row.id: row for row in slurm.accounting()}
+    # Slurm tells the accounting of a job's comment with its end, not before.
+    kept = whole(slurm, {id_ for id_, _ in sent})
     for id_, mine in sent:
         row = kept[id_]
         assert (row.name, row.comment, row.project, row.partition) == (
             *(mine.name, mine.comment, mine.project, mine.partition),
         )
     assert "stolen" not in {row.name for row in kept.values()}
-    slurm.run("scancel", *(str(id_) for id_, _ in sent), check=False)
 
 
-_NOBODY = (0, "", "", "", "", "", "pending", "PENDING", 0)
+def whole(slurm: SlurmSite, ids: set[int], seconds: float = 120) -> dict[int, Recorded]:
+    """The accounting's rows by id, once all jobs of ``ids`` have ended there."""
+    ends = time.monotonic() + seconds
+    while True:
+        rows = {row.id: row for row in slurm.accounting()}
+        going = {id_ for id_ in ids if id_ not in rows or rows[id_].state in ("PENDING", "RUNNING")}
+        if not going:
+            return rows
+        assert time.monotonic() < ends, f"{len(going)} jobs have not ended: {sorted(going)[:9]}"
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize("fault", ["fails", "is-empty", "is-cut"])
@@ -270,6 +278,23 @@ def test_accounting_that_cannot_be_asked_is_an_error_and_a_job_is_found_when_it_
         with pytest.raises(SiteError):
             access.find(mine.name, 0)
     assert [row.name for row in access.find(mine.name, 0)] == [mine.name]
+
+
+def test_a_job_that_somebody_else_gave_our_name_is_not_ours(slurm: SlurmSite, access: SlurmAccess) -> None:
+    slurm.run("sacctmgr", "--immediate", "add", "user", "nobody", f"account={OTHER_PROJECT}")
+    mine = job(LONG)
+    theirs = slurm.run(
+        *("sbatch", "--parsable", "--uid=nobody", f"--account={OTHER_PROJECT}", f"--job-name={mine.name}"),
+        *("--partition=small-g", "--chdir=/", "--hold"),
+        text=LONG,
+    )
+    until(lambda: next((row for row in access.queue() if row.id == int(theirs)), None))
+    assert access.find(mine.name, 0) == []
+    id_ = access.submit(mine)
+    row = until(in_state(access, mine.name, "running", "pending"))
+    assert [one.id for one in access.find(mine.name, 0)] == [id_]
+    access.cancel(row)
+    slurm.run("scancel", theirs.strip())
 
 
 def test_all_questions_go_over_one_connection(slurm: SlurmSite, access: SlurmAccess) -> None:

@@ -66,6 +66,11 @@ class World:
         assert len(found) <= 1, f"several series of {family} have {labels}"
         return found[0] if found else None
 
+    def looked(self, site, rows):
+        """The queue has answered, and the accounting."""
+        self.usage.queue(site, [row for row in rows if row.ended is None])
+        self.usage.ended(site, [row for row in rows if row.ended is not None])
+
     def balance(self, site):
         return next((one for one in self.usage.balances() if one.site == site), None)
 
@@ -170,14 +175,14 @@ def test_counters_are_sums_over_the_ledger(world):
 
 def test_a_counter_never_goes_back_though_a_job_ended_before_it_was_last_said_to_run(world, tmp_path):
     world.now = 910
-    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.looked("lumi", [job(1, "running", started=0)])
     assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
-    world.usage.looked("lumi", [job(1, "succeeded", started=0, ended=900)])
+    world.looked("lumi", [job(1, "succeeded", started=0, ended=900)])
     assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
     again = World(tmp_path / "ledger.sqlite")
-    again.usage.looked("lumi", [])
+    again.looked("lumi", [])
     assert again.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 910
-    again.usage.looked("lumi", [job(2, "succeeded", started=0, ended=900)])
+    again.looked("lumi", [job(2, "succeeded", started=0, ended=900)])
     assert again.figure("antenna_gpu_seconds_total", **BEARER) == 2 * 1800
     again.ledger.close()
 
@@ -235,7 +240,7 @@ def test_a_job_that_left_the_queue_keeps_its_reservation_until_the_accounting_ha
 def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):
     assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
     world.now = 1800
-    world.usage.looked("lumi", [job(1, "running", started=0), job(2), job(3, "failed", started=0, ended=900)])
+    world.looked("lumi", [job(1, "running", started=0), job(2), job(3, "failed", started=0, ended=900)])
     # Of 100 a quarter is used by the one that ended; the half that the running one has used is reserved.
     assert world.usage.remaining("ugent", "lumi", "gpu-hours") == 100 - Fraction(1, 4)
     assert world.balance("lumi").remaining == 100 - Fraction(1, 4) - 1 - 1
@@ -243,30 +248,25 @@ def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):
     assert world.usage.remaining("imec", "lumi", "gpu-hours") == 0
 
 
-def test_of_a_job_that_a_look_shows_twice_the_accounting_counts(world):
-    world.usage.looked("lumi", [job(1, "running", started=0), job(1, "succeeded", started=0, ended=900)])
-    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
-    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
-
-
 def test_a_job_that_is_over_is_counted_once_its_end_is_told(world):
     world.now = 600
-    world.usage.looked("lumi", [job(1, "running", started=0)])
-    world.usage.looked("lumi", [job(1, "failed", started=0)])
+    world.looked("lumi", [job(1, "running", started=0)])
+    world.looked("lumi", [])
     assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 0
     assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") is None
     assert world.balance("lumi").used + world.balance("lumi").reserved == 1
-    world.usage.looked("lumi", [job(1, "failed", started=0, ended=600)])
+    world.looked("lumi", [job(1, "failed", started=0, ended=600)])
     assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") == 1
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 6), 0)
 
 
-def test_after_a_start_the_accounting_is_read_from_when_the_site_was_last_heard(world):
+def test_after_a_start_the_accounting_is_read_from_when_it_last_told_of_an_end(world):
     assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
     world.now = 500
-    world.usage.looked("lumi", [job(1, "running", started=0)])
+    world.looked("lumi", [job(1, "failed", started=0, ended=400)])
     world.now = 900
-    world.usage.looked("lumi", [])
+    # While the accounting does not answer the queue may.
+    world.usage.queue("lumi", [job(2, "running", started=0)])
     assert world.usage.since("lumi") == START + 500
     assert world.usage.since("jupiter") == ALLOCATIONS[1].window.since
 
@@ -296,7 +296,7 @@ def test_after_each_look_nodes_are_asked_for_and_each_project_once_an_hour(world
     site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: now[0])
     for at in (0, 60, 3600):
         now[0] = at
-        watch.looked(site, [])
+        watch.looked(site)
     assert site.asked == ["nodes", PROJECT, "nodes", "nodes", PROJECT]
     assert world.figure("antenna_remote_nodes", site="lumi", queue="small-g", node_state="idle") == 3
 
@@ -305,11 +305,12 @@ def test_after_each_look_nodes_are_asked_for_and_each_project_once_an_hour(world
 def test_what_fails_is_asked_again_and_jobs_are_counted_all_the_same(world, trouble):
     site, watch = Site(), RemoteWatch("lumi", world.usage, clock=lambda: 0.0)
     site.trouble = trouble
-    watch.looked(site, [job(1)])
+    watch.queued([job(1)])
+    watch.looked(site)
     assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
     assert world.figures("antenna_remote_nodes") == {}
     site.trouble = None
-    watch.looked(site, [job(1)])
+    watch.looked(site)
     assert site.asked == ["nodes", PROJECT] * 2
 
 
@@ -324,7 +325,7 @@ def test_a_job_that_nobody_tells_of_any_more_reserves_nothing_in_the_end(world):
 
 
 def test_what_is_told_of_an_unknown_site_is_passed_over(world):
-    world.usage.looked("elsewhere", [job(1)])
+    world.looked("elsewhere", [job(1)])
     world.usage.nodes("elsewhere", [NodeRow("a", "idle", 3)])
     world.usage.granted("elsewhere", Granted("p", "gpu-hours", 100, 1))
     assert world.ledger.told("elsewhere") is None

@@ -56,6 +56,14 @@ def at(job: Job, attempt: Attempt) -> Job:
 
 
 SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
+    (
+        "a process that has begun lets the first look at the site tell of it",
+        at(HELD, KNOWN),
+        Told(since=T + 100),
+        T + 101,
+        Rest(T + 115),
+    ),
+    ("and asks for it by name if it did not", at(HELD, KNOWN), Told(since=T + 100), T + 115, Ask(KNOWN)),
     ("not admitted", CALLED_OFF, Told(), T, Rest()),
     ("admitted", replace(HELD, held=False), Told(), T, Hold()),
     ("held", HELD, Told(), T, Intend(ATTEMPT)),
@@ -69,6 +77,13 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
     ),
     ("none there", at(HELD, ATTEMPT), Told(unsent=1, answer=answer()), T + 2, Send(ATTEMPT)),
     ("there already", at(HELD, ATTEMPT), Told(unsent=1, answer=answer(row())), T + 2, Note(row())),
+    (
+        "there already, and its comment is not in the accounting yet",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, answer=answer(replace(row(), comment=""))),
+        T + 2,
+        Note(replace(row(), comment="")),
+    ),
     (
         "the site could not be asked for long: the site would not take it any more",
         at(HELD, ATTEMPT),

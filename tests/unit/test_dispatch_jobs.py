@@ -15,7 +15,7 @@ from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
 from operators.dispatch.jobs import Around, Jobs
 from operators.dispatch.reading import FINALIZER
-from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task, rank
 from operators.k8s_errors import Conflict
 from operators.sites.access import RemoteJobRow
 from operators.tenancy import Allocation, Object
@@ -382,6 +382,34 @@ def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch:
     world.turn()
     attempts = [world.status(name).get("attempt") for name in ("a", "b")]
     assert sum(attempt is not None for attempt in attempts) == 1
+
+
+def test_many_jobs_at_once_are_all_sent_though_each_takes_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thing at a time at 3 s each: were all intended at once, none could be begun within its window."""
+    monkeypatch.setitem(ROOM, "lumi-small-g", 40)
+    uids = [world.make(f"job{number}") for number in range(40)]
+    world.turn()
+    line: list[Task] = []
+    for done in range(200):
+        line += [task for _, task in world.tasks]
+        world.tasks.clear()
+        if not line:
+            break
+        task = min(line, key=rank)
+        line.remove(task)
+        world.now += 3
+        if isinstance(task, Submit):
+            assert task.still()
+            world.jobs.submitted(task.uid, task.attempt, 1000 + done)
+        else:
+            world.jobs.found(task.uid, (), world.now - 3)
+        world.see()
+        for uid in {task.uid, *world.jobs.in_turn()}:
+            world.jobs.look(uid)
+    assert sum(world.status(f"job{number}").get("slurmId") is not None for number in range(40)) == len(uids)
+    assert done == 2 * len(uids)
 
 
 def test_a_reservation_is_known_again_before_a_new_process_judges(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -18,6 +18,7 @@ from operators.api.tenant import tenant_object
 from operators.dispatch.decide import Bounds
 from operators.dispatch.feed import Listing
 from operators.dispatch.run import Dispatch, Settings
+from operators.dispatch.site_worker import Looked
 from operators.manifests import LEASE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas
@@ -166,6 +167,19 @@ def test_a_process_that_starts_anew_finds_the_job_of_the_one_before(world: World
     world.start()
     world.until(lambda: world.status().get("state") == "running", 70)
     assert len(world.scheduler.rows) == 1
+
+
+def test_what_a_site_tells_of_a_job_that_is_elsewhere_counts_for_nothing(world: World) -> None:
+    uid = world.make()
+    world.until(lambda: world.status().get("state") == "running")
+    ended = replace(world.scheduler.rows[0], state="failed", raw_state="FAILED", ended=int(time.time()))
+    world.dispatch._happened(Looked("jupiter", (ended,), time.time() + 1))
+    for _ in range(5):
+        world.turn()
+    assert world.status()["state"] == "running"
+    world.dispatch._happened(Looked("lumi", (ended,), time.time() + 1))
+    world.until(lambda: world.status()["state"] == "failed")
+    assert uid in world.dispatch.jobs.objects
 
 
 def test_a_job_whose_workload_was_admitted_waits_for_a_silent_site_and_goes_then(world: World) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +72,10 @@ def told() -> list[Result]:
 
 @pytest.fixture
 def worker(site: Site, told: list[Result]) -> Iterator[SiteWorker]:
-    made = SiteWorker("lumi", site, told.append, accounts=Granted(), every=1000)
-    thread = threading.Thread(target=made.run, args=(threading.Event(),))
-    thread.start()
-    until(lambda: any(isinstance(one, Looked) for one in told))
-    told.clear()
-    yield made
-    made.stop()
-    thread.join(5)
-    assert not thread.is_alive()
+    with running(site, told, every=1000) as made:
+        until(lambda: len([one for one in told if isinstance(one, Looked)]) == 2)
+        told.clear()
+        yield made
 
 
 def until(holds: Any) -> None:
@@ -166,6 +163,59 @@ def test_a_site_is_silent_after_two_misses_and_answers_again_with_the_first_word
     site.error = None
     result(worker, told, Find("u1", ATTEMPT))
     assert Answering("lumi", Health(True, "answers")) in told
+
+
+@dataclass
+class Halves(Scheduler):
+    """A scheduler, and an accounting that may fail by itself."""
+
+    accounting: Exception | None = None
+
+    def ended(self, since: int) -> Sequence[RemoteJobRow]:
+        if self.accounting:
+            raise self.accounting
+        return super().ended(since)
+
+
+def test_the_queue_is_told_of_though_the_accounting_does_not_answer(told: list[Result]) -> None:
+    site = Halves(lumi("lumi"), rows=[ROW], accounting=SiteError("slurmdbd is down"))
+    with running(site, told, every=0.01):
+        until(lambda: len([one for one in told if isinstance(one, Looked)]) > 2)
+        assert all(one.rows == (ROW,) for one in told if isinstance(one, Looked))
+        health = [one.health for one in told if isinstance(one, Answering)]
+        assert health == [Health(False, "does not answer: slurmdbd is down")]
+        site.accounting = None
+        site.end(ROW.id)
+        until(lambda: any(one.rows and one.rows[0].ended for one in told if isinstance(one, Looked)))
+        until(lambda: Answering("lumi", Health(True, "answers")) in told)
+
+
+def test_a_job_whose_end_is_told_is_in_the_queue_no_more(told: list[Result]) -> None:
+    lingers = Lingering(lumi("lumi"), rows=[replace(ROW, state="succeeded", ended=int(time.time()))])
+    with running(lingers, told, every=0.01):
+        until(lambda: len([one for one in told if isinstance(one, Looked)]) > 6)
+    rows = [one.rows for one in told if isinstance(one, Looked)]
+    assert [len(one) for one in rows[2:6:2]] == [0, 0]
+
+
+class Lingering(Scheduler):
+    """The queue shows a job that completes, though the accounting has its end."""
+
+    def queue(self) -> Sequence[RemoteJobRow]:
+        return [replace(row, state="running", ended=None) for row in self.rows]
+
+
+@contextmanager
+def running(site: Scheduler, told: list[Result], every: float) -> Iterator[SiteWorker]:
+    made = SiteWorker("lumi", site, told.append, accounts=Granted(), every=every)
+    thread = threading.Thread(target=made.run, args=(threading.Event(),))
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_site_without_credentials_says_what_is_missing(tmp_path: Path) -> None:

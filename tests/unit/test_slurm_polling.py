@@ -56,6 +56,16 @@ def test_a_site_that_comes_back_is_connected_to_within_half_a_minute() -> None:
     assert connections.wait(made[-1] + 30) == 0
 
 
+def test_a_question_that_was_not_answered_is_put_again_after_a_third_of_the_floor() -> None:
+    floor = Floor(60)
+    floor.put("queue", 100)
+    floor.miss("queue")
+    assert floor.wait("queue", 110) == pytest.approx(10)
+    assert floor.wait("queue", 120.01) == 0
+    floor.put("queue", 121)
+    assert floor.wait("queue", 141) == 40
+
+
 def test_a_question_is_not_put_again_before_the_floor() -> None:
     floor = Floor(60)
     assert floor.wait("queue", 100) == 0

@@ -78,6 +78,7 @@ class SlurmAccess:
     ) -> None:
         self.site = site
         self.projects = tuple(projects)
+        self._user = user
         self._deadlines = deadlines or Deadlines()
         self._partitions = tuple(partition.name for partition in site.partitions)
         self._connection = Connection(site.access.host, site.access.port, user, key, known_hosts)
@@ -121,7 +122,7 @@ class SlurmAccess:
             self._breaker.succeed()
 
     def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
-        """As in SiteAccess: whole, from slurmctld and then the accounting, or an error.
+        """As in SiteAccess, of our account's: whole, from slurmctld and then the accounting, or an error.
 
         A job is missed only if slurmctld has forgotten it (``MinJobAge`` after its end, 300 s by default)
         and the accounting is further behind than that; or if it was submitted less than
@@ -135,7 +136,7 @@ class SlurmAccess:
             )
             return [row for row in rows if row.name == name and row.submitted >= since]
 
-        return self._ask(f"find {name}", commands.find(_token(), name, since), read)
+        return self._ask(f"find {name}", commands.find(_token(), self._user, name, since), read)
 
     def queue(self) -> Sequence[RemoteJobRow]:
         """As in SiteAccess. Jobs that were there before and are gone without a trace make it an error."""
@@ -199,16 +200,22 @@ class SlurmAccess:
             self._admit()
             try:
                 self._floor.put(question, time.monotonic())
-                answer = self._whole(command)
+                told = self._read(command, read)
             except Unreachable:
                 self._floor.forget(question)
                 raise
-            try:
-                told = read(answer, command.token)
-            except Garbled as error:
-                raise self._failure(Garbled, error) from None
+            except SiteError:
+                self._floor.miss(question)
+                raise
             self._breaker.succeed()
             return told
+
+    def _read(self, command: Command, read: Callable[[Answer, str], T]) -> T:
+        answer = self._whole(command)
+        try:
+            return read(answer, command.token)
+        except Garbled as error:
+            raise self._failure(Garbled, error) from None
 
     def _admit(self) -> None:
         """Raises Held where the limit on connections or the breaker says so."""

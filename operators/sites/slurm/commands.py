@@ -44,6 +44,7 @@ CUT, LATE, NO_FOLDER, OVER = 75, 76, 77, 78
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=@+-]{0,254}")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _DIRECTORY = re.compile(r"/?[A-Za-z0-9_][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*")
 _TOKEN = re.compile(r"x[0-9a-f]{20,}")
@@ -99,25 +100,28 @@ def queue(token: str, projects: Sequence[str], partitions: Sequence[str]) -> Com
     return _question(token, ours, waiting)
 
 
-def find(token: str, name: str, since: int) -> Command:
-    """Two parts: what slurmctld knows of the name, then what the accounting does.
+def find(token: str, user: str, name: str, since: int) -> Command:
+    """Two parts: what slurmctld knows of the user's jobs of the name, then what the accounting does.
+
+    Anybody at the site may give a job that name, which everybody there sees.
 
     In this order: a job that slurmctld has forgotten ended at least ``MinJobAge`` before the first part,
     and is in the accounting by the second unless that is further behind than that.
     """
-    by_name = f"--name={_matched(_NAME, name, 'name')}"
-    queued = ["squeue", "--states=all", by_name, _format(SQUEUE_FIELDS, token)]
-    return _question(token, queued, _sacct(token, since, by_name))
+    which = [f"--user={_matched(_USER, user, 'user')}", f"--name={_matched(_NAME, name, 'name')}"]
+    queued = ["squeue", "--states=all", *which, _format(SQUEUE_FIELDS, token)]
+    return _question(token, queued, _sacct(token, since, *which))
 
 
 def ended(token: str, projects: Sequence[str], since: int) -> Command:
     """One part: jobs of the projects that were there at or after ``since``, from the accounting."""
-    return _question(token, _sacct(token, since, f"--accounts={_accounts(projects)}"))
+    return _question(token, _sacct(token, since, "--allusers", f"--accounts={_accounts(projects)}"))
 
 
 def known(token: str, ids: Iterable[int], since: int) -> Command:
     """One part: these jobs, from the accounting."""
-    return _question(token, _sacct(token, since, f"--jobs={','.join(str(int(job)) for job in sorted(ids))}"))
+    which = f"--jobs={','.join(str(int(job)) for job in sorted(ids))}"
+    return _question(token, _sacct(token, since, "--allusers", which))
 
 
 def nodes(token: str, partitions: Sequence[str]) -> Command:
@@ -278,12 +282,12 @@ def _format(fields: Sequence[tuple[str, str]], token: str) -> str:
     return "--Format=" + ",".join(f"{field}:0|{token}" for field, _ in fields)
 
 
-def _sacct(token: str, since: int, which: str) -> list[str]:
+def _sacct(token: str, since: int, *which: str) -> list[str]:
     return [
-        *("sacct", "--allocations", "--duplicates", "--allusers", "--parsable", f"--delimiter={token}"),
+        *("sacct", "--allocations", "--duplicates", "--parsable", f"--delimiter={token}"),
         # sacct takes no seconds since the epoch, TZ says which clock this is; and 0 is midnight to it.
         f"--starttime={datetime.fromtimestamp(max(since, 86400), UTC):%Y-%m-%dT%H:%M:%S}",
-        which,
+        *which,
         f"--format={','.join(SACCT_FIELDS)}",
     ]
 

@@ -16,12 +16,17 @@ BURST: Final = 6
 """New connections a minute at most, in multiples of the steady rate, while the site comes and goes."""
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 30.0
+UNANSWERED: Final = 1 / 3
+"""Part of the floor after which a question that was not answered is put again."""
 REMEMBERED: Final = 10_000
 
 
 @dataclass
 class Floor:
-    """No question is put again sooner than ``seconds`` after it was put the last time."""
+    """No question is put again sooner than ``seconds`` after it was put the last time.
+
+    After a third of that where it was not answered: a site that works again is to be seen within a minute.
+    """
 
     seconds: float
     asked: dict[str, float] = field(default_factory=dict)
@@ -36,6 +41,11 @@ class Floor:
         if len(self.asked) >= REMEMBERED:
             self.asked = {one: at for one, at in self.asked.items() if at + self.seconds > now}
         self.asked[question] = now
+
+    def miss(self, question: str) -> None:
+        """It was not answered."""
+        if question in self.asked:
+            self.asked[question] -= self.seconds * (1 - UNANSWERED)
 
     def forget(self, question: str) -> None:
         """It did not get there."""

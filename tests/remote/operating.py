@@ -1,0 +1,48 @@
+"""The dispatch in this process, as the operator runs it: with its ledger, its figures, and its own bounds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from operators.catalog import FAMILIES
+from operators.dispatch.run import Dispatch, Settings
+from operators.exposition.store import Store
+from operators.k8s import connect
+from operators.ledger.remote import RemoteLedger
+from operators.remote_accounts import RemoteAccounts
+from operators.remote_usage import RemoteUsage
+from operators.sites.slurm.access import Deadlines
+from tests.cluster.tenant_controller import NAMESPACE
+from tests.remote.dispatcher import opener
+from tests.remote.slurm import PROJECT
+from tests.remote.world import World
+
+
+@contextmanager
+def operating(world: World, folder: Path) -> Iterator[Store]:
+    """Its figures, while it runs instead of ``world.operator``. ``folder`` takes the ledger."""
+    world.operator.kill()
+    world.slurm.go_right()
+    limit = ("set", "GrpTRESMins=gres/gpu=60000000")  # without one the site tells nothing of the project
+    world.slurm.run("sacctmgr", "--immediate", "modify", "account", PROJECT, *limit)
+    store, ledger = Store(FAMILIES), RemoteLedger(folder / "ledger.sqlite")
+    cluster = connect(world.operator.kubeconfig, long_lived=True)
+    settings = Settings(namespace=NAMESPACE, identity="one")
+    accounts = RemoteAccounts(RemoteUsage(store, ledger))
+    access = opener(world.operator.credentials, Deadlines())
+    dispatch = Dispatch(cluster, settings, access=access, accounts=accounts)
+    stop = threading.Event()
+    thread = threading.Thread(target=dispatch.run, args=(stop,), name="dispatch")
+    thread.start()
+    try:
+        yield store
+    finally:
+        stop.set()
+        thread.join(60)
+        ledger.close()
+        cluster.close()
+        world.slurm.go_right()
+    assert not thread.is_alive()
