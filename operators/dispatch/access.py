@@ -1,7 +1,8 @@
 """How the sites' schedulers are opened: by the method that a site's entry names, with credentials from files.
 
 For each site the folder holds ``SITE.user`` (the account's name), ``SITE.key`` (its private key) and
-``SITE.known_hosts`` (the site's host keys), as a Secret's keys become files.
+``SITE.known_hosts`` (the site's host keys), as a Secret's keys become files; and ``SITE.cert``, where the
+site lets in keys with an OpenSSH certificate.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def opener(folder: Path | None) -> Opener:
         if missing:
             return NoAccess(f"its credentials are not there yet: {', '.join(missing)}")
         user, key, known_hosts = files
+        certificate = key.with_name(f"{site.name}.cert")
         # Loaded for a site that is there, and for none else.
         from operators.sites.slurm.access import SlurmAccess  # noqa: PLC0415
 
@@ -83,6 +85,7 @@ def opener(folder: Path | None) -> Opener:
             user=user.read_text().strip(),
             key=key,
             known_hosts=known_hosts,
+            certificate=certificate,
             projects=projects,
         )
 

@@ -318,6 +318,28 @@ def test_a_question_is_held_by_the_floor(slurm: SlurmSite) -> None:
         access.close()
 
 
+def test_an_account_with_a_certificate_is_let_in_until_it_ends(slurm: SlurmSite, tmp_path: Path) -> None:
+    """The site knows the authority that signed it, and not the key."""
+    key, certificate = tmp_path / "key", tmp_path / "cert"
+    slurm.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key)
+    options = {**slurm.access_options, "key": key, "certificate": certificate}
+    for valid, answers in (("", False), ("-1h:+1h", True), ("-2h:-1h", False)):
+        if valid:
+            authority = ("-s", slurm.folder / "authority", "-I", "antenna", "-n", "root")
+            slurm.run("ssh-keygen", "-q", *authority, "-V", valid, tmp_path / "key.pub")
+            # Not beside the key under the name that OpenSSH looks for.
+            (tmp_path / "key-cert.pub").rename(certificate)
+        access = SlurmAccess(**options)
+        try:
+            if answers:
+                assert access.nodes()
+            else:
+                with pytest.raises(Unreachable, match="does not accept the key"):
+                    access.nodes()
+        finally:
+            access.close()
+
+
 def test_a_host_with_another_key_is_not_talked_to(slurm: SlurmSite, tmp_path: Path) -> None:
     other = tmp_path / "known_hosts"
     stranger = (slurm.folder / "key.pub").read_text()
