@@ -48,6 +48,7 @@ from operators.ledger.ledger import Ledger
 from operators.ledger.remote import RemoteLedger
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE
 from operators.remote_accounts import RemoteAccounts
+from operators.remote_credentials import CredentialExpiries
 from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
 from operators.why.notices import Notices
@@ -61,6 +62,7 @@ _GARBAGE: Final = 50_000
 LEDGER_URL: Final = "ANTENNA_LEDGER_URL"
 """The environment's variable that names the ledger's database; not an option, as it may hold a password."""
 LOCAL_USAGE_SECONDS: Final = 60.0
+CREDENTIALS_SECONDS: Final = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +110,9 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
         Server(options.usage_listen, shared).start()
     dispatcher.start()
     _begin("local-usage", partial(_show_local_usage, usage, stop))
+    if options.remote_credentials:
+        expiries = CredentialExpiries(store, options.remote_credentials)
+        _begin("remote-credentials", partial(_show_expiries, expiries, stop))
     if options.controllers:
         _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
         _begin("why", partial(notices.run, stop))
@@ -128,6 +133,12 @@ def _show_local_usage(usage: RemoteUsage, stop: threading.Event) -> None:
         except SQLAlchemyError:
             _log.exception("local usage could not be read; trying again")
         stop.wait(LOCAL_USAGE_SECONDS)
+
+
+def _show_expiries(expiries: CredentialExpiries, stop: threading.Event) -> None:
+    while not stop.is_set():
+        expiries.look()
+        stop.wait(CREDENTIALS_SECONDS)
 
 
 def _control(cluster: Cluster, kubeconfig: Path | None, store: Store, stop: threading.Event) -> None:
@@ -244,7 +255,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--remote-credentials",
         type=Path,
         metavar="DIR",
-        help="accounts at remote sites: SITE.user, SITE.key and SITE.known_hosts for each",
+        help="accounts at remote sites: SITE.user, SITE.key and SITE.known_hosts for each; "
+        "SITE.cert and SITE.expires where there are such",
     )
     add(
         "--identity",

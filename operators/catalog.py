@@ -421,6 +421,13 @@ _REMOTE: Final = (
         ("site", "source"),
         "The age past which what the source told is no longer shown.",
     ),
+    Family(
+        "antenna_remote_credentials_expiry_timestamp_seconds",
+        "gauge",
+        "seconds",
+        ("site",),
+        "When the site's key or certificate ends; absent where no end is known.",
+    ),
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (

@@ -37,7 +37,10 @@ USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
 CREDENTIALS_SECRET: Final = "antenna-remote-credentials"  # noqa: S105 (a name)
-"""SITE.user, SITE.key and SITE.known_hosts for each remote site; mounted: no right to read it is needed."""
+"""SITE.user, SITE.key, SITE.known_hosts (and SITE.cert, SITE.expires) for each remote site.
+
+Mounted: no right to read it is needed.
+"""
 
 LEASE: Final = "antenna-remote-jobs"
 """The Lease of whoever sends jobs to remote sites."""

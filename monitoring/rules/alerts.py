@@ -167,6 +167,21 @@ ALERTS: Final = (
         ),
     ),
     Alert(
+        name="AntennaRemoteCredentialsExpire",
+        expression=(
+            "min by (site) (antenna_remote_credentials_expiry_timestamp_seconds) - time() < 14 * 86400"
+        ),
+        holds="10m",
+        severity="warning",
+        owner="platform",
+        summary="The credentials for {{ $labels.site }} end within 14 days",
+        description=(
+            "The key or certificate with which the operator logs in to {{ $labels.site }} is good for "
+            "{{ $value | humanizeDuration }} more (below 0: it has ended). From then on nothing is sent "
+            "there, nothing is heard of what runs there, and new jobs for it are held."
+        ),
+    ),
+    Alert(
         name="AntennaLinkDown",
         expression="min by (link) (antenna_link_up) == 0",
         holds="1m",

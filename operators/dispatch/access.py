@@ -1,7 +1,8 @@
 """How the sites' schedulers are opened: by the method that a site's entry names, with credentials from files.
 
 For each site the folder holds ``SITE.user`` (the account's name), ``SITE.key`` (its private key) and
-``SITE.known_hosts`` (the site's host keys), as a Secret's keys become files.
+``SITE.known_hosts`` (the site's host keys), as a Secret's keys become files; and ``SITE.cert``, where the
+site lets in keys with an OpenSSH certificate.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def opener(folder: Path | None) -> Opener:
 
     def opened(site: Site, projects: tuple[str, ...]) -> SiteAccess:
         files = [(folder or Path("/nonexistent")) / f"{site.name}.{part}" for part in _PARTS]
-        return LateAccess(files, partial(_open, site, projects, *files))
+        return LateAccess([*files, _certificate(files[1])], partial(_open, site, projects, *files))
 
     return opened
 
@@ -108,5 +109,10 @@ def _open(site: Site, projects: tuple[str, ...], user: Path, key: Path, known_ho
         user=user.read_text().strip(),
         key=key,
         known_hosts=known_hosts,
+        certificate=_certificate(key),
         projects=projects,
     )
+
+
+def _certificate(key: Path) -> Path:
+    return key.with_suffix(".cert")

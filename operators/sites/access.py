@@ -98,7 +98,7 @@ class RemoteJobRow:
     position: int | None = None
     """Place among the pending jobs of its partition, 1 is next; None where it does not wait."""
     limit: int | None = None
-    """Time limit in seconds, where the scheduler tells it."""
+    """The job's own time limit in seconds; None where it has none but its partition's."""
 
 
 @dataclass(frozen=True)

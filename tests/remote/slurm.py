@@ -331,7 +331,7 @@ cd && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
     )
     login.chmod(0o755)
-    for name in ("key", "host_key"):
+    for name in ("key", "host_key", "authority"):
         site.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / name)
     shutil.copy(folder / "key.pub", folder / "authorized_keys")
     public = " ".join((folder / "host_key.pub").read_text().split()[:2])
@@ -341,6 +341,7 @@ cd && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 ListenAddress 127.0.0.1:{site.port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
+TrustedUserCAKeys {folder}/authority.pub
 StrictModes no
 UsePAM no
 PasswordAuthentication no

@@ -72,6 +72,7 @@ def test_a_job_is_submitted_found_followed_to_its_end_and_its_log_read(
     assert ended.ended is not None
     assert before <= ended.submitted <= ended.started <= ended.ended <= int(time.time()) + 1
     assert (ended.resources.gpus, ended.resources.cores, ended.resources.nodes) == (2, 4, 1)
+    assert ended.limit == mine.seconds
     accounted = until(lambda: next((r for r in access.ended(before) if r.id == id_), None))
     assert (accounted.exit_code, accounted.signal, accounted.state) == (3, None, "failed")
     assert access.find(mine.name, accounted.submitted + 1) == []
@@ -79,19 +80,28 @@ def test_a_job_is_submitted_found_followed_to_its_end_and_its_log_read(
     assert access.log_tail(ended, "", 6) == b"there\n"
 
 
-def test_gpus_are_those_that_were_given_not_those_that_were_asked_for(access: SlurmAccess) -> None:
+def test_gpus_are_those_that_were_given_not_those_that_were_asked_for(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
     mine = job(LONG, partition="standard-g", gpus_per_node=1)
     access.submit(mine)
     running = until(in_state(access, mine.name, "running"))
     # A whole node is given.
     assert running.resources == Resources(nodes=1, cores=56, gpus=8, memory_mib=running.resources.memory_mib)
+    # An operator of the site lets it run on: the partition's limit is all that is left.
+    assert running.limit == mine.seconds
+    slurm.run("scontrol", "update", f"JobId={running.id}", "TimeLimit=UNLIMITED")
+    assert next(row for row in access.queue() if row.id == running.id).limit is None
     access.cancel(running)
     over = until(in_state(access, mine.name, "cancelled"))
-    assert over.resources.gpus == 8
+    assert (over.resources.gpus, over.limit) == (8, None)
+    since = running.submitted
+    accounted = until(lambda: next((r for r in access.ended(since) if r.id == running.id), None))
+    assert accounted.limit is None
 
 
 def test_jobs_that_wait_have_a_place_and_a_reason(access: SlurmAccess) -> None:
-    jobs = [job(LONG, partition="standard-g", nodes=2) for _ in range(3)]
+    jobs = [job(LONG, partition="standard-g", nodes=2, seconds=s) for s in (600, 86_400 + 7_200, 600)]
     for one in jobs:
         access.submit(one)
     until(in_state(access, jobs[0].name, "running"))
@@ -107,6 +117,7 @@ def test_jobs_that_wait_have_a_place_and_a_reason(access: SlurmAccess) -> None:
         assert rows[jobs[1].name].resources.nodes == 2
         assert {node.partition for node in access.nodes()} == {"small-g", "standard-g"}
         assert sum(node.nodes for node in access.nodes() if node.partition == "small-g") == 3
+        assert [rows[one.name].limit for one in jobs] == [600, 86_400 + 7_200, 600]
     finally:
         for one in jobs:
             access.cancel(rows[one.name])
@@ -330,6 +341,28 @@ def test_a_question_is_held_by_the_floor(slurm: SlurmSite) -> None:
         access.nodes()
     finally:
         access.close()
+
+
+def test_an_account_with_a_certificate_is_let_in_until_it_ends(slurm: SlurmSite, tmp_path: Path) -> None:
+    """The site knows the authority that signed it, and not the key."""
+    key, certificate = tmp_path / "key", tmp_path / "cert"
+    slurm.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key)
+    options = {**slurm.access_options, "key": key, "certificate": certificate}
+    for valid, answers in (("", False), ("-1h:+1h", True), ("-2h:-1h", False)):
+        if valid:
+            authority = ("-s", slurm.folder / "authority", "-I", "antenna", "-n", "root")
+            slurm.run("ssh-keygen", "-q", *authority, "-V", valid, tmp_path / "key.pub")
+            # Not beside the key under the name that OpenSSH looks for.
+            (tmp_path / "key-cert.pub").rename(certificate)
+        access = SlurmAccess(**options)
+        try:
+            if answers:
+                assert access.nodes()
+            else:
+                with pytest.raises(Unreachable, match="does not accept the key"):
+                    access.nodes()
+        finally:
+            access.close()
 
 
 def test_a_host_with_another_key_is_not_talked_to(slurm: SlurmSite, tmp_path: Path) -> None:

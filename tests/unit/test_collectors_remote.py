@@ -207,6 +207,14 @@ def test_a_budget_is_what_was_granted_less_what_was_used_and_what_may_be(world):
     assert world.figure("antenna_budget_exhaustion_timestamp_seconds", **UGENT) is None
 
 
+def test_what_runs_reserves_up_to_its_own_limit_and_without_one_up_to_its_partitions(world):
+    day = 24 * HOUR
+    world.usage.queue("lumi", [job(1, "running", started=0, limit=2 * HOUR)])
+    assert world.balance("lumi").reserved == 2
+    world.usage.queue("lumi", [job(1, "running", started=0, limit=None)])
+    assert world.balance("lumi").reserved == 3 * day // HOUR
+
+
 def test_a_monthly_budget_has_the_rest_of_the_month_before(world):
     node = Resources(4, 1152, 16, 0)
     at = {"project": "antenna-imec", "partition": "booster", "resources": node}

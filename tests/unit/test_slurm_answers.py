@@ -23,10 +23,12 @@ SQUEUE = commands.SQUEUE_FIELDS
 RUNNING = (
     *("1001", "antenna-a", "antenna kul/a", "project_465000001", "small-g", "root", "RUNNING"),
     *("1760000000", "1760000010", "1760003610", "1", "cpu=4,mem=32000M,node=1,billing=4,gres/gpu=2", "None"),
+    "1:00:00",
 )
 WAITING = (
     *("1002", "antenna-b", "(null)", "project_465000001", "small-g,standard-g", "root", "PENDING"),
     *("1760000001", "1760009999", "N/A", "2", "cpu=112,mem=960000M,node=2,billing=112", "Priority"),
+    "UNLIMITED",
 )
 
 
@@ -114,6 +116,8 @@ def test_any_name_of_a_job_is_one_field(name: str) -> None:
         (7, "N/A"),
         (7, "2026-11-25T18:00:00"),
         (11, "cpu"),
+        (13, "an hour"),
+        (13, "60"),
     ],
 )
 def test_what_is_not_understood_is_no_row(field: int, value: str) -> None:
@@ -125,6 +129,39 @@ def test_what_is_not_understood_is_no_row(field: int, value: str) -> None:
 def test_columns_that_were_not_asked_for_are_no_answer() -> None:
     with pytest.raises(Garbled, match="other columns"):
         list(records(table(("JOBID", "NAMES")), TOKEN, ("JOBID", "NAME")))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3-00:00:00", 259_200),
+        ("1-12:05:30", 129_930),
+        ("1:30:00", 5_400),
+        ("10:00", 600),
+        ("0:30", 30),
+        ("UNLIMITED", None),
+        ("NOT_SET", None),
+        ("Partition_Limit", None),
+        ("", None),
+    ],
+)
+def test_a_time_limit_as_squeue_writes_it(text: str, seconds: int | None) -> None:
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:13], text)), TOKEN)
+    assert row.limit == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("4320", 259_200), ("1", 60), ("UNLIMITED", None), ("Partition_Limit", None)]
+)
+def test_a_time_limit_as_the_accounting_tells_it_in_minutes(text: str, seconds: int | None) -> None:
+    (row,) = parse.parse_sacct(sacct({"TimelimitRaw": text}), TOKEN)
+    assert row.limit == seconds
+
+
+@pytest.mark.parametrize("text", ["1:00:00", "an hour", "-1"])
+def test_a_time_limit_of_the_accounting_that_is_no_number_is_no_row(text: str) -> None:
+    with pytest.raises(Garbled):
+        parse.parse_sacct(sacct({"TimelimitRaw": text}), TOKEN)
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,18 @@ class SlurmAccess:
         key: Path,
         known_hosts: Path,
         projects: Sequence[str],
+        certificate: Path | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
+        """``certificate``: an OpenSSH certificate of the key, used where there is such a file."""
         self.site = site
         self.projects = tuple(projects)
         self._user = user
         self._deadlines = deadlines or Deadlines()
         self._partitions = tuple(partition.name for partition in site.partitions)
-        self._connection = Connection(site.access.host, site.access.port, user, key, known_hosts)
+        self._connection = Connection(
+            site.access.host, site.access.port, user, key, known_hosts, certificate=certificate
+        )
         self._connections = Connections(site.access.connections_per_minute)
         self._floor = Floor(site.access.poll_floor_seconds)
         self._breaker = Breaker()

@@ -63,12 +63,13 @@ SQUEUE_FIELDS: Final = (
     ("NumNodes", "NODES"),
     ("tres-alloc", "TRES_ALLOC"),
     ("Reason", "REASON"),
+    ("TimeLimit", "TIME_LIMIT"),
 )
 """What squeue is asked for, and the head that it prints over it."""
 
 SACCT_FIELDS: Final = (
     *("JobIDRaw", "JobName", "Comment", "Account", "Partition", "User", "State", "Submit", "Start", "End"),
-    *("NNodes", "AllocTRES", "ReqTRES", "ExitCode", "Reason"),
+    *("NNodes", "AllocTRES", "ReqTRES", "ExitCode", "Reason", "TimelimitRaw"),
 )
 
 SSHARE_FIELDS: Final = ("Account", "User", "GrpTRESMins", "GrpTRESRaw")

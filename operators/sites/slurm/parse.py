@@ -46,9 +46,12 @@ OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 _MIB = {"": 1 / 1024 / 1024, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)")
+_LIMIT = re.compile(r"(?:(?:([0-9]{1,5})-)?([0-9]{1,2}):)?([0-9]{1,2}):([0-9]{2})")
 _EXIT = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _SEVERAL_GPUS = "gres/gpu:"
 _NONE = frozenset({"", "N/A", "(null)", "None", "Unknown", "NONE"})
+_UNLIMITED = _NONE | {"UNLIMITED", "NOT_SET", "Partition_Limit"}
+"""What squeue and sacct say of a job whose only limit is its partition's."""
 
 
 def parse_queue(jobs: bytes, waiting: bytes, token: str) -> list[RemoteJobRow]:
@@ -96,6 +99,17 @@ def parse_tres(text: str) -> Resources:
     )
 
 
+def parse_limit(text: str) -> int | None:
+    """squeue's TimeLimit (``3-00:00:00``, ``1:30:00``, ``10:00``) in seconds; None: only the partition's."""
+    if text in _UNLIMITED:
+        return None
+    found = _LIMIT.fullmatch(text)
+    if not found:
+        raise Garbled(f"time limit {text[:40]!r} is not in Slurm's form")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def parse_submitted(output: bytes) -> int | None:
     """The id that ``sbatch --parsable`` printed (``ID`` or ``ID;CLUSTER``); None where it printed no id."""
     found = re.fullmatch(rb"([1-9][0-9]{0,9})(?:;[A-Za-z0-9_-]+)?", output.strip())
@@ -128,7 +142,8 @@ def _places(waiting: Iterable[Sequence[str]]) -> dict[int, int]:
 
 
 def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
-    id_, name, comment, project, partition, user, raw, submitted, start, end, nodes, tres, reason = fields
+    id_, name, comment, project, partition, user, raw, submitted, start, end, *others = fields
+    nodes, tres, reason, limit = others
     number, (state, word) = _number(id_), _state(raw)
     waits = state == "pending"
     began = _time(start)
@@ -149,6 +164,7 @@ def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
         reason=_text(reason),
         start_estimate=began if waits else None,
         position=places.get(number) if waits else None,
+        limit=parse_limit(limit),
     )
 
 
@@ -177,6 +193,7 @@ def _accounted(fields: Sequence[str]) -> RemoteJobRow:
         exit_code=int(code[1]) if over else None,
         signal=int(code[2]) if over and code[2] != "0" else None,
         reason=_text(told["Reason"]),
+        limit=_minutes(told["TimelimitRaw"]),
     )
 
 
@@ -200,6 +217,11 @@ def _mebibytes(text: str) -> int:
     if not found:
         raise Garbled(f"{text[:40]!r} is not an amount of memory")
     return int(float(found[1]) * _MIB[found[2]])
+
+
+def _minutes(text: str) -> int | None:
+    """sacct's TimelimitRaw, which is in minutes, in seconds; None: only the partition's."""
+    return None if text in _UNLIMITED else _number(text) * 60
 
 
 def _time(text: str) -> int | None:

@@ -1,7 +1,8 @@
 """One SSH connection to a site, kept, with a session a command over it.
 
-Host keys come from a file and nothing else is believed; the account's key comes from a file; no agent, no
-password, no configuration of the user's who runs this.
+Host keys come from a file and nothing else is believed; the account's key comes from a file, and a
+certificate of it where the site wants one. All are read anew for each connection. No agent, no password, no
+configuration of the user's who runs this.
 """
 
 from __future__ import annotations
@@ -45,10 +46,19 @@ class Ended:
 class Connection:
     """To one account of one site. One command at a time; safe from several threads."""
 
-    def __init__(self, host: str, port: int, user: str, key: Path, known_hosts: Path) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        user: str,
+        key: Path,
+        known_hosts: Path,
+        *,
+        certificate: Path | None = None,
+    ) -> None:
         self._where = (host, port)
         self._user = user
-        self._key, self._known_hosts = key, known_hosts
+        self._key, self._known_hosts, self._certificate = key, known_hosts, certificate
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"ssh-{host}", daemon=True)
         self._thread.start()
@@ -100,13 +110,15 @@ class Connection:
 
     async def _connect(self) -> None:
         host, port = self._where
+        certified = self._certificate is not None and self._certificate.is_file()
+        key = (str(self._key), str(self._certificate)) if certified else str(self._key)
         try:
             self._connection = await asyncio.wait_for(
                 asyncssh.connect(
                     host,
                     port,
                     username=self._user,
-                    client_keys=[str(self._key)],
+                    client_keys=[key],
                     known_hosts=str(self._known_hosts),
                     config=None,
                     agent_path=None,
