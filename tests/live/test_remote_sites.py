@@ -63,14 +63,10 @@ def test_demo_runs_local_and_remote_work_and_the_ledger_is_right_to_the_second(s
             for s in site.get("remotesites")["items"]
         ),
     )
-    shown = json.loads(site.antenna("demo", "--json", "--jobs", "24", "--remote-jobs", "16").stdout)
-    assert shown["jobs"] == shown["succeeded"] >= 40
+    asked = ("--jobs", "5", "--remote-jobs", "18")
+    shown = json.loads(site.antenna("demo", "--json", *asked).stdout)
+    assert shown["jobs"] == shown["succeeded"] == 23
     assert set(shown["partners"]) >= TENANTS
-    assert {name: row["succeeded"] for name, row in shown["sites"].items()} == {
-        "local": 24,
-        "jupiter": 5,
-        "lumi": 11,
-    }
     # The site's own accounting, and the rules by hand: LUMI bills whole nodes of standard-g with 4 GPU-hours
     # an hour and parts with half an hour of a GPU for each GCD; JUPITER a node with 288 core-hours.
     due: dict[tuple[str, str], Fraction] = {}

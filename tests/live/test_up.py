@@ -52,8 +52,15 @@ def test_demo_shares_the_gpus_and_never_admits_more_than_there_are(site: SiteUnd
     def watch() -> None:
         while not over.wait(0.3):
             reserved = 0
-            for workload in site.get("workloads", "-A")["items"]:
-                if condition(workload, "Finished") == "True":
+            workloads = site.get("workloads", "-A")["items"]
+            ended = {
+                job["metadata"]["uid"]
+                for job in site.get("jobs", "-A")["items"]
+                if "True" in (condition(job, "Complete"), condition(job, "Failed"))
+            }
+            for workload in workloads:
+                owners = {owner["uid"] for owner in workload["metadata"].get("ownerReferences", ())}
+                if condition(workload, "Finished") == "True" or owners & ended:
                     continue
                 for pods in workload.get("status", {}).get("admission", {}).get("podSetAssignments", []):
                     reserved += int(pods.get("resourceUsage", {}).get(GPU, 0))
@@ -66,9 +73,13 @@ def test_demo_shares_the_gpus_and_never_admits_more_than_there_are(site: SiteUnd
     finally:
         over.set()
         watcher.join()
-    assert shown["jobs"] >= 24
-    assert shown["succeeded"] == shown["jobs"]
-    assert len(shown["partners"]) == 5
+    assert shown["succeeded"] == shown["jobs"] >= 40
+    assert {name: row["succeeded"] for name, row in shown["sites"].items()} == {
+        "local": 24,
+        "jupiter": 5,
+        "lumi": 11,
+    }
+    assert len(shown["partners"]) >= 6
     assert shown["gpus_requested"] > 8
     assert 0 < max(admitted) <= 8
     assert shown["peak_gpus"] <= 8
