@@ -79,10 +79,12 @@ CHECKS: tuple[Check, ...] = (
     Check("base", "stack", stack.base),
     Check("machines", "stack", stack.machines),
     Check("ssh", "stack", stack.ssh),
+    Check("links", "stack", stack.links),
     Check("api", "cluster", stack.in_cluster(stack.api)),
     Check("nodes", "cluster", stack.in_cluster(stack.nodes)),
     Check("gpus", "cluster", stack.in_cluster(stack.gpus)),
     Check("kueue", "cluster", stack.in_cluster(stack.kueue)),
     Check("queues", "cluster", stack.in_cluster(stack.queues)),
+    Check("remote-sites", "cluster", stack.in_cluster(stack.remote_sites)),
     Check("certificates", "cluster", stack.in_cluster(stack.certificates)),
 )

@@ -21,6 +21,7 @@ from infra.cli.demo_view import Look, line, render, total_of
 from infra.cli.engine import open_quietly
 from infra.cli.failure import Failure, WrongInput
 from infra.cli.kube import Object
+from infra.cli.own_objects import own_objects
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from operators import k8s, queues
@@ -82,9 +83,9 @@ def demo(
     screen.log.open()
     asked = sum(w.gpus for w in works)
     screen.say(f"{len(works)} jobs of {partners} partners ask for {asked} GPUs; the site has {total}")
-    sites = _remote_sites(api)
+    sites = own_objects(api, "RemoteSite")
     wanted = remote_jobs if remote_jobs is not None else REMOTE_JOBS if _made_here(session) else 0
-    away, silent = burst_remote.plan(sites, _tenants(api) if sites else [], run, jobs=wanted)
+    away, silent = burst_remote.plan(sites, own_objects(api, "Tenant") if sites else [], run, jobs=wanted)
     if silent and wanted:
         screen.say(f"nothing is sent to {', '.join(silent)}, which does not answer", "yellow")
     if away:
@@ -139,16 +140,6 @@ def _jobs(api: Cluster, plan: _Plan, screen: Screen, *, keep: bool) -> Iterator[
 def _made_here(session: Session) -> bool:
     resources = open_quietly(session).resources()
     return any(r.kind == "Machine" and r.inputs.get("driver") == "nspawn" for r in resources)
-
-
-def _remote_sites(api: Cluster) -> list[Object]:
-    with suppress(NotFound):  # an operator of a site without
-        return [*api.list_objects(API_VERSION, "RemoteSite")]
-    return []
-
-
-def _tenants(api: Cluster) -> list[Object]:
-    return [*api.list_objects(API_VERSION, "Tenant")]
 
 
 def _look(api: Cluster, plan: _Plan) -> Look:

@@ -64,6 +64,8 @@ class Stack:
     tools_missing: tuple[str, ...] = ()
     base: bool = True
     machines: tuple[Machine, ...] = ()
+    links: int = 0
+    links_down: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Cluster:
     inactive_queues: tuple[str, ...] = ()
     queues: int = 0
     certificate_days: float | None = None
+    remote_sites: int = 0
+    silent_sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

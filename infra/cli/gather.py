@@ -24,6 +24,8 @@ from infra.cli import facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
+from infra.cli.links import look
+from infra.cli.own_objects import own_objects
 from infra.cli.session import Session
 from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
 from infra.provider import host as programs
@@ -73,6 +75,7 @@ def everything(session: Session) -> facts.Facts:
     machines = [r for r in resources if r.kind == "Machine"]
     with ThreadPoolExecutor() as pool:
         states = tuple(pool.map(_machine, machines))
+        links = list(pool.map(look, (r for r in resources if r.kind == "Link")))
     held, stale = engine.holder()
     stack = facts.Stack(
         recorded=bool(machines),
@@ -82,6 +85,8 @@ def everything(session: Session) -> facts.Facts:
         tools_missing=tools_missing(made_here=described.platform == "embedded"),
         base=described.platform != "embedded" or _base_there(),
         machines=states,
+        links=len(links),
+        links_down=tuple(f"{link.name}: {link.problem}" for link in links if link.problem),
     )
     is_up = any(r.kind == "Playbook" for r in resources)
     found = cluster(paths.kubeconfig(session.stack)) if is_up else None
@@ -146,6 +151,7 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         found = overview.queues(
             api.list_objects(queues.API_VERSION, "ClusterQueue"), [], [], datetime.now(UTC)
         )
+        sites = overview.sites(own_objects(api, "RemoteSite"), [], [], nodes)[1:]
     except KubernetesError as error:
         return facts.Cluster(problem=str(error))
     return facts.Cluster(
@@ -156,6 +162,8 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         queues=len(found),
         inactive_queues=tuple(f"{q.name} ({q.reason})" for q in found if not q.active),
         certificate_days=_certificate_days(kubeconfig, api.server),
+        remote_sites=len(sites),
+        silent_sites=tuple(f"{site.name}: {site.reason}" for site in sites if not site.usable),
     )
 
 

@@ -68,6 +68,16 @@ def ssh(facts: Facts) -> Verdict:
     return Verdict("ok", f"{len(running)} machines answer with the host key that is known")
 
 
+def links(facts: Facts) -> Verdict:
+    """Every tunnel is up. That says nothing of the site behind it."""
+    if not facts.stack.links:
+        return Verdict("skip", "the stack has no links")
+    if facts.stack.links_down:
+        fix = f"antenna links --stack {facts.stack_name}, then antenna up"
+        return Verdict("fail", "; ".join(facts.stack.links_down), fix)
+    return Verdict("ok", f"{facts.stack.links} up")
+
+
 def in_cluster(judge: Callable[[Facts, Cluster], Verdict]) -> Callable[[Facts], Verdict]:
     """A check that has nothing to judge while the cluster is not there."""
 
@@ -124,6 +134,16 @@ def queues(facts: Facts, cluster: Cluster) -> Verdict:
         cause = f"{cluster.queues} queues for {facts.site.tenants} partners"
         return Verdict("fail", cause, f"antenna up --stack {facts.stack_name}")
     return Verdict("ok", f"{cluster.queues} active")
+
+
+def remote_sites(facts: Facts, cluster: Cluster) -> Verdict:
+    """Every remote site's scheduler answers. A maintenance there is not ours to mend: a warning."""
+    if not cluster.remote_sites:
+        return Verdict("skip", "the site has none")
+    if cluster.silent_sites:
+        fix = "antenna links; docs/runbooks/AntennaRemoteSourceStale.md"
+        return Verdict("warn", "; ".join(cluster.silent_sites), fix)
+    return Verdict("ok", f"{cluster.remote_sites} answer")
 
 
 def certificates(facts: Facts, cluster: Cluster) -> Verdict:

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -20,15 +19,13 @@ from infra import paths
 from infra.cli import overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
-from infra.cli.kube import Object
 from infra.cli.overview import Machine, Overview, Queue, Site
+from infra.cli.own_objects import own_objects
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from infra.provider import container
 from operators import k8s, queues
-from operators.api import API_VERSION
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError, NotFound
+from operators.k8s_errors import KubernetesError
 
 CONNECT_SECONDS = 2.0
 WATCH_SECONDS = 2.0
@@ -75,18 +72,12 @@ def look(session: Session) -> Overview:
         lists = [
             api.list_objects(queues.API_VERSION, kind) for kind in ("ClusterQueue", "LocalQueue", "Workload")
         ]
-        remote, sent = (_of_antenna(api, kind) for kind in ("RemoteSite", "RemoteJob"))
+        remote, sent = (own_objects(api, kind) for kind in ("RemoteSite", "RemoteJob"))
     except KubernetesError as error:
         return Overview(session.stack, machines, [], [], str(error))
     found = overview.queues(lists[0], lists[1], lists[2], datetime.now(UTC))
     sites = overview.sites(remote, sent, lists[2], nodes)
     return Overview(session.stack, machines, nodes, found, "", sites)
-
-
-def _of_antenna(api: Cluster, kind: str) -> list[Object]:
-    with suppress(NotFound):  # the operator's kinds come after the nodes
-        return [*api.list_objects(API_VERSION, kind)]
-    return []
 
 
 def machine(resource: Resource) -> Machine:

@@ -16,8 +16,8 @@ HOST = Host(
     container="",
 )  # fmt: skip
 SITE = Site(platform="embedded", machines=3, nodes=3, gpus=8, tenants=15)
-UP = Stack(recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)))
-CLUSTER = Cluster(nodes=3, gpus=8, kueue_ready=True, queues=15, certificate_days=364.0)
+UP = Stack(recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)), links=2)
+CLUSTER = Cluster(nodes=3, gpus=8, kueue_ready=True, queues=15, certificate_days=364.0, remote_sites=2)
 SOUND = Facts("embedded", HOST, SITE, UP, CLUSTER)
 
 
@@ -98,6 +98,14 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
         ("kueue", "fail", replace(SOUND, cluster=replace(CLUSTER, kueue_ready=False))),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, inactive_queues=("imec",)))),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, queues=14))),
+        ("links", "skip", replace(SOUND, stack=replace(SOUND.stack, links=0))),
+        ("links", "fail", replace(SOUND, stack=replace(SOUND.stack, links_down=("lumi: silent",)))),
+        ("remote-sites", "skip", replace(SOUND, cluster=replace(CLUSTER, remote_sites=0))),
+        (
+            "remote-sites",
+            "warn",
+            replace(SOUND, cluster=replace(CLUSTER, silent_sites=("lumi: no route",))),
+        ),
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, certificate_days=10.0))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, certificate_days=-1.0))),
         ("tun", "warn", replace(SOUND, host=replace(HOST, tun=False))),
