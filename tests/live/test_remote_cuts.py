@@ -1,4 +1,4 @@
-"""A tunnel that is cut again and again under load, on demand: ANTENNA_TEST_CUTS="30 30 120" (seconds each)."""
+"""A tunnel that is cut again and again under load, on demand: ANTENNA_TEST_CUTS="30 30 120", in seconds."""
 
 from __future__ import annotations
 
