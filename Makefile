@@ -18,7 +18,7 @@ setup: .venv/complete ## Install the locked Python packages into .venv
 up: setup ## Raise the site: machines, Kubernetes, partners' queues
 	@$(ANTENNA) up --yes
 
-demo: setup ## Send a burst of GPU jobs from five partners and watch them
+demo: setup ## Send a burst of jobs, here and to the remote sites, and watch them
 	@$(ANTENNA) demo
 
 status: setup ## Machines, nodes and queues on one screen
