@@ -154,10 +154,13 @@ def gauges(lists):
                     left = Fraction(remain, count) if count else 0
                     held = amount(given["resourceUsage"].get(resource, 0)) * left
                     requested[family] += held
-                    reserved[family, given["flavors"][resource]] += held
+                    if resource in given["flavors"]:  # remote work asks for resources of its own
+                        reserved[family, given["flavors"][resource]] += held
         for family, resource in FAMILIES.items():
             figures[f"antenna_queue_{family}_requested", key] = requested[family]
             for group in queue["spec"]["resourceGroups"]:
+                if resource not in group["coveredResources"]:
+                    continue
                 for flavor in group["flavors"]:
                     (quota,) = (
                         amount(r["nominalQuota"]) for r in flavor["resources"] if r["name"] == resource
