@@ -25,6 +25,9 @@ class NoAccess:
     def __init__(self, why: str) -> None:
         self._why = why
 
+    def serve(self, projects: Sequence[str]) -> None:
+        """For whomever: it cannot be asked."""
+
     def submit(self, job: Submission) -> int:
         """Raises Unreachable, as all of them do."""
         self._refuse()
