@@ -36,6 +36,9 @@ class LateAccess:
         self._seen: tuple[int, ...] = ()
         self._access: SiteAccess | None = None
 
+    def serve(self, projects: Sequence[str]) -> None:
+        """For whomever: it cannot be asked."""
+
     def submit(self, job: Submission) -> int:
         """As in SiteAccess, like all of them."""
         return self._opened().submit(job)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from operators.dispatch.access import Opener
+from operators.dispatch.access import NoAccess, Opener
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
@@ -332,8 +332,14 @@ class Dispatch:
             for name, site in self._declared.sites.items()
             if (projects := self._projects(name))
         }
-        for name in [name for name, (declared, _) in self._workers.items() if wanted.get(name) != declared]:
-            self._workers.pop(name)[1].stop()
+        for name, (declared, worker) in list(self._workers.items()):
+            closed = isinstance(worker.access, NoAccess) and wanted.get(name) != declared
+            if name not in wanted or wanted[name][0] != declared[0] or closed:
+                self._workers.pop(name)[1].stop()
+            elif wanted[name] != declared:
+                # The connection stays: who connects anew with every change is shut out.
+                worker.access.serve(wanted[name][1])
+                self._workers[name] = (wanted[name], worker)
         for name, (site, projects) in wanted.items():
             if name in self._workers:
                 continue

@@ -125,6 +125,9 @@ class Granted:
 class SiteAccess(Protocol):
     """One remote site's scheduler. Safe to be called from several threads; calls are queued, not merged."""
 
+    def serve(self, projects: Sequence[str]) -> None:
+        """From now on for these projects; over the same connection."""
+
     def submit(self, job: Submission) -> int:
         """Submit once; the scheduler's id. Raises Rejected (no effect), Uncertain (perhaps), Unreachable.
 

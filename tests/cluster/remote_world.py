@@ -99,6 +99,7 @@ class Scheduler:
     down: bool = False
     rows: list[RemoteJobRow] = field(default_factory=list)
     submissions: list[Submission] = field(default_factory=list)
+    served: list[tuple[str, ...]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def end(self, id: int, code: int = 0) -> None:
@@ -112,6 +113,9 @@ class Scheduler:
             return [row for row in self.rows if row.name == name]
 
     # SiteAccess
+
+    def serve(self, projects: Sequence[str]) -> None:
+        self.served.append(tuple(projects))
 
     def submit(self, job: Submission) -> int:
         self._reachable()

@@ -1,7 +1,8 @@
 """How often a site is connected to, with jobs there and while it comes and goes, and what questions cost.
 
-Some jobs and seconds here; ``ANTENNA_TEST_CONNECTIONS=1000:600`` is 1,000 jobs and ten minutes of a site that
-flaps, with LUMI's floor. The limit is LUMI's in both: one new connection a minute, six while it flaps.
+Some jobs and seconds here; ``ANTENNA_TEST_CONNECTIONS=1000:600:0`` is 1,000 jobs and ten minutes of a site
+that flaps, with LUMI's floor; the last number is of jobs that wait there besides, of the same project. The
+limit is LUMI's in both: one new connection a minute, six while it flaps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ from tests.remote.world import World
 pytestmark = pytest.mark.parametrize("world", [1], indirect=True)
 
 WHOLE = "ANTENNA_TEST_CONNECTIONS" in os.environ
-JOBS, _, FLAPS = os.environ.get("ANTENNA_TEST_CONNECTIONS", "8:12").partition(":")
+JOBS, FLAPS, BESIDES = (int(n) for n in os.environ.get("ANTENNA_TEST_CONNECTIONS", "8:12:0").split(":"))
 STEADY = 75 if WHOLE else 0  # seconds, from the start
 LASTS = 1.5  # seconds that a connection lives at most while the site flaps
 MINUTE = 60.0
@@ -37,18 +39,20 @@ def test_a_site_is_connected_to_once_and_six_times_a_minute_at_most_while_it_fla
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm = world.slurm
+    world.operator.kill()
+    wait_besides(slurm, BESIDES)
     world.declare(floor=60 if WHOLE else 2, per_minute=1)
     began, before = time.monotonic(), slurm.connections()
     with operating(world, tmp_path):
-        names = [world.submit(LONG) for _ in range(int(JOBS))]
+        names = [world.submit(LONG) for _ in range(JOBS)]
         late: list[str] = []
         try:
             eventually(lambda: at_the_site(world, names), 120 + 4 * len(names))
             sent = time.monotonic() - began
             time.sleep(max(0.0, began + STEADY - time.monotonic()))
             minutes, steady = (time.monotonic() - began) / MINUTE, slurm.connections() - before
-            asked, calls = list(costs(slurm, names)), len(slurm.calls())
-            made = flap(slurm, float(FLAPS))
+            asked, calls = list(costs(slurm)), len(slurm.calls())
+            made = flap(slurm, FLAPS)
             calls = len(slurm.calls()) - calls
             late = [world.submit(LONG)]
             took = eventually(lambda: at_the_site(world, [*names, *late]), 120)
@@ -58,16 +62,27 @@ def test_a_site_is_connected_to_once_and_six_times_a_minute_at_most_while_it_fla
         finally:
             for name in (*names, *late):
                 world.delete(name)
+            if BESIDES:
+                slurm.run("scancel", "--name=besides")
     with capsys.disabled():
-        print(f"\n{len(names)} jobs sent in {sent:.0f} s; in {minutes:.1f} min {steady} connections")
         print(
-            f"{FLAPS} s of flapping: {len(made)} connections, {most_in_a_minute(made)} in a minute at most,"
+            f"\n{JOBS} jobs beside {BESIDES} sent in {sent:.0f} s; {steady} connections in {minutes:.1f} min"
         )
+        print(f"{FLAPS} s of flapping: {len(made)} connections, {most_in_a_minute(made)} a minute at most,")
         print(f"{calls} commands; the next job was at the site {took:.0f} s after; accepted {dict(counted)}")
         print(*asked, sep="\n")
     assert steady <= 1 + minutes
     assert 1 <= most_in_a_minute(made) <= 6
     assert counted.keys() == {1}
+
+
+def wait_besides(slurm: SlurmSite, count: int) -> None:
+    """Jobs of the project that wait until they are cancelled."""
+    options = f"--hold --account={PROJECT} --partition=small-g --gres=gpu:1 --job-name=besides"
+    line = f"for n in $(seq {count // 4}); do sbatch {options} --wrap=true >/dev/null; done"
+    with ThreadPoolExecutor(4) as pool:
+        begun = [pool.submit(subprocess.run, ["sh", "-c", line], env=slurm.environment) for _ in range(4)]
+        assert {one.result().returncode for one in begun} == {0}
 
 
 def at_the_site(world: World, names: Iterable[str]) -> bool:
@@ -95,7 +110,7 @@ def most_in_a_minute(made: Sequence[float]) -> int:
     return max((sum(at <= other < at + MINUTE for other in made) for at in made), default=0)
 
 
-def costs(slurm: SlurmSite, names: Sequence[str]) -> Iterable[str]:
+def costs(slurm: SlurmSite) -> Iterable[str]:
     """What each question costs: time for who waits, processor time for its commands and both daemons."""
     partitions = tuple(one.name for one in PARTITIONS)
     now = int(time.time())
@@ -106,7 +121,7 @@ def costs(slurm: SlurmSite, names: Sequence[str]) -> Iterable[str]:
         "find": commands.find(_token(), "root", "antenna-nobody", now - 3600),
         "granted": commands.granted(_token(), "sacct", PROJECT),
     }
-    yield f"{len(names)} jobs: wall, and CPU of the commands, slurmctld and slurmdbd, in ms"
+    yield f"{JOBS + BESIDES} jobs: wall, and CPU of the commands, slurmctld and slurmdbd, in ms"
     for name, command in questions.items():
         wall, *cpu = _cost(slurm, command, 5)
         yield f"{name:8} {wall:6.0f} {' '.join(f'{one:6.0f}' for one in cpu)}"

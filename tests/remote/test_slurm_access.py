@@ -317,6 +317,21 @@ def test_all_questions_go_over_one_connection(slurm: SlurmSite, access: SlurmAcc
     assert slurm.connections() == before + 1
 
 
+def test_other_projects_are_served_over_the_same_connection(slurm: SlurmSite, access: SlurmAccess) -> None:
+    mine = job(LONG)
+    access.submit(mine)
+    row = until(in_state(access, mine.name, "running", "pending"))
+    assert mine.name in {one.name for one in access.queue()}
+    connections = slurm.connections()
+    access.serve([OTHER_PROJECT])
+    # It is not told of any more, and has not vanished.
+    assert mine.name not in {one.name for one in access.queue()}
+    with pytest.raises(Rejected):
+        access.submit(job())
+    access.cancel(row)
+    assert slurm.connections() == connections
+
+
 def test_a_lost_connection_is_an_error_and_is_made_again(slurm: SlurmSite, access: SlurmAccess) -> None:
     access.nodes()
     slurm.go_wrong("squeue", "drops")

@@ -130,6 +130,21 @@ def test_sites_where_somebody_has_a_project_have_a_worker_each(world: World) -> 
     assert world.opened == [("lumi", ("project_465000001",))]
 
 
+def test_a_new_project_costs_no_new_connection(world: World) -> None:
+    world.until(lambda: world.opened)
+    more = replace(GRANT, project="project_465000002")
+    tenant = next(iter(world.server.of("Tenant")))
+    vib = Tenant(
+        *("vib", "VIB", "flanders", ("science-research",), ("vib",), {"h100": {GPU: Quota(1)}}),
+        allocations=(GRANT, more),
+    )
+    spec = tenant_object(vib, Cohort("antenna", (Flavor("h100"), *flavors((LUMI,)))))["spec"]
+    world.server.patch(API_VERSION, "Tenant", tenant["metadata"]["name"], None, {"spec": spec})
+    world.until(lambda: world.scheduler.served)
+    assert world.scheduler.served == [("project_465000001", "project_465000002")]
+    assert len(world.opened) == 1
+
+
 def test_a_site_says_whether_its_entry_is_usable_and_how_it_answers(world: World) -> None:
     def said() -> dict[str, tuple[str, str]]:
         found = world.server.find("", "RemoteSite", "lumi") or {}

@@ -79,7 +79,7 @@ class SlurmAccess:
     ) -> None:
         """``certificate``: an OpenSSH certificate of the key, used where there is such a file."""
         self.site = site
-        self.projects = tuple(projects)
+        self._served = tuple(projects), Continuity()
         self._user = user
         self._deadlines = deadlines or Deadlines()
         self._partitions = tuple(partition.name for partition in site.partitions)
@@ -89,12 +89,16 @@ class SlurmAccess:
         self._connections = Connections(site.access.connections_per_minute)
         self._floor = Floor(site.access.poll_floor_seconds)
         self._breaker = Breaker()
-        self._continuity = Continuity()
         self._lock = threading.Lock()
+
+    def serve(self, projects: Sequence[str]) -> None:
+        """As in SiteAccess. Waits for nothing: a question that is under way is of those before."""
+        # Jobs of a project that is served no more have not vanished: what was seen before says nothing.
+        self._served = tuple(projects), Continuity()
 
     def submit(self, job: Submission) -> int:
         """As in SiteAccess. Held too: nothing was asked."""
-        if self.site.partition(job.partition) is None or job.project not in self.projects:
+        if self.site.partition(job.partition) is None or job.project not in self._served[0]:
             raise Rejected(
                 f"{self.site.title} has no partition {job.partition} or project {job.project} here"
             )
@@ -145,13 +149,15 @@ class SlurmAccess:
     def queue(self) -> Sequence[RemoteJobRow]:
         """As in SiteAccess. Jobs that were there before and are gone without a trace make it an error."""
 
+        projects, continuity = self._served
+
         def read(answer: Answer, token: str) -> list[RemoteJobRow]:
             ours, waiting = answer.parts
             rows = parse.parse_queue(ours.output, waiting.output, token)
-            self._check_continuity(rows)
+            self._check_continuity(continuity, rows)
             return [row for row in rows if row.state not in parse.OVER]
 
-        return self._ask("queue", commands.queue(_token(), self.projects, self._partitions), read)
+        return self._ask("queue", commands.queue(_token(), projects, self._partitions), read)
 
     def ended(self, since: int) -> Sequence[RemoteJobRow]:
         """As in SiteAccess."""
@@ -160,7 +166,7 @@ class SlurmAccess:
             rows = parse.parse_sacct(answer.parts[0].output, token)
             return [row for row in rows if row.ended is not None and row.ended >= since]
 
-        return self._ask("ended", commands.ended(_token(), self.projects, since), read)
+        return self._ask("ended", commands.ended(_token(), self._served[0], since), read)
 
     def nodes(self) -> Sequence[NodeRow]:
         """As in SiteAccess."""
@@ -295,19 +301,19 @@ class SlurmAccess:
             raise Rejected(f"{self.site.title}: {why}")
         raise self._failure(Uncertain, _last_line(errors.encode()))
 
-    def _check_continuity(self, rows: Sequence[RemoteJobRow]) -> None:
+    def _check_continuity(self, continuity: Continuity, rows: Sequence[RemoteJobRow]) -> None:
         """Raises Garbled where jobs are missing that must still be known."""
         now = time.monotonic()
-        missing = self._continuity.missing(rows, now)
+        missing = continuity.missing(rows, now)
         if missing:
             command = commands.known(_token(), {job for job, _ in missing}, min(at for _, at in missing) - 1)
             answer = self._whole(command)
             accounted = parse.parse_sacct(answer.parts[0].output, command.token)
             over = {(row.id, row.submitted) for row in accounted if row.state in parse.OVER}
-            if lost := self._continuity.doubted(missing - over, now):
+            if lost := continuity.doubted(missing - over, now):
                 shown = ", ".join(str(job) for job, _ in sorted(lost)[:5])
                 raise Garbled(f"the queue lacks jobs that have not ended: {shown}")
-        self._continuity.note(rows)
+        continuity.note(rows)
 
     def _failed(self) -> None:
         self._breaker.fail(time.monotonic(), random.random())  # noqa: S311 (spreads tries)
