@@ -1,11 +1,11 @@
-"""`python -m bench`: raises a light control plane, fills it, measures, reports."""
+"""`python -m bench`: raises a light control plane where one is needed, fills it, measures, reports."""
 
 from __future__ import annotations
 
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from rich.console import Console
 from bench.aims import aims
 from bench.figures import Reading, summarise
 from bench.measure import events, freshness, starts_and_scrapes
+from bench.poll.measure import POLL, polls
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
 from bench.report import document, print_report, save, shown
@@ -24,7 +25,8 @@ FRESHNESS_JOBS = 2_000
 EVENT_JOBS = 5_000
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
-STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
+Step = tuple[str, Measure, int | None, tuple[Program, ...]]
+STEPS: tuple[Step, ...] = (
     ("freshness", freshness, FRESHNESS_JOBS, (OPERATOR, NAIVE)),
     ("events", events, EVENT_JOBS, (OPERATOR, KOPF, NAIVE)),
     ("scrape", starts_and_scrapes, None, (OPERATOR, NAIVE)),
@@ -37,7 +39,9 @@ STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
 @click.option("--runs", default=5, help="Runs of each measurement; medians are shown.")
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
-@click.option("--only", multiple=True, type=click.Choice([name for name, *_ in STEPS]), help="Only these.")
+@click.option(
+    "--only", multiple=True, type=click.Choice([POLL, *(name for name, *_ in STEPS)]), help="Only these."
+)
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
     *, jobs: int, runs: int, peer_runs: int | None, peers: bool, only: tuple[str, ...], output: Path | None
@@ -54,28 +58,16 @@ def main(
         console.print(f"[dim]{time.monotonic() - began:7.1f} s[/]  {what}", highlight=False)
 
     readings: list[Reading] = []
+    steps = [step for step in STEPS if not only or step[0] in only]
+    turns = (runs, (peer_runs or runs) if peers else 0)
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
-        folder = Path(temporary)
-        say("a light control plane, without Kueue and without controllers")
-        quiet = ("kube-controller-manager", "kube-scheduler")
-        with light_cluster(folder / "light", kueue=False, without=quiet) as light:
-            install_definitions(light)
-            cluster = connect(light.kubeconfig)
-            population = Population(light, cluster)
-            population.prepare()
-            try:
-                for name, measure, most, programs in STEPS:
-                    if only and name not in only:
-                        continue
-                    _grow(population, min(jobs, most or jobs), say)
-                    for program in programs if peers else (OPERATOR,):
-                        turns = runs if program is OPERATOR else peer_runs or runs
-                        where = folder / name / program.name.replace(" ", "-")
-                        readings += _told(measure(program, population, where, turns), say)
-            except KeyboardInterrupt:
-                say("cut off; what is there is shown")
-            finally:
-                cluster.close()
+        try:
+            if not only or POLL in only:
+                readings.extend(_told(polls(jobs, Path(temporary), *turns), say))
+            if steps:
+                _beside_a_control_plane(steps, jobs, turns, Path(temporary), readings, say)
+        except KeyboardInterrupt:
+            say("cut off; what is there is shown")
     summaries = summarise(readings)
     judged = aims(summaries)
     print_report(console, summaries, judged)
@@ -86,6 +78,33 @@ def main(
         "next: keep a run of an idle machine as bench/results/baseline.json, to compare later ones with",
         highlight=False,
     )
+
+
+def _beside_a_control_plane(  # noqa: PLR0917 (what a run is)
+    steps: Sequence[Step],
+    jobs: int,
+    turns: tuple[int, int],
+    folder: Path,
+    readings: list[Reading],
+    say: Callable[[str], None],
+) -> None:
+    """Each step, as often as ``turns`` says for the operator and for its peers (0: not at all)."""
+    say("a light control plane, without Kueue and without controllers")
+    quiet = ("kube-controller-manager", "kube-scheduler")
+    with light_cluster(folder / "light", kueue=False, without=quiet) as light:
+        install_definitions(light)
+        cluster = connect(light.kubeconfig)
+        population = Population(light, cluster)
+        population.prepare()
+        try:
+            for name, measure, most, programs in steps:
+                _grow(population, min(jobs, most or jobs), say)
+                for program in programs:
+                    if times := turns[program is not OPERATOR]:
+                        where = folder / name / program.name.replace(" ", "-")
+                        readings.extend(_told(measure(program, population, where, times), say))
+        finally:
+            cluster.close()
 
 
 def _grow(population: Population, jobs: int, say: Callable[[str], None]) -> None:

@@ -31,6 +31,9 @@ class Published:
         return 11 * self.jobs
 
 
+FLOOR: Final = 60
+"""Seconds between two polls of LUMI."""
+
 KUBE_STATE_METRICS: Final = (
     Published(20_000, 2.2, 311e6, 0.11, 18.5e6),
     Published(100_000, 14.4, 1258e6, 1.0, 90.7e6),
@@ -89,10 +92,26 @@ def aims(summaries: Iterable[Summary]) -> list[Aim]:
         ),
         Aim("freshness, p99", figure("freshness", operator, "p99_seconds"), 1.0, "s"),
     ]
+    result += _polls(by.get(("poll", operator)), by.get(("poll", "squeue --json by json")))
     scrape, start = by.get(("scrape", operator)), by.get(("cold start", operator))
     if scrape and start and (bar := published(scrape.jobs)):
         result += _kube_state_metrics(scrape, start, bar)
     return result
+
+
+def _polls(own: Summary | None, peer: Summary | None) -> list[Aim]:
+    """Half of what the usual way costs, and a tenth of a core where LUMI is polled as often as it may be."""
+    cpu, peak, length = (
+        _ratio(own.figures[name] if own else None, peer.figures[name] if peer else None)
+        for name in ("cpu_seconds", "peak_bytes", "answer_bytes")
+    )
+    alone = own.figures["cpu_seconds"] if own else None
+    return [
+        Aim("poll, CPU: of squeue --json read by json", cpu, 0.5, "x"),
+        Aim("poll, peak memory: of the same", peak, 0.5, "x"),
+        Aim("poll, bytes over the connection: of the same", length, 0.5, "x"),
+        Aim(f"poll, CPU: a tenth of a core at a floor of {FLOOR} s", alone, FLOOR / 10, "s"),
+    ]
 
 
 def published(jobs: int) -> Published | None:

@@ -13,7 +13,7 @@ class Reading:
     """One run of one measurement of one program."""
 
     measure: str
-    """``scrape``, ``scrape gzip``, ``events``, ``cold start`` or ``freshness``."""
+    """``scrape``, ``scrape gzip``, ``events``, ``cold start``, ``freshness`` or ``poll``."""
     program: str
     jobs: int
     """How many Jobs there were."""

@@ -1,0 +1,1 @@
+"""What reading a remote site's whole queue costs: the operator's columns, and ``squeue --json`` beside."""
