@@ -28,19 +28,29 @@ class LateAccess:
     Until it can be, every question raises Unreachable and says why.
     """
 
-    def __init__(self, files: Sequence[Path], opened: Callable[[], SiteAccess]) -> None:
-        """``opened`` opens it, or raises Unreachable; ``files`` are what that reads."""
+    def __init__(
+        self,
+        files: Sequence[Path],
+        projects: Sequence[str],
+        opened: Callable[[tuple[str, ...]], SiteAccess],
+    ) -> None:
+        """``opened`` opens it for projects, or raises Unreachable; ``files`` are what that reads."""
         self._files = tuple(files)
+        self._projects = tuple(projects)
         self._open = opened
         self._lock = threading.Lock()
         self._seen: tuple[int, ...] = ()
         self._access: SiteAccess | None = None
 
     def serve(self, projects: Sequence[str]) -> None:
-        """For whomever: it cannot be asked."""
+        """As in SiteAccess, like all of them."""
+        with self._lock:
+            self._projects = tuple(projects)
+            if self._access is not None:
+                self._access.serve(self._projects)
 
     def submit(self, job: Submission) -> int:
-        """As in SiteAccess, like all of them."""
+        """As in SiteAccess."""
         return self._opened().submit(job)
 
     def cancel(self, job: RemoteJobRow) -> None:
@@ -81,7 +91,7 @@ class LateAccess:
         with self._lock:
             now = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in self._files)
             if self._access is None or now != self._seen:
-                fresh = self._open()
+                fresh = self._open(self._projects)
                 if self._access is not None:
                     self._access.close()
                 self._access, self._seen = fresh, now
@@ -92,13 +102,14 @@ def opener(folder: Path | None) -> Opener:
     """Opens sites with the credentials of a folder, whenever they come there; None: there are none."""
 
     def opened(site: Site, projects: tuple[str, ...]) -> SiteAccess:
-        files = [(folder or Path("/nonexistent")) / f"{site.name}.{part}" for part in _PARTS]
-        return LateAccess([*files, _certificate(files[1])], partial(_open, site, projects, *files))
+        user, key, known_hosts = ((folder or Path("/nonexistent")) / f"{site.name}.{part}" for part in _PARTS)
+        files = (user, key, known_hosts, _certificate(key))
+        return LateAccess(files, projects, partial(_open, site, user, key, known_hosts))
 
     return opened
 
 
-def _open(site: Site, projects: tuple[str, ...], user: Path, key: Path, known_hosts: Path) -> SiteAccess:
+def _open(site: Site, user: Path, key: Path, known_hosts: Path, projects: tuple[str, ...]) -> SiteAccess:
     if site.access.method != "ssh":
         raise Unreachable(f"it is reached by {site.access.method}, which this Antenna cannot do yet")
     missing = [path.name for path in (user, key, known_hosts) if not path.is_file()]

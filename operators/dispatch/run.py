@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from operators.dispatch.access import NoAccess, Opener
+from operators.dispatch.access import Opener
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
@@ -333,8 +333,7 @@ class Dispatch:
             if (projects := self._projects(name))
         }
         for name, (declared, worker) in list(self._workers.items()):
-            closed = isinstance(worker.access, NoAccess) and wanted.get(name) != declared
-            if name not in wanted or wanted[name][0] != declared[0] or closed:
+            if name not in wanted or wanted[name][0] != declared[0]:
                 self._workers.pop(name)[1].stop()
             elif wanted[name] != declared:
                 # The connection stays: who connects anew with every change is shut out.

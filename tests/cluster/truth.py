@@ -158,9 +158,8 @@ def gauges(lists):
                         reserved[family, given["flavors"][resource]] += held
         for family, resource in FAMILIES.items():
             figures[f"antenna_queue_{family}_requested", key] = requested[family]
-            for group in queue["spec"]["resourceGroups"]:
-                if resource not in group["coveredResources"]:
-                    continue
+            local = (g for g in queue["spec"]["resourceGroups"] if resource in g["coveredResources"])
+            for group in local:
                 for flavor in group["flavors"]:
                     (quota,) = (
                         amount(r["nominalQuota"]) for r in flavor["resources"] if r["name"] == resource

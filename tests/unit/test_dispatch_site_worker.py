@@ -228,11 +228,14 @@ def test_a_site_without_credentials_says_what_is_missing(tmp_path: Path) -> None
 class Opened:
     """A site's access that says what is done to it."""
 
-    def __init__(self, told: list[str], key: str) -> None:
-        self.told, self.key = told, key
+    def __init__(self, told: list[str], key: str, projects: tuple[str, ...]) -> None:
+        self.told, self.key, self.projects = told, key, projects
+
+    def serve(self, projects: tuple[str, ...]) -> None:
+        self.projects = projects
 
     def queue(self) -> list[RemoteJobRow]:
-        self.told.append(f"asked with {self.key}")
+        self.told.append(f"asked with {self.key} for {' '.join(self.projects)}")
         return []
 
     def close(self) -> None:
@@ -242,17 +245,24 @@ class Opened:
 def test_credentials_that_come_or_change_later_are_used_without_a_new_start(tmp_path: Path) -> None:
     key, did = tmp_path / "lumi.key", list[str]()
 
-    def opened() -> Any:
+    def opened(projects: tuple[str, ...]) -> Any:
         if not key.exists():
             raise Unreachable("not there yet")
-        return Opened(did, key.read_text())
+        return Opened(did, key.read_text(), projects)
 
-    access = LateAccess([key], opened)
+    access = LateAccess([key], ["p"], opened)
     with pytest.raises(Unreachable, match="not there yet"):
         access.queue()
     for number, text in enumerate(("one", "one", "two")):
         key.write_text(text)
         os.utime(key, ns=(number // 2, number // 2))
         access.queue()
+        access.serve(("p", "q"))
     access.close()
-    assert did == ["asked with one", "asked with one", "closed one", "asked with two", "closed two"]
+    assert did == [
+        "asked with one for p",
+        "asked with one for p q",
+        "closed one",
+        "asked with two for p q",
+        "closed two",
+    ]
