@@ -288,6 +288,19 @@ def test_a_budget_as_jutil_tells_it_is_the_newest_months_with_the_rest_of_the_on
     )
 
 
+def test_amounts_of_jutil_are_read_as_text_too_with_their_unit_or_without() -> None:
+    as_text = JUTIL.replace(b"570000.0", b'"570000.0"').replace(b"70000.0,", b'"-70000 core-h",')
+    as_text = as_text.replace(b"12345.5", b'"12345.5core-h"')
+    told = parse_granted("jutil", as_text, "antenna", "core-hours")
+    assert (told.granted, told.used) == (500_000, 12_345.5)
+
+
+@pytest.mark.parametrize("amount", [b'"much"', b'"1,000"', b'"570000 node-h"', b'""', b"null", b"true"])
+def test_what_is_no_amount_of_core_hours_is_none(amount: bytes) -> None:
+    with pytest.raises(Garbled, match="tells no quota"):
+        parse_granted("jutil", JUTIL.replace(b"570000.0", amount), "antenna", "core-hours")
+
+
 @pytest.mark.parametrize(
     "output",
     [b"", b"[]", b"{}", JUTIL[:200], JUTIL.replace(b"core-h", b"node-h"), JUTIL.replace(b'"quota"', b'"q"')],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from calendar import timegm
 from typing import Any
 
 import pytest
 
 from infra.sitefile import path_of, read
+from operators.sites.access import Granted
+from operators.sites.slurm.budgets import parse_granted
 from playbooks.roles.slurm_standin.files.standin import accounts, entry, figures, jutil, lumi_allocations
 from playbooks.roles.slurm_standin.files.standin.figures import Job
 
@@ -105,6 +108,15 @@ def test_jutil_carries_one_months_rest_over_and_no_more() -> None:
         0,
         0,
     ]
+
+
+def test_jutil_s_answer_is_understood() -> None:
+    account = entry.Account("p", "imec", (), (entry.Grant(100, "core-hours", "2026-01-01", "2026-03-31"),))
+    at = timegm((2026, 2, 15, 0, 0, 0))
+    shown = jutil.text(jutil.rows(SITES["jupiter"], account, {"core-hours": {"2026-02": 30.25}}, at=at))
+    assert all(isinstance(value, str) for row in json.loads(shown) for value in row.values())
+    told = parse_granted("jutil", shown.encode(), "p", "core-hours")
+    assert told == Granted("p", "core-hours", granted=200, used=30.25, as_of=at)
 
 
 TOLD = entry.Entry(
