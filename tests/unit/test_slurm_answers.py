@@ -247,7 +247,7 @@ def test_the_id_that_sbatch_tells(output: bytes, job: int | None) -> None:
     assert parse.parse_submitted(output) == job
 
 
-# As LUMI prints it: https://github.com/Lumi-supercomputer, lumi-tools.
+# As LUMI prints it: https://github.com/Lumi-supercomputer/lumi-allocations.
 LUMI = b"""\
 Data updated: 2026-04-22 14:47:17
 Project             |                    CPU (used/allocated)|               GPU (used/allocated)|           Storage (used/allocated)
@@ -263,6 +263,12 @@ def test_a_budget_as_lumi_tells_it() -> None:
     assert told == Granted("project_465002906", "gpu-hours", 300, 17, as_of)
     told = parse_granted("lumi-allocations", LUMI, "project_462000001", "core-hours")
     assert told == Granted("project_462000001", "core-hours", 0, 0, as_of)
+
+
+def test_a_time_of_lumi_s_may_have_fractions() -> None:
+    # Python writes them where the file's time has some.
+    exact = LUMI.replace(b"14:47:17", b"14:47:17.250412")
+    assert parse_granted("lumi-allocations", exact, "project_465002906", "gpu-hours").as_of == 1_776_869_237
 
 
 # lumi-allocations ends with 0 where it has no access, and prints the reason elsewhere.

@@ -33,8 +33,9 @@ def parse_granted(tool: str, output: bytes, project: str, unit: str) -> Granted:
 def _lumi_allocations(text: str) -> Iterator[Granted]:
     """A table with a row a project, columns CPU, GPU, storage (and QPU where it has any).
 
-    Layout: lumi-tools of github.com/Lumi-supercomputer, its ``printQuotas``; the times are the login
-    nodes', which keep UTC+2 or +3: read as UTC they are early or late by as much.
+    Layout: ``printQuotas`` in lumi_allocations/data.py of github.com/Lumi-supercomputer/lumi-allocations
+    (17024f5). Its time is when the site wrote the project's file, by ``datetime.fromtimestamp``: in the zone
+    of whoever runs it, and ``commands`` runs it with TZ=UTC0.
     """
     found = _LUMI_UPDATED.search(text)
     as_of = None
