@@ -247,7 +247,7 @@ def test_the_id_that_sbatch_tells(output: bytes, job: int | None) -> None:
     assert parse.parse_submitted(output) == job
 
 
-# As LUMI prints it: https://github.com/Lumi-supercomputer, lumi-tools.
+# As LUMI prints it: https://github.com/Lumi-supercomputer/lumi-allocations.
 LUMI = b"""\
 Data updated: 2026-04-22 14:47:17
 Project             |                    CPU (used/allocated)|               GPU (used/allocated)|           Storage (used/allocated)
@@ -263,6 +263,12 @@ def test_a_budget_as_lumi_tells_it() -> None:
     assert told == Granted("project_465002906", "gpu-hours", 300, 17, as_of)
     told = parse_granted("lumi-allocations", LUMI, "project_462000001", "core-hours")
     assert told == Granted("project_462000001", "core-hours", 0, 0, as_of)
+
+
+def test_a_time_of_lumi_s_may_have_fractions() -> None:
+    # Python writes them where the file's time has some.
+    exact = LUMI.replace(b"14:47:17", b"14:47:17.250412")
+    assert parse_granted("lumi-allocations", exact, "project_465002906", "gpu-hours").as_of == 1_776_869_237
 
 
 # lumi-allocations ends with 0 where it has no access, and prints the reason elsewhere.
@@ -286,6 +292,19 @@ def test_a_budget_as_jutil_tells_it_is_the_newest_months_with_the_rest_of_the_on
     assert parse_granted("jutil", JUTIL, "antenna", "core-hours") == Granted(
         "antenna", "core-hours", 640_000, 12_345.5, 1_795_575_600
     )
+
+
+def test_amounts_of_jutil_are_read_as_text_too_with_their_unit_or_without() -> None:
+    as_text = JUTIL.replace(b"570000.0", b'"570000.0"').replace(b"70000.0,", b'"-70000 core-h",')
+    as_text = as_text.replace(b"12345.5", b'"12345.5core-h"')
+    told = parse_granted("jutil", as_text, "antenna", "core-hours")
+    assert (told.granted, told.used) == (500_000, 12_345.5)
+
+
+@pytest.mark.parametrize("amount", [b'"much"', b'"1,000"', b'"570000 node-h"', b'""', b"null", b"true"])
+def test_what_is_no_amount_of_core_hours_is_none(amount: bytes) -> None:
+    with pytest.raises(Garbled, match="tells no quota"):
+        parse_granted("jutil", JUTIL.replace(b"570000.0", amount), "antenna", "core-hours")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
+import subprocess
+import sys
 from calendar import timegm
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.paths import REPOSITORY
 from infra.sitefile import path_of, read
+from operators.sites.access import Granted
+from operators.sites.slurm import commands
+from operators.sites.slurm.answers import parse_answer
+from operators.sites.slurm.budgets import parse_granted
 from playbooks.roles.slurm_standin.files.standin import accounts, entry, figures, jutil, lumi_allocations
 from playbooks.roles.slurm_standin.files.standin.figures import Job
 
@@ -105,6 +115,35 @@ def test_jutil_carries_one_months_rest_over_and_no_more() -> None:
         0,
         0,
     ]
+
+
+def test_jutil_s_answer_is_understood() -> None:
+    account = entry.Account("p", "imec", (), (entry.Grant(100, "core-hours", "2026-01-01", "2026-03-31"),))
+    at = timegm((2026, 2, 15, 0, 0, 0))
+    shown = jutil.text(jutil.rows(SITES["jupiter"], account, {"core-hours": {"2026-02": 30.25}}, at=at))
+    assert all(isinstance(value, str) for row in json.loads(shown) for value in row.values())
+    told = parse_granted("jutil", shown.encode(), "p", "core-hours")
+    assert told == Granted("p", "core-hours", granted=200, used=30.25, as_of=at)
+
+
+def test_lumi_allocations_tells_its_time_in_the_zone_of_the_operator_s_command(tmp_path: Path) -> None:
+    """The real one prints local time (``datetime.fromtimestamp``) as this one does (``time.localtime``)."""
+    at, token = timegm((2026, 7, 1, 12, 0, 0)), "x0123456789abcdef01234567"
+    program = tmp_path / "lumi-allocations"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "from playbooks.roles.slurm_standin.files.standin import entry, lumi_allocations\n"
+        'grant = entry.Grant(300, "gpu-hours", "2026-01-01", "2026-12-31")\n'
+        'account = entry.Account("p", "imec", (), (grant,))\n'
+        f'print(lumi_allocations.table({{"p": account}}, {{}}, at={at}))\n'
+    )
+    program.chmod(0o755)
+    asked = commands.granted(token, "lumi-allocations", "p")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TZ": "Europe/Helsinki"}
+    done = subprocess.run(["sh", "-c", asked.line], env=environment, capture_output=True, check=True)
+    (part,) = parse_answer(done.stdout, token, asked.parts).parts
+    assert parse_granted("lumi-allocations", part.output, "p", "gpu-hours").as_of == at
 
 
 TOLD = entry.Entry(

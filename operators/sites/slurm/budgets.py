@@ -15,6 +15,7 @@ from operators.sites.slurm.commands import SSHARE_FIELDS
 
 _LUMI_UNITS: Final = {"core/hours": "core-hours", "gpu/hours": "gpu-hours", "TB/hours": "tb-hours"}
 _LUMI_CELL = re.compile(r"([0-9.]+)/([0-9.]+) +\((?:[0-9.]+%|N/A)\) ([A-Za-z]+/[a-z]+)")
+_JUTIL_AMOUNT = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?(?:core-h)?")
 _LUMI_UPDATED = re.compile(r"Data updated: ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})")
 
 
@@ -32,8 +33,9 @@ def parse_granted(tool: str, output: bytes, project: str, unit: str) -> Granted:
 def _lumi_allocations(text: str) -> Iterator[Granted]:
     """A table with a row a project, columns CPU, GPU, storage (and QPU where it has any).
 
-    Layout: lumi-tools of github.com/Lumi-supercomputer, its ``printQuotas``; the times are the login
-    nodes', which keep UTC+2 or +3: read as UTC they are early or late by as much.
+    Layout: ``printQuotas`` in lumi_allocations/data.py of github.com/Lumi-supercomputer/lumi-allocations
+    (17024f5). Its time is when the site wrote the project's file, by ``datetime.fromtimestamp``: in the zone
+    of whoever runs it, and ``commands`` runs it with TZ=UTC0.
     """
     found = _LUMI_UPDATED.search(text)
     as_of = None
@@ -57,8 +59,12 @@ def _lumi_allocations(text: str) -> Iterator[Granted]:
 def _jutil(text: str) -> Iterator[Granted]:
     """The newest month of each project: what was granted for it, with what is left of the month before.
 
-    JSC publishes the command and that it writes JSON (apps.fz-juelich.de/jsc/hps/jureca/accounting.html),
-    not the fields: these are the columns' names. Another form is refused.
+    JSC publishes the command (apps.fz-juelich.de/jsc/hps/jureca/accounting.html), not the fields of its
+    answer. Known from who reads ``jutil project dataquota -o json`` of JUPITER (``parse_jutil`` in
+    src/anemoi/registry/v2/site/parsers.py of github.com/ecmwf/anemoi-registry): it is a list of objects,
+    keys are columns with dashes, ``project`` among them, every value is text, and amounts have their unit
+    behind them. So amounts are read as text and as numbers. The other keys here are not known to be jutil's;
+    another form is refused.
     """
     try:
         entries = json.loads(text)
@@ -109,6 +115,8 @@ _TOOLS: Final[dict[str, Callable[[str], Iterator[Granted]]]] = {
 
 def _quantity(entry: dict[str, Any], key: str) -> float:
     value = entry.get(key)
+    if isinstance(value, str) and (found := _JUTIL_AMOUNT.fullmatch(value)):
+        return float(found[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise Garbled(f"jutil tells no {key}")
     return float(value)

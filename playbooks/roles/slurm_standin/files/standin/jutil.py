@@ -1,7 +1,8 @@
 """``jutil project cpuquota``, as JSC's accounting tool is asked: a row a month of the project's budget.
 
-JSC publishes the command and that it can write JSON, not the JSON's fields: those here are the columns'
-names in lower case with dashes. What is carried over is one month's rest, no more.
+JSC publishes the command and that it can write JSON, not the JSON's fields: those here are made up, in the
+form that ``jutil project dataquota`` has on JUPITER: columns in lower case with dashes, every value as text.
+What is carried over is one month's rest, no more.
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ def rows(
     return found
 
 
+def text(found: list[dict[str, Any]]) -> str:
+    """The rows as jutil's JSON: nothing but text in it."""
+    return json.dumps([{name: str(value) for name, value in row.items()} for row in found], indent=2)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="jutil")
@@ -64,7 +70,7 @@ def main() -> None:
     at, used = figures.read()
     found = rows(told.site, account, used.get(account.project, {}), at)
     if asked.format == "json":
-        print(json.dumps(found, indent=2))
+        print(text(found))
         return
     separator = "|" if asked.format == "parsable" else "  "
     for row in [list(found[0]) if found else [], *(row.values() for row in found)]:

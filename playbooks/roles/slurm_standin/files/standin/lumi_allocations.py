@@ -1,4 +1,4 @@
-"""``lumi-allocations``, as LUMI's own prints it (lumi-tools of LUMI's EasyBuild contributions)."""
+"""``lumi-allocations``, as LUMI's own prints it: github.com/Lumi-supercomputer/lumi-allocations, data.py."""
 
 from __future__ import annotations
 
