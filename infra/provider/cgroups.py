@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 ROOT = Path("/sys/fs/cgroup")
 TOP = "antenna"
@@ -33,6 +33,13 @@ def folders(stack: str, machine: str) -> list[Path]:
     return [h / TOP / stack / machine for h in hierarchies()]
 
 
+# Another machine of the stack, going at this moment, takes those above along while they are empty.
+@retry(
+    retry=retry_if_exception_type(FileNotFoundError),
+    wait=wait_fixed(0.02),
+    stop=stop_after_delay(5),
+    reraise=True,
+)
 def make(stack: str, machine: str) -> list[Path]:
     """Make the machine's folders, ready to take processes."""
     made = folders(stack, machine)

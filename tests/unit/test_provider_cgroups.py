@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,20 @@ def test_the_processes_of_a_machine_are_those_of_its_whole_tree(tree: Path) -> N
         (folder / "cgroup.procs").write_text(pids)
     assert cgroups.processes("t", "gpu-1") == {7, 8, 9}
     assert cgroups.processes("t", "gpu-2") == set()
+
+
+def test_a_machine_is_made_while_others_of_its_stack_come_and_go(tree: Path) -> None:
+    """Whoever goes takes the folders above along while they are empty."""
+    (tree / "memory").mkdir()
+    (tree / "memory" / "cgroup.procs").touch()
+
+    def come_and_go(name: str) -> int:
+        for _ in range(200):
+            (folder,) = cgroups.make("t", name)
+            assert folder.is_dir()
+            cgroups.remove("t", name)
+        return 200
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(come_and_go, ("a", "b", "c", "d", "e", "f"))) == 1200
+    assert not (tree / "memory" / "antenna").exists()
