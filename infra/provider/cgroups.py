@@ -35,7 +35,7 @@ def folders(stack: str, machine: str) -> list[Path]:
 
 # Another machine of the stack, going at this moment, takes those above along while they are empty.
 @retry(
-    retry=retry_if_exception_type(FileNotFoundError),
+    retry=retry_if_exception_type((FileNotFoundError, FileExistsError)),
     wait=wait_fixed(0.02),
     stop=stop_after_delay(5),
     reraise=True,

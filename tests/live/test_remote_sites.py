@@ -11,7 +11,8 @@ import pytest
 from infra import paths
 from tests.live.site_under_test import SiteUnderTest, eventually
 
-PLAYED = ("lumi", "jupiter")
+PARTITION = {"lumi": "small-g", "jupiter": "booster"}
+PLAYED = tuple(PARTITION)
 TENANTS = {"imec", "ku-leuven", "ugent", "ulb", "vib", "vub"}
 ROUNDED = 1e-6  # hours: far less than a second of anything
 SECONDS_AN_HOUR = 3600
@@ -39,8 +40,8 @@ def test_only_the_head_reaches_a_site_and_a_tenant_there_sees_its_own_project(si
         site.on("head", f"umask 077; cat >/root/key <<'END'\n{key}END")
         ssh = f"ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -i /root/key imec@{host}"
         assert "idle" in site.on("head", f"{ssh} sinfo")
-        refused = site.on("head", f"{ssh} sbatch -A nobodys -t 5 --wrap=true 2>&1 || true")
-        assert "Invalid account" in refused
+        refused = site.on("head", f"{ssh} sbatch -A nobodys -p {PARTITION[name]} -t 5 --wrap=true 2>&1 || true")
+        assert "invalid account" in refused.lower(), refused
     site.on("head", "rm /root/key")
 
 
