@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from bench.aims import aims
 from bench.figures import Reading, summarise
-from bench.measure import events, freshness, starts_and_scrapes
+from bench.listings import OFFICIAL, RAW, lists
+from bench.measure import events, freshness, starts_and_scrapes, starts_with_jobs_alone
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
 from bench.report import document, print_report, save, shown
@@ -24,12 +26,36 @@ FRESHNESS_JOBS = 2_000
 EVENT_JOBS = 5_000
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
-STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
-    ("freshness", freshness, FRESHNESS_JOBS, (OPERATOR, NAIVE)),
-    ("events", events, EVENT_JOBS, (OPERATOR, KOPF, NAIVE)),
-    ("scrape", starts_and_scrapes, None, (OPERATOR, NAIVE)),
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is measured, and of which programs."""
+
+    name: str
+    measure: Measure
+    programs: tuple[Program, ...]
+    jobs: int | None = None
+    """At most so many; None: all."""
+    workloads: bool = True
+    """Whether the Jobs have theirs."""
+    listed: tuple[str, tuple[str, ...]] | None = None
+    """The measurement and the kinds of the plain lists beside it."""
+
+
+STEPS = (
+    Step("freshness", freshness, (OPERATOR, NAIVE), FRESHNESS_JOBS),
+    Step("events", events, (OPERATOR, KOPF, NAIVE), EVENT_JOBS),
+    Step(
+        *("jobs", starts_with_jobs_alone, (OPERATOR,)),
+        workloads=False,
+        listed=("cold start, Jobs alone", ("jobs",)),
+    ),
+    Step(
+        *("scrape", starts_and_scrapes, (OPERATOR, NAIVE)),
+        listed=("cold start", ("jobs", "workloads")),
+    ),
 )
-"""What is measured, with at most how many Jobs (None: all), of which programs."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -37,7 +63,7 @@ STEPS: tuple[tuple[str, Measure, int | None, tuple[Program, ...]], ...] = (
 @click.option("--runs", default=5, help="Runs of each measurement; medians are shown.")
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
-@click.option("--only", multiple=True, type=click.Choice([name for name, *_ in STEPS]), help="Only these.")
+@click.option("--only", multiple=True, type=click.Choice([s.name for s in STEPS]), help="Only these.")
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
     *, jobs: int, runs: int, peer_runs: int | None, peers: bool, only: tuple[str, ...], output: Path | None
@@ -64,14 +90,17 @@ def main(
             population = Population(light, cluster)
             population.prepare()
             try:
-                for name, measure, most, programs in STEPS:
-                    if only and name not in only:
+                for step in STEPS:
+                    if only and step.name not in only:
                         continue
-                    _grow(population, min(jobs, most or jobs), say)
-                    for program in programs if peers else (OPERATOR,):
+                    _grow(population, min(jobs, step.jobs or jobs), step.workloads, say)
+                    if step.listed and peers:
+                        for listing in (RAW, OFFICIAL):
+                            readings += _told(lists(listing, *step.listed, population, runs), say)
+                    for program in step.programs if peers else (OPERATOR,):
                         turns = runs if program is OPERATOR else peer_runs or runs
-                        where = folder / name / program.name.replace(" ", "-")
-                        readings += _told(measure(program, population, where, turns), say)
+                        where = folder / step.name / program.name.replace(" ", "-")
+                        readings += _told(step.measure(program, population, where, turns), say)
             except KeyboardInterrupt:
                 say("cut off; what is there is shown")
             finally:
@@ -88,13 +117,13 @@ def main(
     )
 
 
-def _grow(population: Population, jobs: int, say: Callable[[str], None]) -> None:
-    if jobs <= population.jobs:
-        return
-    added, began = jobs - population.jobs, time.monotonic()
-    population.grow(jobs, say)
-    rate = 2 * added / (time.monotonic() - began)
-    say(f"{jobs:,} Jobs with their Workloads are in ({rate:,.0f} objects a second)")
+def _grow(population: Population, jobs: int, workloads: bool, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    if added := population.grow(jobs, jobs if workloads else 0, say):
+        say(
+            f"{population.jobs:,} Jobs and {population.workloads:,} Workloads are in "
+            f"({added / (time.monotonic() - began):,.0f} objects a second)"
+        )
 
 
 def _told(readings: Iterable[Reading], say: Callable[[str], None]) -> Iterator[Reading]:

@@ -126,8 +126,7 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self.process.pid)
 
     def peak_bytes(self) -> int:
         """The most memory that it ever held (VmHWM)."""
@@ -166,13 +165,7 @@ def running(program: Program, kubeconfig: Path, folder: Path) -> Iterator[Runnin
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={
-                **os.environ,
-                "KUBECONFIG": str(kubeconfig),
-                # Modules are compiled by the first run, as they are in an image: not by each.
-                "PYTHONDONTWRITEBYTECODE": "",
-                "PYTHONPYCACHEPREFIX": str(kubeconfig.parent / "compiled"),
-            },
+            env=environment(kubeconfig),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -192,6 +185,23 @@ def running(program: Program, kubeconfig: Path, folder: Path) -> Iterator[Runnin
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def environment(kubeconfig: Path) -> dict[str, str]:
+    """What a measured program is started with."""
+    return {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        # Modules are compiled by the first run, as they are in an image: not by each.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(kubeconfig.parent / "compiled"),
+    }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has spent."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _free_port() -> int:
