@@ -94,13 +94,14 @@ def main(
                     if only and step.name not in only:
                         continue
                     _grow(population, min(jobs, step.jobs or jobs), step.workloads, say)
-                    if step.listed and peers:
-                        for listing in (RAW, OFFICIAL):
-                            readings += _told(lists(listing, *step.listed, population, runs), say)
                     for program in step.programs if peers else (OPERATOR,):
                         turns = runs if program is OPERATOR else peer_runs or runs
                         where = folder / step.name / program.name.replace(" ", "-")
                         readings += _told(step.measure(program, population, where, turns), say)
+                        if program is OPERATOR and step.listed and peers:
+                            for listing in (RAW, OFFICIAL):
+                                turns = peer_runs or runs
+                                readings += _told(lists(listing, *step.listed, population, turns), say)
             except KeyboardInterrupt:
                 say("cut off; what is there is shown")
             finally:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -101,11 +101,15 @@ def proxied(kubeconfig: Path, folder: Path) -> Iterator[tuple[Proxy, Path]]:
 
 @contextmanager
 def stopped(
-    cluster: LightCluster, program: str, *, environment: Mapping[str, str] | None = None
+    cluster: LightCluster,
+    program: str,
+    *,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """A program of the control plane is killed, and started again as it was, with this environment added."""
+    """A program of the control plane is killed, and started again as it was, with these added."""
     pid = pid_of(cluster, program)
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    command = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     folder = Path(f"/proc/{pid}/cwd").readlink()
     os.kill(pid, signal.SIGKILL)
     while _runs(pid):
@@ -116,7 +120,7 @@ def stopped(
         pids = _pid_file(cluster, program)
         with (pids.parent.parent / "logs" / f"{program}.log").open("ab") as log:
             again = subprocess.Popen(
-                command,
+                [*command, *(argument for argument in arguments if argument not in command)],
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
                 stdout=log,
