@@ -105,7 +105,7 @@ def _started(
     with running(program, population.light.kubeconfig, folder) as one:
         ready, first = _right_scrape(one, population.jobs)
         figures = {
-            "seconds": time.monotonic() - one.started,
+            "seconds": first.read - one.started,
             "ready_seconds": ready,
             "cpu_seconds": one.cpu_seconds(),
             "peak_bytes": one.peak_bytes(),

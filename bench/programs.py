@@ -88,6 +88,8 @@ class Scrape:
     cpu_seconds: float
     """Of the program that was scraped."""
     body: bytes
+    read: float
+    """When its last byte was here, by time.monotonic: to look for what is in it takes a while, too."""
 
 
 @dataclass
@@ -114,10 +116,10 @@ class Running:
         """One scrape, read to its end."""
         cpu, began = self.cpu_seconds(), time.monotonic()
         status, body = self._get(self.port, "/metrics", packed=packed)
-        seconds = time.monotonic() - began
+        read = time.monotonic()
         if status != 200:
             raise RuntimeError(f"{self.program.name} answers {status}: {body[:300]!r}")
-        return Scrape(seconds, self.cpu_seconds() - cpu, body)
+        return Scrape(read - began, self.cpu_seconds() - cpu, body, read)
 
     def events(self) -> int:
         """How many events of Workloads it has handled."""
@@ -129,9 +131,8 @@ class Running:
         return cpu_seconds(self.process.pid)
 
     def peak_bytes(self) -> int:
-        """The most memory that it ever held (VmHWM)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+        """The most memory that it ever held."""
+        return peak_bytes(self.process.pid)
 
     def _get(self, port: int, path: str, *, packed: bool = False) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
@@ -202,6 +203,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time that a process has spent."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process ever held (VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
 
 
 def _free_port() -> int:
