@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from bench.aims import aims
 from bench.figures import Reading, summarise
-from bench.measure import events, freshness, starts_and_scrapes
+from bench.listings import OFFICIAL, RAW, lists
+from bench.measure import events, freshness, starts_and_scrapes, starts_with_jobs_alone
 from bench.poll.measure import POLL, polls
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
@@ -25,13 +27,36 @@ FRESHNESS_JOBS = 2_000
 EVENT_JOBS = 5_000
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
-Step = tuple[str, Measure, int | None, tuple[Program, ...]]
-STEPS: tuple[Step, ...] = (
-    ("freshness", freshness, FRESHNESS_JOBS, (OPERATOR, NAIVE)),
-    ("events", events, EVENT_JOBS, (OPERATOR, KOPF, NAIVE)),
-    ("scrape", starts_and_scrapes, None, (OPERATOR, NAIVE)),
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is measured, and of which programs."""
+
+    name: str
+    measure: Measure
+    programs: tuple[Program, ...]
+    jobs: int | None = None
+    """At most so many; None: all."""
+    workloads: bool = True
+    """Whether the Jobs have theirs."""
+    listed: tuple[str, tuple[str, ...]] | None = None
+    """The measurement and the kinds of the plain lists beside it."""
+
+
+STEPS = (
+    Step("freshness", freshness, (OPERATOR, NAIVE), FRESHNESS_JOBS),
+    Step("events", events, (OPERATOR, KOPF, NAIVE), EVENT_JOBS),
+    Step(
+        *("jobs", starts_with_jobs_alone, (OPERATOR,)),
+        workloads=False,
+        listed=("cold start, Jobs alone", ("jobs",)),
+    ),
+    Step(
+        *("scrape", starts_and_scrapes, (OPERATOR, NAIVE)),
+        listed=("cold start", ("jobs", "workloads")),
+    ),
 )
-"""What is measured, with at most how many Jobs (None: all), of which programs."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -40,7 +65,7 @@ STEPS: tuple[Step, ...] = (
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
 @click.option(
-    "--only", multiple=True, type=click.Choice([POLL, *(name for name, *_ in STEPS)]), help="Only these."
+    "--only", multiple=True, type=click.Choice([POLL, *(s.name for s in STEPS)]), help="Only these."
 )
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
@@ -58,7 +83,7 @@ def main(
         console.print(f"[dim]{time.monotonic() - began:7.1f} s[/]  {what}", highlight=False)
 
     readings: list[Reading] = []
-    steps = [step for step in STEPS if not only or step[0] in only]
+    steps = [step for step in STEPS if not only or step.name in only]
     turns = (runs, (peer_runs or runs) if peers else 0)
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
         try:
@@ -97,23 +122,26 @@ def _beside_a_control_plane(  # noqa: PLR0917 (what a run is)
         population = Population(light, cluster)
         population.prepare()
         try:
-            for name, measure, most, programs in steps:
-                _grow(population, min(jobs, most or jobs), say)
-                for program in programs:
+            for step in steps:
+                _grow(population, min(jobs, step.jobs or jobs), step.workloads, say)
+                for program in step.programs:
                     if times := turns[program is not OPERATOR]:
-                        where = folder / name / program.name.replace(" ", "-")
-                        readings.extend(_told(measure(program, population, where, times), say))
+                        where = folder / step.name / program.name.replace(" ", "-")
+                        readings.extend(_told(step.measure(program, population, where, times), say))
+                    if program is OPERATOR and step.listed and turns[1]:
+                        for listing in (RAW, OFFICIAL):
+                            readings.extend(_told(lists(listing, *step.listed, population, turns[1]), say))
         finally:
             cluster.close()
 
 
-def _grow(population: Population, jobs: int, say: Callable[[str], None]) -> None:
-    if jobs <= population.jobs:
-        return
-    added, began = jobs - population.jobs, time.monotonic()
-    population.grow(jobs, say)
-    rate = 2 * added / (time.monotonic() - began)
-    say(f"{jobs:,} Jobs with their Workloads are in ({rate:,.0f} objects a second)")
+def _grow(population: Population, jobs: int, workloads: bool, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    if added := population.grow(jobs, jobs if workloads else 0, say):
+        say(
+            f"{population.jobs:,} Jobs and {population.workloads:,} Workloads are in "
+            f"({added / (time.monotonic() - began):,.0f} objects a second)"
+        )
 
 
 def _told(readings: Iterable[Reading], say: Callable[[str], None]) -> Iterator[Reading]:

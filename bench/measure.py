@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import Reading, percentile
@@ -79,22 +80,39 @@ def starts_and_scrapes(
 ) -> Iterator[Reading]:
     """Start to the first right scrape; then scrapes, plain and gzip, of the last one started."""
     for run in range(runs):
-        with running(program, population.light.kubeconfig, folder / f"{run}") as one:
-            ready, first = _right_scrape(one, population.jobs)
-            yield Reading(
-                "cold start",
-                program.name,
-                population.jobs,
-                {
-                    "seconds": time.monotonic() - one.started,
-                    "ready_seconds": ready,
-                    "cpu_seconds": one.cpu_seconds(),
-                    "peak_bytes": one.peak_bytes(),
-                    "bytes": len(first.body),
-                },
-            )
+        with _started("cold start", program, population, folder / f"{run}") as (one, reading):
+            yield reading
             if run == runs - 1:
                 yield from _scrapes(one, population, runs)
+
+
+def starts_with_jobs_alone(
+    program: Program, population: Population, folder: Path, runs: int
+) -> Iterator[Reading]:
+    """Start to the first right scrape, before the Workloads are there."""
+    for run in range(runs):
+        with _started("cold start, Jobs alone", program, population, folder / f"{run}") as (_, reading):
+            yield reading
+
+
+@contextmanager
+def _started(
+    measure: str, program: Program, population: Population, folder: Path
+) -> Iterator[tuple[Running, Reading]]:
+    """A program up to its first right scrape, and what that took."""
+    population.settle()
+    server = population.server_cpu_seconds()
+    with running(program, population.light.kubeconfig, folder) as one:
+        ready, first = _right_scrape(one, population.jobs)
+        figures = {
+            "seconds": first.read - one.started,
+            "ready_seconds": ready,
+            "cpu_seconds": one.cpu_seconds(),
+            "peak_bytes": one.peak_bytes(),
+            "bytes": len(first.body),
+            "server_cpu_seconds": population.server_cpu_seconds() - server,
+        }
+        yield one, Reading(measure, program.name, population.jobs, figures)
 
 
 def _scrapes(one: Running, population: Population, runs: int) -> Iterator[Reading]:

@@ -20,13 +20,25 @@ from typing import Final
 
 import urllib3
 
+from bench.programs import cpu_seconds
 from bench.world import STATES, Template, job, surroundings, template, workload
 from operators.k8s import Cluster
+from operators.k8s_errors import NotFound, patiently
+from operators.queues import API_VERSION as KUEUE
 from operators.tenancy import Object
+from tests.cluster.faults import pid_of, stopped
 from tests.cluster.light import LightCluster
 
 TRANSACTION = 128  # operations: etcd's own limit
 CONNECTIONS = 8
+_PATIENCE: Final = 600.0  # seconds for the API server to have read everything
+_ENVIRONMENT: Final = {"GOMEMLIMIT": "12GiB"}
+"""What the API server's garbage may fill up; 200,000 objects take about half of it."""
+_ARGUMENTS: Final = ("--feature-gates=DetectCacheInconsistency=false",)
+"""Every five minutes and more it would list all of etcd to compare it with its caches: with 200,000 objects
+that takes it about 100 CPU-seconds, now in this program's start and now in that one's.
+"""
+_IDLE: Final = 0.1  # CPU-seconds in a second: the API server has always a little to do
 
 _CACHED: Final = re.compile(
     r'^apiserver_watch_cache_resource_version\{.*resource="(?:jobs|workloads)"\} (\S+)$', re.M
@@ -42,6 +54,7 @@ class Population:
     light: LightCluster
     cluster: Cluster
     jobs: int = 0
+    workloads: int = 0
     _templates: dict[tuple[str, str], Template] = field(default_factory=dict)
     _http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=CONNECTIONS))
 
@@ -64,23 +77,45 @@ class Population:
                 )
                 self.cluster.delete(obj["apiVersion"], obj["kind"], metadata["name"], metadata["namespace"])
 
-    def grow(self, jobs: int, report: Report) -> None:
-        """Add Jobs and their Workloads until there are so many Jobs."""
-        copies = (
-            self._templates[kind, _state(number)].copy(number)
-            for number in range(self.jobs, jobs)
-            for kind in ("Job", "Workload")
-        )
-        done = 2 * self.jobs
-        newest = 0
-        for count, revision in self._put(copies):
-            done, newest = done + count, revision
-            if done % (TRANSACTION * 40) < TRANSACTION:
-                report(f"{done // 2} of {jobs} Jobs with their Workloads are in")
-        self.jobs = max(jobs, self.jobs)
+    def grow(self, jobs: int, workloads: int, report: Report) -> int:
+        """Add Jobs and Workloads until there are so many; how many objects were added.
+
+        A Workload is that of the Job of its number.
+        """
+        news = [
+            *(("Job", number) for number in range(self.jobs, jobs)),
+            *(("Workload", number) for number in range(self.workloads, workloads)),
+        ]
+        if not news:
+            return 0
+        copies = (self._templates[kind, _state(number)].copy(number) for kind, number in news)
+        done = 0
+        # It would take them in more slowly than etcd does, and keep an event of each: 17 GB for 200,000,
+        # half of its time spent looking through them. No cluster is like that whose work came bit by bit.
+        with stopped(self.light, "kube-apiserver", arguments=_ARGUMENTS, environment=_ENVIRONMENT):
+            for count, _ in self._put(copies):
+                done += count
+                if done % (TRANSACTION * 40) < TRANSACTION:
+                    report(f"{done} of {len(news)} Jobs and Workloads are in")
+        self.jobs, self.workloads = max(jobs, self.jobs), max(workloads, self.workloads)
         report("waiting for the API server to have read them")
-        while self._read_up_to() < newest:
+        self._wait_until_read()
+        return len(news)
+
+    def settle(self) -> None:
+        """Have the API server collect its garbage, and wait until it is idle.
+
+        With so many objects that takes it 10 CPU-seconds, now in this program's start and now in that one's.
+        """
+        self.cluster.read("/debug/pprof/heap", {"gc": "1"}, silence=_PATIENCE)
+        spent = -1.0
+        while (now := self.server_cpu_seconds()) - spent > _IDLE:
+            spent = now
             time.sleep(1)
+
+    def server_cpu_seconds(self) -> float:
+        """What the API server has spent so far."""
+        return cpu_seconds(pid_of(self.light, "kube-apiserver"))
 
     def change(self, numbers: Iterable[int], turn: int) -> int:
         """Write these Jobs' Workloads, an event each; how many. At every turn each is in the other state.
@@ -96,15 +131,30 @@ class Population:
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             return len(list(threads.map(write, numbers)))
 
-    def _read_up_to(self) -> int:
-        """The revision of etcd up to which the API server's caches hold Jobs and Workloads.
+    def _wait_until_read(self) -> None:
+        """Until the API server, just started, answers lists of Jobs and Workloads from its caches.
 
-        It decodes what comes in more slowly than etcd takes it. Until it has caught up, it answers no list
-        from its caches, and what is measured would wait for it.
+        It tells of a cache's version only once something has changed since: so a Job and a Workload are
+        written again, as they are.
         """
-        metrics = self.cluster.request("GET", "/metrics")
-        jobs_and_workloads = [float(value) for value in _CACHED.findall(metrics)]
-        return int(min(jobs_and_workloads)) if len(jobs_and_workloads) == 2 else 0
+        kinds = {"Job": "batch/v1"} | ({"Workload": KUEUE} if self.workloads else {})
+        for kind, version in kinds.items():
+            for attempt in patiently(_PATIENCE, lambda _: None, NotFound):
+                with attempt:
+                    # The cache of a kind of ours is made when it is first asked for.
+                    self.cluster.request("GET", self.cluster.path(version, kind), query={"limit": "1"})
+        same = (self._templates[kind, _state(0)].copy(0) for kind in kinds)
+        ((_, newest),) = self._put(same)
+        deadline = time.monotonic() + _PATIENCE
+        while self._read_up_to(len(kinds)) < newest:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the API server has not read all after {_PATIENCE:.0f} s")
+            time.sleep(1)
+
+    def _read_up_to(self, kinds: int) -> int:
+        """The revision of etcd up to which the API server's caches hold so many kinds; 0 for unknown."""
+        caches = [float(value) for value in _CACHED.findall(self.cluster.request("GET", "/metrics"))]
+        return int(min(caches)) if len(caches) >= kinds else 0
 
     def _put(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int]]:
         """Write in transactions; the number of objects of each, and its revision."""

@@ -88,6 +88,8 @@ class Scrape:
     cpu_seconds: float
     """Of the program that was scraped."""
     body: bytes
+    read: float
+    """When its last byte was here, by time.monotonic: to look for what is in it takes a while, too."""
 
 
 @dataclass
@@ -114,10 +116,10 @@ class Running:
         """One scrape, read to its end."""
         cpu, began = self.cpu_seconds(), time.monotonic()
         status, body = self._get(self.port, "/metrics", packed=packed)
-        seconds = time.monotonic() - began
+        read = time.monotonic()
         if status != 200:
             raise RuntimeError(f"{self.program.name} answers {status}: {body[:300]!r}")
-        return Scrape(seconds, self.cpu_seconds() - cpu, body)
+        return Scrape(read - began, self.cpu_seconds() - cpu, body, read)
 
     def events(self) -> int:
         """How many events of Workloads it has handled."""
@@ -126,13 +128,11 @@ class Running:
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_seconds(self.process.pid)
 
     def peak_bytes(self) -> int:
-        """The most memory that it ever held (VmHWM)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+        """The most memory that it ever held."""
+        return peak_bytes(self.process.pid)
 
     def _get(self, port: int, path: str, *, packed: bool = False) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
@@ -166,13 +166,7 @@ def running(program: Program, kubeconfig: Path, folder: Path) -> Iterator[Runnin
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={
-                **os.environ,
-                "KUBECONFIG": str(kubeconfig),
-                # Modules are compiled by the first run, as they are in an image: not by each.
-                "PYTHONDONTWRITEBYTECODE": "",
-                "PYTHONPYCACHEPREFIX": str(kubeconfig.parent / "compiled"),
-            },
+            env=environment(kubeconfig),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -192,6 +186,29 @@ def running(program: Program, kubeconfig: Path, folder: Path) -> Iterator[Runnin
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def environment(kubeconfig: Path) -> dict[str, str]:
+    """What a measured program is started with."""
+    return {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        # Modules are compiled by the first run, as they are in an image: not by each.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(kubeconfig.parent / "compiled"),
+    }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has spent."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process ever held (VmHWM)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
 
 
 def _free_port() -> int:

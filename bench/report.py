@@ -26,7 +26,7 @@ def shown(name: str, value: float) -> str:
     """A figure as people read it; the unit is the end of its name."""
     if name.endswith("bytes"):
         return f"{value / 1e6:,.1f} MB"
-    if name.endswith("per_cpu_second") or name in ("events", "series", "scrapes", "never_seen"):
+    if name.endswith("per_cpu_second") or name in ("events", "objects", "series", "scrapes", "never_seen"):
         return f"{value:,.0f}"
     if name.endswith("per_second"):
         return f"{value:,.0f}/s"

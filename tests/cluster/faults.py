@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -100,21 +100,53 @@ def proxied(kubeconfig: Path, folder: Path) -> Iterator[tuple[Proxy, Path]]:
 
 
 @contextmanager
-def stopped(cluster: LightCluster, program: str) -> Iterator[None]:
-    """A program of the control plane is killed, and started again as it was."""
-    pids = next(cluster.kubeconfig.parent.glob(f"kwok/clusters/*/pids/{program}.pid"))
-    pid = int(pids.read_text())
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+def stopped(
+    cluster: LightCluster,
+    program: str,
+    *,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """A program of the control plane is killed, and started again as it was, with these added."""
+    pid = pid_of(cluster, program)
+    command = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     folder = Path(f"/proc/{pid}/cwd").readlink()
     os.kill(pid, signal.SIGKILL)
-    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+    while _runs(pid):
         time.sleep(0.02)
     try:
         yield
     finally:
+        pids = _pid_file(cluster, program)
         with (pids.parent.parent / "logs" / f"{program}.log").open("ab") as log:
-            again = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            again = subprocess.Popen(
+                [*command, *(argument for argument in arguments if argument not in command)],
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         pids.write_text(str(again.pid))
+
+
+def pid_of(cluster: LightCluster, program: str) -> int:
+    """The process of a program of the control plane."""
+    return int(_pid_file(cluster, program).read_text())
+
+
+def _pid_file(cluster: LightCluster, program: str) -> Path:
+    return next(cluster.kubeconfig.parent.glob(f"kwok/clusters/*/pids/{program}.pid"))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a thread of it is left. Its first one can have ended, and others still hold its port."""
+    process = Path(f"/proc/{pid}")
+    try:
+        ended = "\nState:\tZ" in (process / "status").read_text()
+        return not ended or len(list((process / "task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def compact(cluster: LightCluster) -> None:
