@@ -290,12 +290,13 @@ class SiteWorker:
             self._well()
         if answered:
             self._accounts.looked(self.site, self.access)
-        self._next_look = time.monotonic() + pause
         for uid, row, directory in self._running[:LOGS]:
             result = self._do(ReadLog(uid, row, directory))
             if isinstance(result, Log) and result.output:
                 self._tell(result)
         self._running = self._running[LOGS:]
+        # Only now: what a look takes is not taken from what waits to be done between two.
+        self._next_look = time.monotonic() + pause
 
     def _look_at_queue(self) -> None:
         asked = self._clock()

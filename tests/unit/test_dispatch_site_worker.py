@@ -190,6 +190,26 @@ def test_the_queue_is_told_of_though_the_accounting_does_not_answer(told: list[R
         until(lambda: Answering("lumi", Health(True, "answers")) in told)
 
 
+class Slow(Scheduler):
+    """Outputs take longer to read than there is between two looks."""
+
+    def log_tail(self, job: RemoteJobRow, directory: str, most: int) -> bytes:
+        time.sleep(0.02)
+        return b"x"
+
+
+def test_outputs_that_take_long_to_read_do_not_keep_the_site_from_its_work(told: list[Result]) -> None:
+    site = Slow(lumi("lumi"), rows=[ROW])
+    ends = time.monotonic() + 2
+    with running(site, told, every=0.01) as worker:
+        while not any(isinstance(one, Found) for one in told):
+            assert time.monotonic() < ends, "it was never looked for"
+            worker.follow([("u1", ROW, "")] * 5)
+            if worker._tasks.empty():
+                worker.put(Find("u1", ATTEMPT))
+            time.sleep(0.005)
+
+
 def test_a_job_whose_end_is_told_is_in_the_queue_no_more(told: list[Result]) -> None:
     lingers = Lingering(lumi("lumi"), rows=[replace(ROW, state="succeeded", ended=int(time.time()))])
     with running(lingers, told, every=0.01):
