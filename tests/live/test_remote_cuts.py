@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(not CUTS, reason='minutes a cut: ANTENNA_TEST_CU
 
 TENANTS = ("imec", "ku-leuven", "ugent", "ulb", "vib", "vub")
 EVERY = 5.0  # seconds between two jobs
+BETWEEN = 45.0  # seconds between two cuts, in which it is connected to again
 NOTICED = 60  # seconds of a cut after which the site must be known not to answer
 SETTLED = 300
 OVER = ("succeeded", "failed", "cancelled")
@@ -85,7 +86,7 @@ def test_nothing_is_lost_or_doubled_and_new_work_is_held_or_goes_elsewhere(site:
     try:
         with load(site, sent):
             for number, seconds in enumerate(CUTS):
-                time.sleep(3 * EVERY)
+                time.sleep(BETWEEN)
                 with cut(site, "lumi"):
                     end = time.monotonic() + seconds
                     if seconds > NOTICED:
