@@ -23,6 +23,7 @@ from operators.sites.access import (
     Held,
     Rejected,
     RemoteJobRow,
+    Silent,
     SiteAccess,
     SiteError,
     Submission,
@@ -189,6 +190,7 @@ class SiteWorker:
         self._failing: set[str] = set()
         self._over: set[tuple[int, int]] = set()
         self._misses = 0
+        self._trouble = ""
         self._health: Health | None = None
         self._running: list[tuple[str, RemoteJobRow, str]] = []
 
@@ -278,6 +280,9 @@ class SiteWorker:
                 self._failing.discard(look.__name__)
             except Held as held:
                 pause = min(pause, max(1.0, held.seconds))
+                if isinstance(held, Silent):
+                    # A site that cannot be asked for its silence is as silent as before.
+                    failure = failure or held
             except Exception as error:
                 if not isinstance(error, SiteError):
                     _log.exception("%s: %s", self.site, look.__name__)
@@ -316,12 +321,15 @@ class SiteWorker:
 
     def _well(self) -> None:
         self._misses = 0
+        self._trouble = ""
         self._say(Health(True, "answers"))
 
     def _badly(self, error: SiteError) -> None:
         self._misses += 1
+        if not isinstance(error, Silent) or not self._trouble:
+            self._trouble = str(error)  # the cause, and not that it is waited for
         if self._misses >= MISSES or self._health is None:
-            self._say(Health(False, f"does not answer: {error}"))
+            self._say(Health(False, f"does not answer: {self._trouble}"))
 
     def _say(self, health: Health) -> None:
         if health != self._health:

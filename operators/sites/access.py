@@ -38,6 +38,10 @@ class Held(SiteError):  # noqa: N818
         self.seconds = seconds
 
 
+class Silent(Held):
+    """Not asked since it did not answer: not connected to again yet, or the circuit breaker is open."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a job has been given (Slurm's AllocTRES), or asks for while it waits (ReqTRES)."""

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not CUTS, reason='minutes a cut: ANTENNA_TEST_CU
 TENANTS = ("imec", "ku-leuven", "ugent", "ulb", "vib", "vub")
 EVERY = 5.0  # seconds between two jobs
 BETWEEN = 45.0  # seconds between two cuts, in which it is connected to again
-NOTICED = 60  # seconds of a cut after which the site must be known not to answer
+NOTICED = 75  # seconds of a cut after which the site must be known not to answer
 SETTLED = 300
 OVER = ("succeeded", "failed", "cancelled")
 

@@ -37,6 +37,7 @@ from operators.sites.access import (
     Held,
     Rejected,
     RemoteJobRow,
+    Silent,
     SiteError,
     Submission,
     Uncertain,
@@ -163,6 +164,45 @@ def test_a_site_is_silent_after_two_misses_and_answers_again_with_the_first_word
     site.error = None
     result(worker, told, Find("u1", ATTEMPT))
     assert Answering("lumi", Health(True, "answers")) in told
+
+
+def test_a_site_that_is_not_asked_for_its_silence_is_silent_and_the_cause_is_told_once(
+    told: list[Result],
+) -> None:
+    site = Site(lumi("lumi"))
+    with running(site, told, every=0.01):
+        until(lambda: Answering("lumi", Health(True, "answers")) in told)
+        site.error = Unreachable("cut off")
+        until(lambda: Answering("lumi", Health(False, "does not answer: cut off")) in told)
+        told.clear()
+        for seconds in (3, 2, 1):
+            site.error = Silent(f"LUMI is connected to again in {seconds} s", 0.01)
+            time.sleep(0.05)
+        assert told == []
+        site.error = None
+        until(lambda: Answering("lumi", Health(True, "answers")) in told)
+
+
+def test_one_failure_and_then_no_connection_is_two_misses(told: list[Result]) -> None:
+    @dataclass
+    class Cut(Site):
+        looks: int = 0
+
+        def queue(self) -> Sequence[RemoteJobRow]:
+            self.looks += 1
+            if self.looks == 2:
+                raise SiteError("cut off")
+            if self.looks > 2:
+                raise Silent("LUMI is connected to again in 17 s", 0.01)
+            return super().queue()
+
+        def ended(self, since: int) -> Sequence[RemoteJobRow]:
+            if self.looks >= 2:
+                raise Silent("LUMI is connected to again in 17 s", 0.01)
+            return super().ended(since)
+
+    with running(Cut(lumi("lumi")), told, every=0.01):
+        until(lambda: Answering("lumi", Health(False, "does not answer: cut off")) in told)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from operators.sites.access import (
     NodeRow,
     Rejected,
     RemoteJobRow,
+    Silent,
     SiteError,
     Submission,
     Uncertain,
@@ -228,12 +229,12 @@ class SlurmAccess:
             raise self._failure(Garbled, error) from None
 
     def _admit(self) -> None:
-        """Raises Held where the limit on connections or the breaker says so."""
+        """Raises Silent where the limit on connections or the breaker says so."""
         now = time.monotonic()
         if wait := 0.0 if self._connection.alive() else self._connections.wait(now):
-            raise Held(f"{self.site.title} is connected to again in {wait:.0f} s", wait)
+            raise Silent(f"{self.site.title} is connected to again in {wait:.0f} s", wait)
         if wait := self._breaker.wait(now):
-            raise Held(f"{self.site.title} did not answer; it is asked again in {wait:.0f} s", wait)
+            raise Silent(f"{self.site.title} did not answer; it is asked again in {wait:.0f} s", wait)
 
     def _whole(self, command: Command) -> Answer:
         """The answer to a question, every part of which ended well. Raises SiteError."""
