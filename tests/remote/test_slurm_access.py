@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import pytest
 
 from operators.sites.access import (
@@ -341,6 +344,25 @@ def test_a_lost_connection_is_an_error_and_is_made_again(slurm: SlurmSite, acces
         access.queue()
     time.sleep(held.value.seconds + 0.1)
     access.queue()
+
+
+def test_an_answer_that_was_there_before_anything_was_written_is_no_lost_connection(
+    slurm: SlurmSite, access: SlurmAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy host the command has ended before this side comes to its standard input."""
+    begin = asyncssh.SSHClientConnection.create_process
+
+    async def begin_and_be_late(*args: Any, **options: Any) -> Any:
+        process = await begin(*args, **options)
+        await asyncio.sleep(1)
+        return process
+
+    access.nodes()
+    connections = slurm.connections()
+    monkeypatch.setattr(asyncssh.SSHClientConnection, "create_process", begin_and_be_late)
+    assert access.nodes()
+    access.queue()
+    assert slurm.connections() == connections
 
 
 def test_a_question_is_held_by_the_floor(slurm: SlurmSite) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -156,8 +157,10 @@ class Connection:
     async def _session(self, connection: asyncssh.SSHClientConnection, line: str, stdin: bytes) -> Ended:
         process = await connection.create_process(line, encoding=None)
         try:
-            process.stdin.write(stdin)
-            process.stdin.write_eof()
+            # A command that has ended already takes nothing any more; what it said is read all the same.
+            with suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.write_eof()
             output, errors = await asyncio.gather(
                 _bounded(process.stdout, MOST_OUTPUT_BYTES), _bounded(process.stderr, MOST_ERROR_BYTES)
             )
