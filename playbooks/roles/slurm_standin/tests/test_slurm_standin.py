@@ -14,7 +14,7 @@ def test_every_partition_of_the_sites_entry_is_up_with_its_limits(machine: Any) 
 
 
 def test_no_node_is_down(machine: Any) -> None:
-    assert machine.check_output("sinfo --noheader --states=down,drained,fail") == ""
+    assert machine.check_output("sinfo --noheader --Node --states=down,drained,fail --format=%N") == ""
 
 
 def test_ssh_is_open_through_the_tunnel_alone(machine: Any) -> None:
