@@ -92,11 +92,14 @@ def at_the_site(world: World, names: Iterable[str]) -> bool:
 
 
 def flap(slurm: SlurmSite, seconds: float) -> list[float]:
-    """Every connection breaks soon after it is made; when one was made."""
+    """Every connection breaks soon after it is made; when one was made.
+
+    It goes on until there was one: the first pause alone may be longer than a short run.
+    """
     made: list[float] = []
     seen, ends = slurm.connections(), time.monotonic() + seconds
     slurm.drop_connections()
-    while (now := time.monotonic()) < ends:
+    while (now := time.monotonic()) < ends or (not made and now < ends + MINUTE):
         there = slurm.connections()
         made += [now] * (there - seen)
         seen = there
