@@ -272,6 +272,12 @@ class Life:
             end = ended(workload)
         return None if end is None else end - since
 
+    def untold(self):
+        """Whether its Workload went while it was admitted, with no time: only who saw it go knows its run."""
+        if not (self.gone and self.workloads and self.held() is None):
+            return False
+        return holds(self.workloads[-1], "Admitted")
+
     def gpu_seconds(self):
         """GPUs x the time of all admissions that are over."""
         total = 0
