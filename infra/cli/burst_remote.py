@@ -15,8 +15,6 @@ from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.tenancy import namespace_name
 
-OVER: Final = ("succeeded", "failed", "cancelled")
-PARTITIONS: Final = 2  # of each site: one of whole nodes, one of parts, where it has both
 _LIMIT: Final = "5m"
 _GPUS: Final = (1, 2, 4)
 
@@ -140,4 +138,4 @@ def _places(site: Object) -> list[_Place]:
         whole = bool(partition.get("wholeNodes"))
         if partition.get("gpusPerNode"):
             chosen.setdefault(whole, _Place(site["metadata"]["name"], partition["name"], whole))
-    return list(chosen.values())[:PARTITIONS]
+    return list(chosen.values())

@@ -36,7 +36,6 @@ LOG_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 # At a real site jobs cost what was granted: there they are asked for.
 REMOTE_JOBS = 16
-LOCAL = "local"
 
 
 @click.command(
@@ -207,7 +206,7 @@ def _watch(api: Cluster, plan: _Plan, total: int, *, timeout: float, screen: Scr
         "succeeded": sum(r.done for r in now.rows),
         "failed": sum(r.failed for r in now.rows),
     }
-    sites = {LOCAL: local} | {
+    sites = {overview.LOCAL: local} | {
         row.site: {
             "jobs": sum(work.site == row.site for work in plan.away),
             "succeeded": row.done,
@@ -244,7 +243,9 @@ def _gpus(api: Cluster) -> tuple[int, int]:
 
 
 def _sum_up(result: burst.Result, screen: Screen) -> None:
-    away = [f"{name} {counts['succeeded']}" for name, counts in result.sites.items() if name != LOCAL]
+    away = [
+        f"{name} {counts['succeeded']}" for name, counts in result.sites.items() if name != overview.LOCAL
+    ]
     screen.say(
         f"demo: {result.succeeded} of {result.jobs} jobs succeeded in {result.seconds:.0f} s; "
         f"at most {result.peak_gpus} of {result.gpus} GPUs at once, {result.peak_borrowed} borrowed; "
