@@ -207,13 +207,22 @@ def dispatch(kubeconfig: Path, schedulers: dict[str, Scheduler]) -> Iterator[Dis
         look_every=0.5,
     )
     one = Dispatch(cluster, settings, access=lambda site, _: schedulers[site.name], accounts=Granted())
+    try:
+        with running(one, 30):
+            yield one
+    finally:
+        cluster.close()
+
+
+@contextmanager
+def running(one: Dispatch, seconds: float) -> Iterator[None]:
+    """Runs when entered, and has ended within so many seconds when left."""
     stop = threading.Event()
     thread = threading.Thread(target=one.run, args=(stop,), name="dispatch")
     thread.start()
     try:
-        yield one
+        yield
     finally:
         stop.set()
-        thread.join(30)
-        cluster.close()
+        thread.join(seconds)
     assert not thread.is_alive()

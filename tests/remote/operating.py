@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from operators.ledger.remote import RemoteLedger
 from operators.remote_accounts import RemoteAccounts
 from operators.remote_usage import RemoteUsage
 from operators.sites.slurm.access import Deadlines
+from tests.cluster.remote_world import running
 from tests.cluster.tenant_controller import NAMESPACE
 from tests.remote.dispatcher import opener
 from tests.remote.slurm import PROJECT
@@ -34,15 +34,10 @@ def operating(world: World, folder: Path) -> Iterator[Store]:
     accounts = RemoteAccounts(RemoteUsage(store, ledger))
     access = opener(world.operator.credentials, Deadlines())
     dispatch = Dispatch(cluster, settings, access=access, accounts=accounts)
-    stop = threading.Event()
-    thread = threading.Thread(target=dispatch.run, args=(stop,), name="dispatch")
-    thread.start()
     try:
-        yield store
+        with running(dispatch, 60):
+            yield store
     finally:
-        stop.set()
-        thread.join(60)
         ledger.close()
         cluster.close()
         world.slurm.go_right()
-    assert not thread.is_alive()
