@@ -40,7 +40,8 @@ def collectors(
     gauges = Gauges(store)
     places = Places()
     usage = Usage(gauges, places, SITE)
-    waited_for = {"namespaces", "localqueues", "clusterqueues", "workloads", "jobs"}
+    work_itself = {"workloads", "jobs"}
+    waited_for = {"namespaces", "localqueues", "clusterqueues", *work_itself}
 
     def count() -> None:
         if not waited_for and history.gathering:
@@ -57,6 +58,8 @@ def collectors(
     def arrived(resource: str) -> Callable[[], None]:
         def first() -> None:
             waited_for.discard(resource)
+            if waited_for <= work_itself:
+                work.prepare()
             count()
 
         return first
@@ -64,6 +67,8 @@ def collectors(
     store.on_scrape(work.show)
     store.on_scrape(fleet.show)
     ledger.start(totals.publish)
+    to_workloads = Workloads(work, workloads, arrived("workloads"))
+    to_jobs = Jobs(work, jobs, arrived("jobs"))
     return [
         (Source("namespaces", "v1", "Namespace", Namespace), Namespaces(places, arrived("namespaces"))),
         (
@@ -75,12 +80,17 @@ def collectors(
             ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
         ),
         (
-            Source("workloads", KUEUE, "Workload", Workload, read=workload_facts, past=workloads),
-            Workloads(work, workloads, arrived("workloads")),
+            Source(
+                *("workloads", KUEUE, "Workload", Workload),
+                read=workload_facts,
+                past=workloads,
+                early=to_workloads.early,
+            ),
+            to_workloads,
         ),
         (
-            Source("jobs", "batch/v1", "Job", Job, read=job_facts, past=jobs),
-            Jobs(work, jobs, arrived("jobs")),
+            Source("jobs", "batch/v1", "Job", Job, read=job_facts, past=jobs, early=to_jobs.early),
+            to_jobs,
         ),
         (Source("nodes", "v1", "Node", Node), Nodes(fleet)),
         (Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, work.stuck)),

@@ -19,6 +19,21 @@ STATES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 
 Sample = tuple[str, tuple[str, ...], float]
 
+FAMILIES: Final = (
+    "antenna_job_info",
+    "antenna_job_state",
+    "antenna_job_gpus",
+    "antenna_job_cpu_cores",
+    "antenna_job_memory_bytes",
+    "antenna_job_created_timestamp_seconds",
+    "antenna_job_admitted_timestamp_seconds",
+    "antenna_job_started_timestamp_seconds",
+    "antenna_job_finished_timestamp_seconds",
+    "antenna_job_restarts",
+    "antenna_job_evictions",
+)
+"""Those of one series a Job."""
+
 _ENDS: Final = {"Complete": SUCCEEDED, "Failed": FAILED}
 
 

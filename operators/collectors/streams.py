@@ -18,6 +18,11 @@ class Jobs:
         self._log = log
         self._arrived = arrived
 
+    def early(self, objects: Iterable[JobFacts]) -> None:
+        """Some of the first list."""
+        for facts in objects:
+            self._work.job(facts)
+
     def replace(self, objects: Iterable[JobFacts]) -> None:
         """All there are."""
         there = set()
@@ -46,6 +51,11 @@ class Workloads:
         self._work = work
         self._log = log
         self._arrived = arrived
+
+    def early(self, objects: Iterable[WorkloadFacts]) -> None:
+        """Some of the first list."""
+        for facts in objects:
+            self._work.workload(facts)
 
     def replace(self, objects: Iterable[WorkloadFacts]) -> None:
         """All there are."""

@@ -20,7 +20,7 @@ from operators.collectors.accounts import (
 )
 from operators.collectors.gauges import Gauges
 from operators.collectors.history import Change, replay
-from operators.collectors.jobs import PENDING, JobFacts, Sample, job_samples, state
+from operators.collectors.jobs import FAMILIES, PENDING, JobFacts, Sample, job_samples, state
 from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
 from operators.collectors.tenants import Places
@@ -70,7 +70,11 @@ def waits_for(
 
 
 class Work:
-    """All jobs. Gauges show from ``open`` on: the first lists come in any order; totals from ``count`` on."""
+    """All jobs. Gauges show from ``open`` on: the first lists come in any order; totals from ``count`` on.
+
+    From ``prepare`` on, whatever comes is counted and rendered, though not shown: with a hundred thousand
+    Jobs that takes seconds, which pass while the API server still makes the rest of the lists.
+    """
 
     def __init__(
         self,
@@ -97,14 +101,26 @@ class Work:
         """Jobs that went before their Workload was seen, by when: Kueue may be making it just now."""
         self._oldest: Oldest[Place] = Oldest()
         self._shown_ages: set[Place] = set()
+        self._prepared = False
         self._open = False
         self._counting = False
+        store.hide(FAMILIES)
+
+    def prepare(self) -> None:
+        """Whose work is by its queue and namespace was listed once: Jobs and Workloads can be counted."""
+        if not self._prepared:
+            self._prepared = True
+            self._count_all()
 
     def open(self) -> None:
         """Everything was listed once: show it."""
         if not self._open:
+            self.prepare()
             self._open = True
-            self._count_all()
+            for record in self._records.values():
+                if record.place is None:
+                    self._update(record, ())
+            self._store.reveal(FAMILIES)
 
     def count(self, present: Iterable[Entry], seen: float | None, missed: Iterable[Change]) -> None:
         """All that was missed is told: count it. ``present`` and ``seen`` are the ledger's.
@@ -151,8 +167,7 @@ class Work:
             return
         job, record.job = record.job, None
         self._leave(record, job)
-        if self._open:
-            self._store.drop(uid)
+        self._store.drop(uid)
         awaited = record.workload is None and bool(job.queue_name) and self._counting
         if self._counting:
             owner = self._owner(job)
@@ -181,7 +196,7 @@ class Work:
         if old == facts:
             return
         self._workloads[facts.uid] = facts
-        if self._open:
+        if self._prepared:
             self._usage.change(old, facts)
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
@@ -195,7 +210,7 @@ class Work:
         facts = self._workloads.pop(uid, None)
         if facts is None:
             return
-        if self._open:
+        if self._prepared:
             self._usage.change(facts, None)
         record = self._records.get(facts.job_uid)
         if record is None or record.workload is None or record.workload.uid != uid:
@@ -267,7 +282,7 @@ class Work:
         for workload in self._workloads.values():
             self._usage.change(None, workload)
         for record in self._records.values():
-            if record.job is not None:
+            if record.job is not None and self._counts(record):
                 shown = record.place
                 record.place = None
                 self._enter(record, record.job)
@@ -277,7 +292,7 @@ class Work:
 
     def _update(self, record: _Record, before: Sequence[Sample]) -> None:
         """Count, account for and show the record as it is now; ``before`` is shown of it so far."""
-        if not self._open:
+        if not self._counts(record):
             return
         if record.job is not None:
             self._enter(record, record.job)
@@ -286,6 +301,12 @@ class Work:
             else:
                 self._render(record, record.job)
         self._account(record)
+
+    def _counts(self, record: _Record) -> bool:
+        """Whether it is to be counted by now: most Jobs have a Workload that is yet to be listed."""
+        if self._open or record.place is not None:
+            return True
+        return self._prepared and record.job is not None and record.workload is not None
 
     def _enter(self, record: _Record, job: JobFacts) -> None:
         """Count the record where it is now, in place of where it was."""

@@ -67,6 +67,7 @@ class Store:
         }
         kept: dict[str, Blocks] = {**self._objects, **self._aggregates, **self._histograms}
         self._families = [kept[f.name] for f in families if f.name in kept]
+        self._hidden: set[Blocks] = set()
         self._dropped: Counter[str] = Counter()
         self._changed = 0
 
@@ -136,6 +137,14 @@ class Store:
         with self._lock:
             series.remove(texts)
 
+    def hide(self, families: Iterable[str]) -> None:
+        """Keep series of these families of one series an object, and show none until ``reveal``."""
+        self._hidden.update(self._objects[name] for name in families if name in self._objects)
+
+    def reveal(self, families: Iterable[str]) -> None:
+        """Show them from here on."""
+        self._hidden.difference_update(self._objects[name] for name in families if name in self._objects)
+
     def on_scrape(self, callback: Callable[[], None]) -> None:
         """Call this before each rendering, for values that follow the clock. It must be cheap."""
         self._callbacks.append(callback)
@@ -154,7 +163,7 @@ class Store:
         blocks: list[bytes] = []
         with self._rendering[True]:
             self._set_own()
-            for family in self._families:
+            for family in self._shown():
                 if compressed:
                     size, parts = family.serialized_packed(self._lock)
                 else:
@@ -171,13 +180,16 @@ class Store:
         blocks: list[bytes] = []
         with self._rendering[False]:
             self._set_own()
-            for family in self._families:
+            for family in self._shown():
                 body = family.packed(self._lock) if compressed else family.plain(self._lock)
                 if body:
                     blocks += (family.headers[openmetrics, compressed], *body)
         if openmetrics:
             blocks.append(pack(END) if compressed else END)
         return blocks or [pack(b"") if compressed else b""]
+
+    def _shown(self) -> list[Blocks]:
+        return [family for family in self._families if family not in self._hidden]
 
     def _follow_the_clock(self) -> None:
         """A long change (a relist of everything) does not hold up a scrape: it then shows the values

@@ -129,6 +129,9 @@ class Reflector(Generic[T]):
             self._hear()
             if self._stopping.is_set():
                 return  # a part of a list is no truth: what it lacks is not gone
+            if self.source.early is not None and not self.health.listed:
+                with self._lock:
+                    self.source.early(read)
         count = sum(map(len, pages))
         past = self.source.past
         with self._lock:

@@ -26,6 +26,11 @@ class Source(Generic[T]):
     """What the sink is given of an object, made as it arrives: a list is whole only when its last page
     is there, and what is not wanted of the first ones should not be held until then. None: all of it.
     """
+    early: Callable[[list[Any]], None] | None = None
+    """Is told of the first list page by page, as ``read`` made it, before the sink is told of all of it at
+    once: to have done by then what would make it late. What is told early may be gone by then. Called as
+    the sink is.
+    """
     required: bool = True
     """False where the server may not serve the kind: then it is looked for from time to time."""
     past: Past[T] | None = None

@@ -165,6 +165,19 @@ def test_any_order_of_changes_ends_in_what_is_there():
     assert gpus(store) == gpus(store, packed=True) == truth
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_hidden_families_are_kept_and_shown_later(packed):
+    store = Store(ROWS)
+    store.hide([GPUS.name])
+    job(store, "j1", gpus=4)
+    assert gpus(store, packed=packed) == {}
+    assert (START.name, (("job", "j1"),)) in read(store, packed=packed)
+    assert GPUS.name.encode() not in b"".join(store.render_protobuf(compressed=False))
+    store.reveal([GPUS.name])
+    assert gpus(store, packed=packed) == {"j1": 4}
+    assert GPUS.name.encode() in b"".join(store.render_protobuf(compressed=False))
+
+
 def test_a_family_of_objects_can_be_left_out_and_no_other():
     store = Store(ROWS, without=frozenset({INFO.name}))
     job(store, "a")

@@ -104,6 +104,27 @@ def test_the_next_page_is_asked_for_while_one_is_gone_through():
     assert sink.shown == [["a", "b"]]
 
 
+def test_pages_of_the_first_list_alone_are_told_early_and_again_with_all():
+    told = []
+    server = Server(page("a", more="x"), page("b"), page("c", "d"), then=lambda: None)
+    server.read = lambda path, query, *, silence: server.pages.pop(0)
+
+    def lines(path, query, *, silence):
+        if server.pages:
+            return iter([[json.dumps(EXPIRED).encode()]])
+        reflector.stop()
+        return iter(())
+
+    server.lines = lines
+    source = Source(
+        *("things", "v1", "Thing", Thing),
+        early=lambda page: told.append("early " + " ".join(obj.metadata.name for obj in page)),
+    )
+    reflector = Reflector(server, source, Told(told), threading.RLock())
+    reflector.run()
+    assert told == ["early a", "early b", "list a b", "list c d"]
+
+
 class Past:
     """What is older than the first list, as the stream tells it; ``stop`` ends the stream after it."""
 
