@@ -39,6 +39,16 @@ Object = dict[str, Any]
 @click.option("--memory", type=int, metavar="GIB", help="Memory of each node.")
 @click.option("--time", "limit", required=True, metavar="1h30m", help="The longest that it may run.")
 @click.option("--directory", metavar="PATH", help="Where it runs at the site.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="PATH",
+    help="A file at the site that it does not start without.",
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="PATH", help="A file at the site that it must have written."
+)
 @click.option("--name", metavar="NAME", help="Its name; one is made of the script's otherwise.")
 @options("stack", "json")
 @click.pass_obj
@@ -71,6 +81,8 @@ def remote_job(file: str, text: str, tenant: str, name: str | None, asked: Objec
         "memoryGiB": asked["memory"],
         "timeLimit": asked["limit"],
         "directory": asked["directory"],
+        "input": asked["inputs"] or None,
+        "output": asked["outputs"] or None,
         "script": text,
     }
     given = {key: value for key, value in spec.items() if value is not None}

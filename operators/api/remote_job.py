@@ -68,9 +68,9 @@ class RemoteJobSpec(Model):
     directory: Path | None = None
     """Where it runs. Absent: a folder of its own below the account's home."""
     input: tuple[Path, ...] = Field(default=(), max_length=32)
-    """Files at the site that it reads."""
+    """Files at the site that it reads: without one of them the script is not started, and the job fails."""
     output: tuple[Path, ...] = Field(default=(), max_length=32)
-    """Files at the site that it writes."""
+    """Files at the site that it writes: without one of them a script that ended well has failed."""
     queue: ObjectName = "default"
     """The LocalQueue that it waits in."""
 

@@ -57,6 +57,8 @@ def submission_of(obj: Object, spec: RemoteJobSpec, attempt: Attempt, place: Pla
         cores_per_task=0 if place.whole_nodes else (place.cores_per_node or 0),
         memory_mib_per_node=0 if place.whole_nodes else (place.memory_gib_per_node or 0) * 1024,
         directory=spec.directory or "",
+        inputs=spec.input,
+        outputs=spec.output,
     )
 
 

@@ -73,6 +73,10 @@ class Submission:
     """0: the partition's default."""
     directory: str = ""
     """Where it runs and its output lies; empty: a folder of the job's own below the account's home."""
+    inputs: tuple[str, ...] = ()
+    """Paths that the script is not started without; a relative one begins at the account's home."""
+    outputs: tuple[str, ...] = ()
+    """Paths that must be there when it has ended well: the job has failed otherwise."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,23 @@ def test_a_job_is_submitted_found_followed_to_its_end_and_its_log_read(
     assert access.log_tail(ended, "", 6) == b"there\n"
 
 
+def test_a_job_needs_its_input_and_must_write_its_output(slurm: SlurmSite, access: SlurmAccess) -> None:
+    there = slurm.folder / "there"
+    there.touch()
+    whole = job(f"#!/bin/sh\ncp {there} {there}.copy\n", inputs=(str(there),), outputs=(f"{there}.copy",))
+    reads = job(inputs=(f"{there}.not",))
+    writes = job(outputs=(f"{there}.not",))
+    for mine in (whole, reads, writes):
+        access.submit(mine)
+    until(in_state(access, whole.name, "succeeded"))
+    for mine, what, code in ((reads, "input", 66), (writes, "output", 73)):
+        ended = until(in_state(access, mine.name, "failed"))
+        accounted = until(lambda: next((r for r in access.ended(ended.submitted) if r.id == ended.id), None))  # noqa: B023
+        assert accounted.exit_code == code
+        says = f"antenna: the {what} {there}.not is not there, or cannot be read\n"
+        assert access.log_tail(ended, "", 1000).decode().endswith(says)
+
+
 def test_gpus_are_those_that_were_given_not_those_that_were_asked_for(
     slurm: SlurmSite, access: SlurmAccess
 ) -> None:

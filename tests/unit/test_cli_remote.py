@@ -14,7 +14,7 @@ from operators.why.remote import explain_remote
 
 ASKED: dict[str, Any] = {
     **{"site": "lumi", "partition": "small-g", "nodes": 1, "gpus": 1, "cores": None, "memory": None},
-    **{"limit": "2h", "directory": None},
+    **{"limit": "2h", "directory": None, "inputs": (), "outputs": ()},
 }
 
 
@@ -31,6 +31,13 @@ def test_a_script_becomes_a_remote_job_of_its_partner() -> None:
     }
 
 
+def test_files_that_it_reads_and_writes_are_passed_on() -> None:
+    files = {"inputs": ("data/set.zarr",), "outputs": ("/scratch/p/model",)}
+    spec = remote_job("train.sh", "x", "vib", None, {**ASKED, **files})["spec"]
+    assert spec["input"] == ("data/set.zarr",)
+    assert spec["output"] == ("/scratch/p/model",)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -38,6 +45,7 @@ def test_a_script_becomes_a_remote_job_of_its_partner() -> None:
         ({"limit": "soon"}, "timeLimit"),
         ({"site": "any", "partition": None, "gpus": None}, "site any needs"),
         ({"directory": "/scratch/; rm"}, "directory"),
+        ({"outputs": ("out/a", "out/b c")}, r"output\.1"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_made(wrong: dict[str, Any], says: str) -> None:

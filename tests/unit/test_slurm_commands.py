@@ -166,6 +166,9 @@ def assert_harmless(job: Submission, command: commands.Command) -> None:
         ("directory", "/"),
         ("directory", "../other"),
         ("directory", "/scratch/../etc"),
+        ("inputs", ("data/set", "$(id)")),
+        ("outputs", ("~other/x",)),
+        ("outputs", ("a b",)),
         ("name", ""),
         ("name", "-x"),
         ("name", "a\n"),
@@ -244,16 +247,42 @@ def test_a_submission_that_comes_late_is_not_made(login: Login) -> None:
     assert not login.noted.exists()
 
 
-def test_a_script_of_any_content_runs_as_it_is(tmp_path: Path) -> None:
-    text = "#!/bin/sh\n#SBATCH --account=other\nprintf '%s' 'ANTENNA-DATA\n$(id) `id` \\'\nexit 7\n"
-    script = tmp_path / "batch"
-    script.write_text(commands.batch_script(replace(JOB, script=text)))
+def run(folder: Path, job: Submission) -> tuple[int, str, str]:
+    """Exit code and both outputs of its batch script, with ``folder`` as the account's home."""
+    batch = folder / "batch"
+    batch.write_text(commands.batch_script(job))
     done = subprocess.run(
-        ["sh", script],
-        cwd=tmp_path,
-        env={**os.environ, "SLURM_JOB_ID": "5"},
+        ["sh", batch],
+        cwd=folder,
+        env={**os.environ, "SLURM_JOB_ID": "5", "HOME": str(folder)},
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, done.stdout.decode()) == (7, "ANTENNA-DATA\n$(id) `id` \\")
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_a_script_of_any_content_runs_as_it_is(tmp_path: Path) -> None:
+    text = "#!/bin/sh\n#SBATCH --account=other\nprintf '%s' 'ANTENNA-DATA\n$(id) `id` \\'\nexit 7\n"
+    assert run(tmp_path, replace(JOB, script=text)) == (7, "ANTENNA-DATA\n$(id) `id` \\", "")
     assert (tmp_path / ".script-5").read_text() == text
+
+
+def test_a_job_without_its_input_is_not_started_and_says_which(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "one").touch()
+    mine = replace(JOB, script="#!/bin/sh\necho began\n", inputs=("data/one", f"{tmp_path}/data/one"))
+    assert run(tmp_path, mine) == (0, "began\n", "")
+    code, out, err = run(tmp_path, replace(mine, inputs=("data/one", "data/two")))
+    assert (code, out) == (commands.NO_INPUT, "")
+    assert err == f"antenna: the input {tmp_path}/data/two is not there, or cannot be read\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("touch model", 0), ("true", commands.NO_OUTPUT), ("exit 3", 3), ("kill -9 $$", 137)]
+)
+def test_a_job_that_wrote_nothing_has_failed_and_one_that_failed_keeps_its_code(
+    tmp_path: Path, script: str, code: int
+) -> None:
+    done, _, err = run(tmp_path, replace(JOB, script=f"#!/bin/sh\n{script}\n", outputs=("model",)))
+    assert done == code
+    assert (f"the output {tmp_path}/model is not there" in err) == (code == commands.NO_OUTPUT)

@@ -42,11 +42,14 @@ KILL_AFTER_SECONDS: Final = 2
 CUT, LATE, NO_FOLDER, OVER = 75, 76, 77, 78
 """Exit codes of our own lines: the script did not arrive whole, nor in time; no folder; the job is over."""
 
+NO_INPUT, NO_OUTPUT = 66, 73
+"""Exit codes of a job: what it was to read is not there; nor is what it was to write (sysexits.h)."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=@+-]{0,254}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_DIRECTORY = re.compile(r"/?[A-Za-z0-9_][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*")
+_PATH = re.compile(r"/?[A-Za-z0-9_][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*")
 _TOKEN = re.compile(r"x[0-9a-f]{20,}")
 
 SQUEUE_FIELDS: Final = (
@@ -210,14 +213,20 @@ def batch_script(job: Submission) -> str:
         raise Rejected(f"the script cannot be sent: {error.reason}") from None
     if len(data) > MOST_SCRIPT_BYTES:
         raise Rejected(f"the script is longer than {MOST_SCRIPT_BYTES} bytes")
+    run = 'exec "$antenna_script"\n'  # in this shell's place: Slurm tells of the signal that ends it
+    if job.outputs:
+        run = (
+            f'"$antenna_script"; r=$?; [ "$r" = 0 ] || exit "$r"\n{_needs("output", job.outputs, NO_OUTPUT)}'
+        )
     return (
         "#!/bin/sh\n"
+        f"{_needs('input', job.inputs, NO_INPUT)}"
         'antenna_script=$PWD/.script-"$SLURM_JOB_ID"\n'
         "base64 -d >\"$antenna_script\" <<'ANTENNA-DATA' || exit 126\n"
         f"{base64.encodebytes(data).decode('ascii')}"
         "ANTENNA-DATA\n"
         'chmod 700 "$antenna_script" || exit 126\n'
-        'exec "$antenna_script"\n'
+        f"{run}"
     )
 
 
@@ -242,7 +251,7 @@ def folder(name: str, directory: str) -> str:
     """Where the job runs and its output lies, as seen from the account's home. Raises Rejected."""
     if not directory:
         return f"antenna/{_matched(_NAME, name, 'name')}"
-    return _matched(_DIRECTORY, directory, "directory")
+    return _matched(_PATH, directory, "directory")
 
 
 def heads(fields: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -273,6 +282,19 @@ def _command(token: str, steps: Sequence[str], parts: int, stdin: bytes = b"") -
 
 def _limited(part: Sequence[str], seconds: int = REMOTE_SECONDS) -> str:
     return shlex.join(["timeout", f"--kill-after={KILL_AFTER_SECONDS}", str(seconds), *part])
+
+
+def _needs(what: str, paths: Sequence[str], code: int) -> str:
+    """A line that ends the job with ``code`` where one of them cannot be read, and says which."""
+    if not paths:
+        return ""
+    files = " ".join(path if path.startswith("/") else f"~/{path}" for path in paths)
+    for path in paths:
+        _matched(_PATH, path, what)
+    return (
+        f'for f in {files}; do [ -r "$f" ] || '
+        f'{{ echo "antenna: the {what} $f is not there, or cannot be read" >&2; exit {code}; }}; done\n'
+    )
 
 
 def _ended(token: str, code: int | str = "$?") -> str:
