@@ -37,7 +37,7 @@ test: setup ## All tests, on a site of their own
 	@.venv/bin/antenna tools build
 	@.venv/bin/pytest
 
-# PEERS=no leaves the peers out, ONLY=scrape (or events, freshness, poll) measures that alone.
+# PEERS=no leaves the peers out, ONLY=scrape (or events, freshness, jobs, poll, live) measures that alone.
 bench: JOBS ?= 100000
 bench: RUNS ?= 5
 bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)

@@ -16,7 +16,7 @@ from bench.aims import aims
 from bench.figures import Reading, summarise
 from bench.listings import OFFICIAL, RAW, lists
 from bench.measure import events, freshness, starts_and_scrapes, starts_with_jobs_alone
-from bench.poll.measure import POLL, polls
+from bench.poll.measure import live_polls, polls
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
 from bench.report import document, print_report, save, shown
@@ -25,6 +25,9 @@ from tests.cluster.light import install_definitions, light_cluster
 
 FRESHNESS_JOBS = 2_000
 EVENT_JOBS = 5_000
+
+# Those of a remote site's queue; they need no control plane.
+POLLS = {"poll": polls, "live": live_polls}
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
 
@@ -65,7 +68,7 @@ STEPS = (
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
 @click.option(
-    "--only", multiple=True, type=click.Choice([POLL, *(s.name for s in STEPS)]), help="Only these."
+    "--only", multiple=True, type=click.Choice([*POLLS, *(s.name for s in STEPS)]), help="Only these."
 )
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
@@ -87,8 +90,9 @@ def main(
     turns = (runs, (peer_runs or runs) if peers else 0)
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
         try:
-            if not only or POLL in only:
-                readings.extend(_told(polls(jobs, Path(temporary), *turns), say))
+            for name, poll in POLLS.items():
+                if not only or name in only:
+                    readings.extend(_told(poll(jobs, Path(temporary), *turns), say))
             if steps:
                 _beside_a_control_plane(steps, jobs, turns, Path(temporary), readings, say)
         except KeyboardInterrupt:

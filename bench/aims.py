@@ -99,7 +99,21 @@ def aims(summaries: Iterable[Summary]) -> list[Aim]:
         ),
         Aim("freshness, p99", figure("freshness", operator, "p99_seconds"), 1.0, "s"),
     ]
-    result += _polls(by.get(("poll", operator)), by.get(("poll", "squeue --json by json")))
+    dump = "squeue --json by json"
+    result += _polls(by.get(("poll", operator)), by.get(("poll", dump)))
+    result += [
+        Aim(
+            f"poll, live, {title}: of squeue --json's",
+            _ratio(figure("poll, live", operator, name), figure("poll, live", dump, name)),
+            0.5,
+            "x",
+        )
+        for title, name in (
+            ("time", "seconds"),
+            ("CPU", "cpu_seconds"),
+            ("the site's CPU", "site_cpu_seconds"),
+        )
+    ]
     scrape, start = by.get(("scrape", operator)), by.get(("cold start", operator))
     if scrape and start and (bar := published(scrape.jobs)):
         result += _kube_state_metrics(scrape, start, bar)

@@ -13,7 +13,7 @@ class Reading:
     """One run of one measurement of one program."""
 
     measure: str
-    """``scrape``, ``scrape gzip``, ``events``, ``cold start``, ``freshness`` or ``poll``."""
+    """``scrape``, ``scrape gzip``, ``events``, ``cold start``, ``freshness``, ``poll`` or ``poll, live``."""
     program: str
     jobs: int
     """How many Jobs there were."""

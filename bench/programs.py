@@ -199,10 +199,10 @@ def environment(kubeconfig: Path) -> dict[str, str]:
     }
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has spent."""
+def cpu_seconds(pid: int, *, children: bool = False) -> float:
+    """User and system time that a process has spent; with ``children`` also those of it that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return sum(int(field) for field in fields[11 : 15 if children else 13]) / _TICKS
 
 
 def peak_bytes(pid: int) -> int:

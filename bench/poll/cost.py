@@ -1,9 +1,10 @@
-"""What reading an answer costs the process that reads it; told as a line of JSON."""
+"""What a poll costs the process that reads its answer; told as a line of JSON."""
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import sys
 import time
@@ -14,20 +15,30 @@ GARBAGE = 50_000
 """As the operator sets it for itself."""
 
 
-def tell_cost(read: Callable[[bytes], Sized]) -> None:
-    """Of the file that the command line names, from its bytes in memory until there is a row a job."""
+def tell_cost(read: Callable[[bytes], Sized], ask: Callable[[Path], Sized]) -> None:
+    """Of what the command line names: an answer in a file, which is ``read`` from memory, or a site that is
+    up in a folder, which is asked. Until there is a row a job.
+    """
     gc.set_threshold(GARBAGE)
-    answer = Path(sys.argv[1]).read_bytes()
-    began, cpu = time.perf_counter(), time.process_time()
-    rows = read(answer)
+    where = Path(sys.argv[1])
+    answer = None if where.is_dir() else where.read_bytes()
+    began, cpu = time.perf_counter(), _cpu_seconds()
+    rows = ask(where) if answer is None else read(answer)
     told = {
         "rows": len(rows),
         "seconds": time.perf_counter() - began,
-        "cpu_seconds": time.process_time() - cpu,
+        "cpu_seconds": _cpu_seconds() - cpu,
         "peak_bytes": _peak(),
-        "answer_bytes": len(answer),
     }
+    if answer is not None:
+        told["answer_bytes"] = len(answer)
     print(json.dumps(told))
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it began, as far as they have ended."""
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
 
 
 def _peak() -> int:

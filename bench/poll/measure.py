@@ -10,9 +10,11 @@ from pathlib import Path
 
 from bench.figures import Reading
 from bench.poll import answers
+from bench.poll.live import slurm_with_jobs
+from bench.programs import cpu_seconds
 from infra.paths import REPOSITORY
 
-POLL = "poll"
+POLL, LIVE = "poll", "poll, live"
 OPERATOR, JSON = "operator", "squeue --json by json"
 
 # program -> what it reads, and who reads it.
@@ -35,8 +37,20 @@ def polls(jobs: int, folder: Path, runs: int, peer_runs: int) -> Iterator[Readin
         answer.unlink()
 
 
-def _figures(module: str, answer: Path, jobs: int) -> dict[str, float]:
-    argv = [sys.executable, "-m", module, str(answer)]
+def live_polls(jobs: int, folder: Path, runs: int, peer_runs: int) -> Iterator[Reading]:
+    """The same of a real Slurm on this host, and what it costs the site: slurmctld, sshd and the commands."""
+    with slurm_with_jobs(folder / "slurm", jobs) as slurm:
+        daemons = [slurm.processes[name].pid for name in ("slurmctld", "sshd")]
+        for program, times in ((OPERATOR, runs), (JSON, peer_runs)):
+            for _ in range(times):
+                before = sum(cpu_seconds(pid, children=True) for pid in daemons)
+                figures = _figures(_PROGRAMS[program][1], slurm.folder, jobs)
+                figures["site_cpu_seconds"] = sum(cpu_seconds(pid, children=True) for pid in daemons) - before
+                yield Reading(LIVE, program, jobs, figures)
+
+
+def _figures(module: str, where: Path, jobs: int) -> dict[str, float]:
+    argv = [sys.executable, "-m", module, str(where)]
     done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{module}: {done.stderr.strip()}")

@@ -147,7 +147,10 @@ class SlurmSite:
             check=True,
         ).stdout
         rows = (line.split("\x1f") for line in printed.splitlines())
-        return [Recorded(int(row[0]), *row[1:6], submitted=int(row[6])) for row in rows]
+        return [
+            Recorded(int(id_), name, comment, project, partition, state, int(submitted))
+            for id_, name, comment, project, partition, state, submitted in rows
+        ]
 
     def idle_nodes(self) -> set[str]:
         """Nodes that wait for work."""
@@ -213,8 +216,11 @@ class SlurmSite:
 
 
 @contextmanager
-def slurm_site(folder: Path) -> Iterator[SlurmSite]:
-    """Up when entered, gone when left. ``folder`` is empty, and its path is short (sockets lie in it)."""
+def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
+    """Up when entered, gone when left. ``folder`` is empty, and its path is short (sockets lie in it).
+
+    It holds ``most_jobs`` at a time; an array may have as many.
+    """
     ensure_packages()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
@@ -222,7 +228,7 @@ def slurm_site(folder: Path) -> Iterator[SlurmSite]:
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     site = SlurmSite(folder, ports["ssh"], folder / "key", folder / "known_hosts", ports)
     try:
-        _write_configuration(site)
+        _write_configuration(site, most_jobs)
         with ThreadPoolExecutor(2) as meanwhile:
             database = meanwhile.submit(_start_mariadb, site)
             _start_munge(site)
@@ -239,7 +245,7 @@ def slurm_site(folder: Path) -> Iterator[SlurmSite]:
         _end_everything(site)
 
 
-def _write_configuration(site: SlurmSite) -> None:
+def _write_configuration(site: SlurmSite, most_jobs: int) -> None:
     folder, host, ports = site.folder, socket.gethostname(), site.ports
     for name in ("state", "spool", "faults", "bin", "home", "munge", "db"):
         (folder / name).mkdir()
@@ -303,6 +309,8 @@ PriorityType=priority/basic
 KillWait=2
 ReturnToService=2
 FirstJobId=1000
+MaxJobCount={most_jobs}
+MaxArraySize={most_jobs}
 MailProg=/bin/true
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
