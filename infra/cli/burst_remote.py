@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from infra.cli.burst import RUN_LABEL
 from infra.cli.kube import Object, is_true
+from infra.cli.overview import held_gpus
 from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.tenancy import namespace_name
@@ -112,17 +113,13 @@ def outcome(job: Object) -> str:
 def table(works: Sequence[RemoteWork], jobs: Iterable[Object], sites: Iterable[Object]) -> list[SiteRow]:
     """A row a site, by name."""
     found = {job["metadata"]["name"]: job for job in jobs}
-    nodes = {
-        (site["metadata"]["name"], partition["name"]): int(partition.get("gpusPerNode") or 0)
-        for site in sites
-        for partition in site["spec"]["partitions"]
-    }
+    by_name = {site["metadata"]["name"]: site for site in sites}
     rows = []
     for name in sorted({work.site for work in works}):
         here = [work for work in works if work.site == name]
         states = [outcome(found[w.name]) if w.name in found else "queued" for w in here]
         held = (
-            nodes.get((w.site, w.partition), 0) if w.gpus is None else w.gpus
+            held_gpus(found[w.name], by_name[name])
             for w, state in zip(here, states, strict=True)
             if state == "running"
         )

@@ -195,9 +195,17 @@ def sites(
     return [local, *sorted(rows, key=lambda s: s.name)]
 
 
+def held_gpus(job: Object, site: Object) -> int:
+    """GPUs that a RemoteJob holds while it runs there: of whole nodes all, whatever it asked for."""
+    spec, name = job["spec"], job.get("status", {}).get("partition") or job["spec"].get("partition")
+    partition: Object = next((p for p in site["spec"]["partitions"] if p["name"] == name), {})
+    asked = spec.get("gpusPerNode")
+    a_node = partition.get("gpusPerNode") if asked is None or partition.get("wholeNodes") else asked
+    return int(a_node or 0) * int(spec.get("nodes") or 1)
+
+
 def _site(site: Object, jobs: Iterable[Object]) -> Site:
     name = site["metadata"]["name"]
-    per_node = {p["name"]: int(p.get("gpusPerNode") or 0) for p in site["spec"]["partitions"]}
     states: list[str] = []
     used = 0
     for job in jobs:
@@ -207,9 +215,7 @@ def _site(site: Object, jobs: Iterable[Object]) -> Site:
         state = status.get("state", "pending")
         states.append(state)
         if state == "running":
-            a_node = spec.get("gpusPerNode")
-            a_node = per_node.get(status.get("partition", ""), 0) if a_node is None else a_node
-            used += int(a_node) * int(spec.get("nodes") or 1)
+            used += held_gpus(job, site)
     wrong = next((c for c in ("Ready", "Answers") if not is_true(site, c)), "")
     reason = str(condition(site, wrong).get("message") or f"{wrong}: not known yet") if wrong else ""
     title = str(site["spec"].get("title") or name)

@@ -63,7 +63,7 @@ def test_the_table_counts_states_and_the_gpus_of_what_runs() -> None:
     works, _ = burst_remote.plan([LUMI, JUPITER], TENANTS, "x", jobs=6)
     states = ("running", "running", "succeeded", "failed", "cancelled", "pending")
     jobs: list[Any] = [
-        {"metadata": {"name": work.name}, "status": {"state": state}}
+        {**burst_remote.remote_job(work, "x"), "status": {"state": state}}
         for work, state in zip(works, states, strict=True)
     ]
     rows = burst_remote.table(works, jobs, [LUMI, JUPITER])

@@ -171,7 +171,7 @@ def test_sites_stand_side_by_side_the_local_one_first() -> None:
     ]
     local, jupiter, lumi = overview.sites(sites, jobs, loads, overview.nodes([node("gpu-1")], []))
     assert (local.name, local.usable, local.gpus, local.running, local.waiting) == ("local", True, 4, 0, 1)
-    assert (jupiter.usable, jupiter.running, jupiter.waiting, jupiter.gpus_used) == (True, 2, 1, 9)
+    assert (jupiter.usable, jupiter.running, jupiter.waiting, jupiter.gpus_used) == (True, 2, 1, 12)
     assert (lumi.usable, lumi.reason, lumi.running) == (False, "no route to host", 0)
 
 
