@@ -258,6 +258,9 @@ class Jobs:
     ) -> Mapping[str, Verdict]:
         """Tell Kueue what the admission checks say, and reserve what is let go."""
         uid, place, attempt = obj["metadata"]["uid"], place_of(may, work), attempt_of(obj)
+        if work is not None and work.admitted and not (work.started or work.finished):
+            now = status.time(int(self._around.clock()))
+            self._kept.patch_workload(self.workloads[uid], workload.started(self.workloads[uid], now))
         if work is None or place is None:
             self._purse.reserve(uid, None)
             return {}

@@ -42,6 +42,8 @@ class Work:
     admitted: bool = False
     evicted: str = ""
     """Why it must not run (any more); empty while it may."""
+    started: bool = False
+    """Kueue was told so: it waits for no pods of it."""
     finished: bool = False
     waiting: str = ""
     """Why it has no quota yet, in Kueue's words."""
@@ -103,6 +105,7 @@ def read(found: Object) -> Work:
         flavor=next(iter(flavors), "") if reserved else "",
         admitted="Admitted" in true and not evicted and not inactive,
         evicted="deactivated" if inactive else evicted,
+        started="PodsReady" in true,
         finished="Finished" in true,
         waiting="" if reserved else said.get("QuotaReserved", {}).get("message", ""),
         ready=frozenset(
@@ -125,18 +128,31 @@ def judged(found: Object, verdicts: Mapping[str, Verdict], now: str) -> Object |
     return _versioned(found, {"status": {"admissionChecks": after}})
 
 
+def started(found: Object, now: str) -> Object:
+    """The patch that has Kueue not wait for its pods, of which there are none.
+
+    Kueue calls back what is admitted and not ready after half an hour (waitForPodsReady, on by default): a
+    job may wait longer than that in its site's queue.
+    """
+    return _said(found, "PodsReady", "Started", "it is its site that decides when it runs", now)
+
+
 def finished(found: Object, succeeded: bool, message: str, now: str) -> Object:
     """The patch that tells Kueue the end of it: its quota is free again."""
-    conditions = [c for c in (found.get("status") or {}).get("conditions") or () if c["type"] != "Finished"]
-    end = {
-        "type": "Finished",
+    return _said(found, "Finished", "Succeeded" if succeeded else "Failed", message, now)
+
+
+def _said(found: Object, kind: str, reason: str, message: str, now: str) -> Object:
+    conditions = [c for c in (found.get("status") or {}).get("conditions") or () if c["type"] != kind]
+    said = {
+        "type": kind,
         "status": "True",
-        "reason": "Succeeded" if succeeded else "Failed",
+        "reason": reason,
         "message": message,
         "lastTransitionTime": now,
         "observedGeneration": found["metadata"].get("generation", 0),
     }
-    return _versioned(found, {"status": {"conditions": [*conditions, end]}})
+    return _versioned(found, {"status": {"conditions": [*conditions, said]}})
 
 
 def _pod(one: Place, places: tuple[Place, ...]) -> Object:

@@ -60,11 +60,12 @@ class LightCluster(Access):
 
 @contextmanager
 def light_cluster(
-    folder: Path, *, kueue: bool = True, without: tuple[str, ...] = ()
+    folder: Path, *, kueue: bool = True, without: tuple[str, ...] = (), configured: Object | None = None
 ) -> Iterator[LightCluster]:
     """Up when entered, gone when left. ``folder`` is empty and holds all that it writes.
 
-    ``without`` names programs that are not to run: ``kube-controller-manager``, ``kube-scheduler``.
+    ``without`` names programs that are not to run: ``kube-controller-manager``, ``kube-scheduler``;
+    ``configured`` is what Kueue's configuration has besides.
     """
     programs = ensure_control_plane(print)
     name = f"light-{secrets.token_hex(4)}"
@@ -83,7 +84,7 @@ def light_cluster(
             rendered = meanwhile.submit(kueue_manifests) if kueue else None
             _run([*kwokctl, *create, *(f"--disable={program}" for program in without)], environment)
         cluster = LightCluster(kubeconfig, programs, f"http://127.0.0.1:{ports['etcdPort']}")
-        with kueue_beside(cluster, folder / "kueue", rendered) if rendered else nullcontext():
+        with kueue_beside(cluster, folder / "kueue", rendered, configured) if rendered else nullcontext():
             _wait_until_ready(cluster)
             # The controller manager ends itself where the API server is not healthy ten seconds after it:
             # on a busy host that happens. What runs is left alone.
@@ -95,7 +96,10 @@ def light_cluster(
 
 @contextmanager
 def kueue_beside(
-    cluster: LightCluster, folder: Path, rendered: Future[list[Object]] | None = None
+    cluster: LightCluster,
+    folder: Path,
+    rendered: Future[list[Object]] | None = None,
+    configured: Object | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Kueue as a process of this host, with its CRDs and webhooks in the cluster; ready when entered."""
     certificates = folder / "etc" / "kueue" / "metrics" / "certs"
@@ -110,6 +114,7 @@ def kueue_beside(
         yaml.safe_dump(
             {
                 **shipped_configuration(documents),
+                **(configured or {}),
                 "health": {"healthProbeBindAddress": f"127.0.0.1:{health}"},
                 "metrics": {"bindAddress": f"127.0.0.1:{metrics}"},
                 "webhook": {"host": "127.0.0.1", "port": webhook, "certDir": str(certificates)},

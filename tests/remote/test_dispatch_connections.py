@@ -44,7 +44,7 @@ def test_a_site_is_connected_to_once_and_six_times_a_minute_at_most_while_it_fla
     world.declare(floor=60 if WHOLE else 2, per_minute=1)
     began, before = time.monotonic(), slurm.connections()
     with operating(world, tmp_path):
-        names = [world.submit(LONG) for _ in range(JOBS)]
+        names = [world.submit(LONG, timeLimit="3h") for _ in range(JOBS)]
         late: list[str] = []
         try:
             eventually(lambda: at_the_site(world, names), 120 + 4 * len(names))
@@ -59,6 +59,8 @@ def test_a_site_is_connected_to_once_and_six_times_a_minute_at_most_while_it_fla
             uids = [world.uid(name) for name in (*names, *late)]
             eventually(lambda: 0 not in world.accounted(uids), 60)
             counted = world.accounted(uids)
+            # Not even what has waited there for longer than Kueue waits for pods was called back.
+            stays = {state for name, state in world.states().items() if name in names}
         finally:
             for name in (*names, *late):
                 world.delete(name)
@@ -74,6 +76,7 @@ def test_a_site_is_connected_to_once_and_six_times_a_minute_at_most_while_it_fla
     assert steady <= 1 + minutes
     assert 1 <= most_in_a_minute(made) <= 6
     assert counted.keys() == {1}
+    assert stays <= {"pending", "running"}
 
 
 def wait_besides(slurm: SlurmSite, count: int) -> None:

@@ -34,6 +34,8 @@ from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
 
 TENANT = "vib"
 PLACE = namespace_name(TENANT)
+# Half an hour by default: whatever runs, or waits at the site, for longer than this must not be called back.
+IMPATIENT = {"waitForPodsReady": {"timeout": "15s"}}
 Object = dict[str, Any]
 
 
@@ -189,7 +191,7 @@ class World:
 def world(folder: Path, sites: int) -> Iterator[World]:
     """Up when entered, with the dispatch running; gone when left. ``folder`` is empty, its path short."""
     (folder / "light").mkdir()
-    with slurm_site(folder / "s") as slurm, light_cluster(folder / "light") as up:
+    with slurm_site(folder / "s") as slurm, light_cluster(folder / "light", configured=IMPATIENT) as up:
         credentials = folder / "credentials"
         credentials.mkdir()
         (credentials / "user").write_text("root")

@@ -373,6 +373,16 @@ def test_an_evicted_job_that_runs_is_cancelled_and_ends_cancelled(world: World) 
     assert world.status()["state"] == "cancelled"
 
 
+def test_kueue_is_told_of_what_it_admits_that_it_waits_for_no_pods(world: World) -> None:
+    world.run(world.make())
+    (found,) = world.server.of("Workload")
+    (ready,) = [c for c in found["status"]["conditions"] if c["type"] == "PodsReady"]
+    assert (ready["status"], ready["reason"]) == ("True", "Started")
+    writes = found["metadata"]["resourceVersion"]
+    world.turn(3)
+    assert world.server.of("Workload")[0]["metadata"]["resourceVersion"] == writes
+
+
 def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
     world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
