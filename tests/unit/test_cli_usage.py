@@ -120,8 +120,10 @@ def test_an_unfit_host_is_refused_before_anything_is_touched(
 
 
 def test_what_should_not_happen_is_one_message_with_the_trace_in_a_log(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def break_down(_: object) -> None:
         raise RuntimeError("out of ideas")
 
@@ -131,6 +133,7 @@ def test_what_should_not_happen_is_one_message_with_the_trace_in_a_log(
     assert "out of ideas" in shown.output
     assert "Traceback" not in shown.output
     log = Path(shown.output.split("the full log is ")[1].strip())
+    assert log.is_relative_to(tmp_path)
     assert "Traceback" in log.read_text()
 
 
