@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import re
 import subprocess
@@ -35,7 +36,9 @@ from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
 TENANT = "vib"
 PLACE = namespace_name(TENANT)
 # Half an hour by default: whatever runs, or waits at the site, for longer than this must not be called back.
-IMPATIENT = {"waitForPodsReady": {"timeout": "15s"}}
+# To tell so of a thousand jobs that are admitted at once takes longer than of a few.
+PATIENCE = "5m" if "ANTENNA_TEST_CONNECTIONS" in os.environ else "15s"
+IMPATIENT = {"waitForPodsReady": {"timeout": PATIENCE}}
 Object = dict[str, Any]
 
 
