@@ -102,7 +102,7 @@ def traces(stack: str) -> list[Path]:
     return [p for h in hierarchies() for p in sorted(_tree(h / TOP / stack))]
 
 
-@retry(wait=wait_fixed(0.05), stop=stop_after_delay(5), reraise=True)
+@retry(wait=wait_fixed(0.05), stop=stop_after_delay(3), reraise=True)
 def _remove_empty(path: Path) -> None:
     # The kernel says "busy" for a moment after the last process is gone.
     with suppress(FileNotFoundError):

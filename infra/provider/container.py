@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from infra import paths
 from infra.provider import base, cgroups, interfaces, mounts
 from infra.provider.kind import ProviderError
@@ -105,6 +107,13 @@ def argv(stack: str, machine: str, bridge: str, binds: Sequence[str]) -> list[st
     ]
 
 
+# A start that was cut off may go on for a moment: what comes into the folders after the kill keeps them busy.
+@retry(
+    retry=retry_if_exception_type(OSError),
+    wait=wait_fixed(0.1),
+    stop=stop_after_delay(20),
+    reraise=True,
+)
 def stop(stack: str, machine: str) -> None:
     """Kill the container with all that runs in it, and clear what it leaves on this host.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,28 @@ def test_a_create_killed_half_way_is_finished_by_the_next(
     assert ssh.run(ssh.Login.of(machine), "hostname").strip() == "head"
     containers = [p for p in cgroups.processes("t-mach", "head") if _is_nspawn(p)]
     assert len(containers) == 1
+
+
+def test_what_a_cut_start_brings_in_late_is_killed_too(
+    clean_stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shell may enter the folders only when all that was in them has been killed."""
+    folder, *_ = cgroups.make(clean_stack, "head")
+    late: list[subprocess.Popen[bytes]] = []
+
+    def kill(stack: str, machine: str, real: Callable[[str, str], set[int]] = cgroups.kill) -> set[int]:
+        left = real(stack, machine)
+        if not late:
+            enters = 'echo $$ > "$0/cgroup.procs"; echo in; exec sleep 60'
+            late.append(subprocess.Popen(["sh", "-c", enters, folder], stdout=subprocess.PIPE))
+            assert late[0].stdout
+            late[0].stdout.readline()
+        return left
+
+    monkeypatch.setattr(cgroups, "kill", kill)
+    container.stop(clean_stack, "head")
+    assert late[0].wait(5) == -signal.SIGKILL
+    assert cgroups.traces(clean_stack) == []
 
 
 def test_a_machine_outlives_the_process_that_made_it(network: dict[str, Any], debian: str) -> None:
