@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from operators import catalog
 from operators.collectors.workloads import WorkloadFacts, interned
 from operators.objects import Amounts, Job, seconds
 
@@ -19,18 +20,8 @@ STATES: Final = (PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED)
 
 Sample = tuple[str, tuple[str, ...], float]
 
-FAMILIES: Final = (
-    "antenna_job_info",
-    "antenna_job_state",
-    "antenna_job_gpus",
-    "antenna_job_cpu_cores",
-    "antenna_job_memory_bytes",
-    "antenna_job_created_timestamp_seconds",
-    "antenna_job_admitted_timestamp_seconds",
-    "antenna_job_started_timestamp_seconds",
-    "antenna_job_finished_timestamp_seconds",
-    "antenna_job_restarts",
-    "antenna_job_evictions",
+FAMILIES: Final = tuple(
+    f.name for f in catalog.FAMILIES if f.per_object and f.name.startswith("antenna_job_")
 )
 """Those of one series a Job."""
 

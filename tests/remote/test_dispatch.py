@@ -34,9 +34,7 @@ WRONG = ("accepts-and-fails", "accepts-and-hangs", "accepts-and-drops", "accepts
 AT_A_TIME = 6 if EACH > 1 else 1  # sites: each is a connection that is made anew after a kill
 LONG = "#!/bin/sh\nsleep 900\n"
 VICTIMS = 10  # that run at a time: each holds a GPU
-DRAINED = (
-    20  # kills after which all is let end: each leaves jobs that must be looked for anew, for half a minute
-)
+DRAINED = 20  # kills after which all is let end: each leaves jobs that must be looked for anew
 AHEAD = 3  # jobs that are there before the kill that they are for: something is under way whenever it starts
 
 

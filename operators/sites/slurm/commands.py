@@ -288,9 +288,8 @@ def _needs(what: str, paths: Sequence[str], code: int) -> str:
     """A line that ends the job with ``code`` where one of them cannot be read, and says which."""
     if not paths:
         return ""
-    files = " ".join(path if path.startswith("/") else f"~/{path}" for path in paths)
-    for path in paths:
-        _matched(_PATH, path, what)
+    safe = (_matched(_PATH, path, what) for path in paths)
+    files = " ".join(path if path.startswith("/") else f"~/{path}" for path in safe)
     return (
         f'for f in {files}; do [ -r "$f" ] || '
         f'{{ echo "antenna: the {what} $f is not there, or cannot be read" >&2; exit {code}; }}; done\n'
