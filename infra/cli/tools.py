@@ -16,16 +16,21 @@ from infra import paths
 from infra.cli.failure import WrongInput
 from infra.cli.session import Session, Verb, epilog, options
 from infra.provider import base
-from infra.tools import artifacts, stock
+from infra.tools import artifacts, carry, stock
 
 
 @click.group(
-    epilog=epilog("antenna tools list", "antenna tools build etcd coredns", "antenna tools clean --yes"),
+    epilog=epilog(
+        "antenna tools list", "antenna tools build etcd coredns", "antenna tools export tools.tar.gz"
+    ),
     invoke_without_command=True,
 )
 @click.pass_context
 def tools(ctx: click.Context) -> None:
-    """List, build and clean the pinned tools. They are built from source once and kept in the cache."""
+    """List, build, carry and clean the pinned tools.
+
+    They are built from source once and kept in the cache.
+    """
     if ctx.invoked_subcommand is None:
         list_tools.invoke(ctx)
 
@@ -65,6 +70,38 @@ def build(session: Session, names: tuple[str, ...]) -> None:
     with screen.phase("tools"):
         stock.ensure(names, lambda progress: screen.status("tools", str(progress)))
     screen.say(f"tools: {', '.join(names) or 'all'} built", "bold green")
+
+
+@tools.command(
+    cls=Verb, epilog=epilog("antenna tools export tools.tar.gz", "scp tools.tar.gz root@another-host:")
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, resolve_path=True))
+@click.pass_obj
+def export(session: Session, file: Path) -> None:
+    """Write the built tools to one FILE, for another machine to import."""
+    screen = session.begin("tools-export")
+    with screen.phase("export"):
+        done = carry.export(file, lambda line: screen.status("tools", line))
+    screen.say(f"tools: {', '.join(done.tools)} in {file}, {size(done.size)}", "bold green")
+    screen.say(f"next: antenna tools import {file.name} --sha256 {done.sha256}   (on the other machine)")
+
+
+@tools.command("import", cls=Verb, epilog=epilog("antenna tools import tools.tar.gz --sha256 2c26b46b..."))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, resolve_path=True))
+@click.option("--sha256", metavar="HEX", help="What FILE must have, as `antenna tools export` has told it.")
+@click.pass_obj
+def import_tools(session: Session, file: Path, sha256: str | None) -> None:
+    """Put the tools of a FILE into the cache in place of building them.
+
+    Every file is checked against the list in FILE; --sha256 checks FILE itself. Whoever made FILE decides
+    what runs on this site's machines: without --sha256 take it from nobody but yourself.
+    """
+    screen = session.begin("tools-import")
+    if not file.is_file():
+        raise WrongInput(f"there is no file {file}", "`antenna tools export FILE` writes one")
+    with screen.phase("import"):
+        done = carry.take(file, sha256, lambda line: screen.status("tools", line))
+    screen.say(f"tools: {', '.join(done.tools)} are in the cache", "bold green")
 
 
 @tools.command(cls=Verb)

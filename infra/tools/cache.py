@@ -21,21 +21,29 @@ def make_once(
     """
     if target.is_dir():
         return target
-    locks = target.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with _exclusive(locks / name, waiting) as lock:
-        scratch = target.parent / f".{name}.making"
-        _remove(scratch)
-        if target.is_dir():
-            return target
-        scratch.mkdir()
-        try:
+    with scratch_folder(target.parent, name, waiting) as (scratch, lock):
+        if not target.is_dir():
             make(scratch, lock)
             _flush(scratch)
             scratch.rename(target)
+    return target
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str, waiting: Callable[[str], None]) -> Iterator[tuple[Path, int]]:
+    """An empty hidden folder of ``parent``, for one at a time, with the lock as in ``make_once``. It is gone
+    when left, and when the next one comes where a process was killed.
+    """
+    locks = parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with _exclusive(locks / name, waiting) as lock:
+        scratch = parent / f".{name}.making"
+        _remove(scratch)
+        scratch.mkdir()
+        try:
+            yield scratch, lock
         finally:
             _remove(scratch)
-    return target
 
 
 @contextmanager

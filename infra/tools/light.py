@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.tools.build import binary, build
 from infra.tools.kubectl import kubectl
-from infra.tools.pins import tool
+from infra.tools.pins import rows, tool
 from infra.tools.progress import Report
 
 TOOLS = ("kubernetes", "etcd", "kwok", "kueue")
@@ -45,5 +45,5 @@ def control_plane() -> ControlPlane:
 
 def ensure_control_plane(report: Report) -> ControlPlane:
     """The programs, after building what is missing. Raises ToolError."""
-    build([tool(name) for name in TOOLS], report)
+    build(rows(TOOLS), report)
     return control_plane()

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.tools import busybox, kubectl
 from infra.tools.build import build, directory
 from infra.tools.failure import ToolError
-from infra.tools.pins import TOOLS
+from infra.tools.pins import TOOLS, rows
 from infra.tools.progress import Report
 
 
@@ -39,12 +39,12 @@ def ensure(names: Sequence[str], report: Report) -> None:
 
     Raises ToolError for a name that is none, before anything is built, or when a build fails.
     """
-    known = {tool.name: tool for tool in TOOLS}
+    known = [tool.name for tool in TOOLS]
     if unknown := sorted(set(names) - set(known) - {busybox.PACKAGE, "kubectl"}):
         raise ToolError(f"no tool is called {', '.join(unknown)}; there are: {', '.join(known)}")
     if not names or busybox.PACKAGE in names:
         busybox.ensure_busybox(report)
-    build([tool for name, tool in known.items() if not names or name in names], report)
+    build(rows(names or known), report)
 
 
 def _row(tool: str, version: str, path: Path) -> Row:

@@ -15,12 +15,10 @@ import pytest
 
 from infra.tools.build import binary, build, content_hash, directory
 from infra.tools.failure import ToolError
-from infra.tools.pins import TOOLS, Tool
+from infra.tools.pins import TOOLS, Tool, tool
 from infra.tools.progress import Progress
 from infra.tools.toolchain import Toolchain, choose, directive, parse_version
-
-GO_MOD = "module example.org/hello\n\ngo 1.21\n"
-HELLO = 'package main\n\nvar greeting = "hello"\n\nfunc main() { println(greeting) }\n'
+from tests.unit.hello_tool import GO_MOD, HELLO, hello_tool
 
 BUILD_IN_ANOTHER_PROCESS = """
 import signal
@@ -47,11 +45,7 @@ exec "{go}" "$@"
 def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
     """A tool of one small program, and a cache of its own."""
     monkeypatch.setenv("ANTENNA_CACHE", str(tmp_path / "cache"))
-    source = tmp_path / "hello"
-    source.mkdir()
-    (source / "go.mod").write_text(GO_MOD)
-    (source / "main.go").write_text(HELLO)
-    return Tool(source, "example.org/hello", "v1.0.0", {"example.org/hello": "greet"}, seconds=2)
+    return hello_tool(tmp_path)
 
 
 @pytest.fixture
@@ -256,8 +250,76 @@ def test_the_table_and_the_folder_say_the_same(tool: Tool) -> None:
         return
     assert f"{tool.module} {tool.version}" in go_mod
     named = [line.split()[-1] for line in go_mod.splitlines() if line.startswith(("tool ", "\t"))]
-    assert set(tool.binaries) <= set(named)
+    ours = {f"antenna.be/tools/{tool.name}"} if (tool.source / "main.go").exists() else set()
+    assert set(tool.binaries) <= {*named, *ours}
     assert f"{tool.module} {tool.version} h1:" in (tool.source / "go.sum").read_text()
+
+
+def test_what_kubernetes_and_coredns_share_is_of_one_version_and_so_compiled_once() -> None:
+    ours, theirs = (_versions(tool(name).source / "go.mod") for name in ("coredns", "kubernetes"))
+    # Kubernetes builds nothing of caddy: an older one stands in its go.mod for its tests.
+    shared = (ours.keys() & theirs.keys()) - {"github.com/coredns/caddy"}
+    assert "k8s.io/client-go" in shared
+    assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
+
+
+def _versions(go_mod: Path) -> dict[str, str]:
+    """Module -> version."""
+    lines = (line.split() for line in go_mod.read_text().splitlines() if line.startswith("\t"))
+    return {words[0]: words[1] for words in lines if words[1].startswith("v")}
+
+
+SLOWED_GO = """#!/bin/sh
+# A Go whose compiler takes half a second more for each package.
+if [ "$1" = build ]; then
+    shift
+    exec "{go}" build -toolexec "{folder}/slowly" "$@"
+fi
+exec "{go}" "$@"
+"""
+
+SLOWLY = """#!/bin/sh
+case "$1 $2" in
+*/compile\\ -V*) ;;
+*/compile*) sleep 0.5 ;;
+esac
+exec "$@"
+"""
+
+
+def test_the_time_left_is_told_from_how_fast_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that is many times slower than the table says: right within a quarter from a third on."""
+    folder, source = tmp_path / "slowed", tmp_path / "many"
+    folder.mkdir()
+    names = [f"part{number}" for number in range(40)]
+    for name in names:
+        (source / name).mkdir(parents=True)
+        functions = "".join(f"func F{number}(x int) int {{ return x * {number} }}\n" for number in range(50))
+        (source / name / "part.go").write_text(
+            f'package {name}\n\nimport _ "fmt"\n\n// {tmp_path}\n{functions}'
+        )
+    imported = "".join(f'\t_ "example.org/hello/{name}"\n' for name in names)
+    (source / "main.go").write_text(f"package main\n\nimport (\n{imported})\n\nfunc main() {{}}\n")
+    (source / "go.mod").write_text(GO_MOD)
+    go = choose("test", source / "go.mod").go
+    for name, text in (("go", SLOWED_GO), ("slowly", SLOWLY)):
+        (folder / name).write_text(text.format(go=go, folder=folder) if name == "go" else text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("ANTENNA_CACHE", str(tmp_path / "cache"))
+
+    seen: list[Progress] = []
+    build(
+        [Tool(source, "example.org/hello", "v1.0.0", {"example.org/hello": "many"}, seconds=1)], seen.append
+    )
+    whole = seen[-1].elapsed
+    assert whole > 8
+    told = [(p.elapsed, p.left) for p in seen[:-1] if p.elapsed > whole / 3]
+    assert len(told) > 4
+    # It is told once a second, and at the end a program is linked.
+    wrong = [(at, left) for at, left in told if abs(left - (whole - at)) > 0.25 * (whole - at) + 2]
+    # What else the host does may come or go in a moment; the next ones are right again.
+    assert len(wrong) <= len(told) / 5, (whole, wrong)
 
 
 def _start(hello: Tool, slow_go: Path) -> subprocess.Popen[str]:
