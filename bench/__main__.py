@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from bench.aims import aims
+from bench.commands import commands
 from bench.figures import Reading, summarise
 from bench.listings import OFFICIAL, RAW, lists
 from bench.measure import events, freshness, starts_and_scrapes, starts_with_jobs_alone
@@ -28,6 +29,7 @@ EVENT_JOBS = 5_000
 
 # Those of a remote site's queue; they need no control plane.
 POLLS = {"poll": polls, "live": live_polls}
+COMMANDS = "commands"
 
 Measure = Callable[[Program, Population, Path, int], Iterator[Reading]]
 
@@ -68,7 +70,10 @@ STEPS = (
 @click.option("--peer-runs", type=int, help="Runs of the peers, where they are to be fewer.")
 @click.option("--peers/--no-peers", default=True, help="Measure the peers beside the operator.")
 @click.option(
-    "--only", multiple=True, type=click.Choice([*POLLS, *(s.name for s in STEPS)]), help="Only these."
+    "--only",
+    multiple=True,
+    type=click.Choice([COMMANDS, *POLLS, *(s.name for s in STEPS)]),
+    help="Only these.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="JSON file in place of one in bench/results.")
 def main(
@@ -90,6 +95,8 @@ def main(
     turns = (runs, (peer_runs or runs) if peers else 0)
     with tempfile.TemporaryDirectory(prefix="antenna-bench-") as temporary:
         try:
+            if not only or COMMANDS in only:
+                readings.extend(_told(commands(runs, peers, say), say))
             for name, poll in POLLS.items():
                 if not only or name in only:
                     readings.extend(_told(poll(jobs, Path(temporary), *turns), say))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bench.commands import BEFORE, OURS
 from bench.figures import Summary
 
 Verdict = Literal["met", "missed", "not measured"]
@@ -30,6 +31,9 @@ class Published:
         """Of its scrape: 11 a Job."""
         return 11 * self.jobs
 
+
+COMMANDS: Final = {"--help": 0.25, "status": 0.4, "why": 0.4}
+"""What each command may take of the CPU seconds of the build before."""
 
 FLOOR: Final = 60
 """Seconds between two polls of LUMI."""
@@ -113,6 +117,16 @@ def aims(summaries: Iterable[Summary]) -> list[Aim]:
             ("CPU", "cpu_seconds"),
             ("the site's CPU", "site_cpu_seconds"),
         )
+    ]
+    result += [
+        Aim(
+            f"antenna {verb}, {title}: of {BEFORE}'s",
+            _ratio(figure(f"antenna {verb}", OURS, name), figure(f"antenna {verb}", BEFORE, name)),
+            limit,
+            "x",
+        )
+        for verb, limit_of_cpu in COMMANDS.items()
+        for title, name, limit in (("CPU", "cpu_seconds", limit_of_cpu), ("peak memory", "peak_bytes", 1.0))
     ]
     scrape, start = by.get(("scrape", operator)), by.get(("cold start", operator))
     if scrape and start and (bar := published(scrape.jobs)):

@@ -13,7 +13,8 @@ class Reading:
     """One run of one measurement of one program."""
 
     measure: str
-    """``scrape``, ``scrape gzip``, ``events``, ``cold start``, ``freshness``, ``poll`` or ``poll, live``."""
+    """``scrape``, ``scrape gzip``, ``events``, ``cold start``, ``freshness``, ``poll``, ``poll, live`` or
+    ``antenna VERB``."""
     program: str
     jobs: int
     """How many Jobs there were."""

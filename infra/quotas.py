@@ -41,12 +41,14 @@ def partner(site: Site, tenant: Tenant) -> tenancy.Tenant:
     Of a remote partition that one of its allocations pays for: what the site runs at a time.
     """
     granted = remote.allocations(tenant)
+    # As the cluster knows the groups: what the issuer says of people has a prefix there.
+    prefix = site.authentication.groups.prefix if site.authentication else ""
     return tenancy.Tenant(
         name=tenant.name,
         title=tenant.title,
         ecosystem=tenant.ecosystem,
         sectors=tenant.sectors,
-        groups=tenant.groups,
+        groups=tuple(prefix + group for group in tenant.groups),
         quotas={
             flavor.name: {
                 resource: tenancy.Quota(amount)
@@ -56,6 +58,7 @@ def partner(site: Site, tenant: Tenant) -> tenancy.Tenant:
         }
         | remote_flavors.quotas(granted, remote.sites(site)),
         allocations=granted,
+        logins=tenant.logins,
     )
 
 

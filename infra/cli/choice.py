@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -103,9 +104,11 @@ def _within(seconds: float, attempt: Callable[[], None]) -> bool:
 
 def _installed() -> Path | None:
     """Where the automation API put the version that goes with this SDK, if it did."""
-    from pulumi._version import version  # noqa: PLC0415 - a third of a second, and most commands need it not
-
-    root = Path.home() / ".pulumi" / "versions" / str(version)
+    versions = Path.home() / ".pulumi" / "versions"
+    if not versions.is_dir():
+        return None
+    # Not from the SDK itself: it takes half a second to import, and most commands need it not.
+    root = versions / metadata.version("pulumi")
     return root if (root / "bin" / "pulumi").exists() else None
 
 

@@ -39,10 +39,10 @@ DAY = click.DateTime(["%Y-%m-%d"])
 @options("stack", "config-file", "json")
 @click.pass_obj
 def report(session: Session, first: datetime | None, last: datetime | None, output: Path | None) -> None:
-    """Write what was used in a period, of the Antenna's own GPUs and of remote sites, split by partner,
-    ecosystem, sector and funder: usage.csv, budgets.csv, report.json, report.html.
+    """Write what was used in a period, split by partner, ecosystem, sector and funder, as files.
 
-    The page needs nothing from any network. Days are those of UTC.
+    They are usage.csv, budgets.csv, report.json and report.html, of the Antenna's own GPUs and of remote
+    sites. The page needs nothing from any network. Days are those of UTC.
     """
     screen = session.begin("report")
     today = datetime.now(UTC).date()

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from infra import paths, sitefile
-from infra.cli.choice import Asked
+from infra import paths
 from infra.cli.failure import EXIT_CODES, Failure, WrongInput
 from infra.cli.runlog import RunLog
-from infra.cli.screen import Screen
-from infra.provider.kind import ProviderError
-from infra.site import Site, SiteError
-from infra.tools.failure import ToolError
-from operators.k8s_errors import KubernetesError
+
+if TYPE_CHECKING:
+    # Each command pays for what it uses: a screen and the site's models are half a second.
+    from infra.cli.choice import Asked
+    from infra.cli.screen import Screen
+    from infra.site import Site
 
 F = TypeVar("F", bound=Callable[..., Any])
-Option = Literal["stack", "config-file", "engine", "json", "yes"]
+Option = Literal["stack", "config-file", "engine", "json", "yes", "kubeconfig"]
 
 
 def _checked_stack(name: str) -> str:
@@ -45,6 +46,12 @@ def _file_from_environment() -> Path | None:
     return Path(named).resolve() if named else None
 
 
+def _kubeconfig_from_environment() -> Path | None:
+    """$ANTENNA_KUBECONFIG, the credentials of a partner's verbs."""
+    named = os.environ.get("ANTENNA_KUBECONFIG")
+    return Path(named).resolve() if named else None
+
+
 @dataclass
 class Session:
     """What every command has. Options given before or after the command's name are the same."""
@@ -54,20 +61,26 @@ class Session:
     json: bool = False
     yes: bool = False
     config_file: Path | None = field(default_factory=_file_from_environment)
+    kubeconfig: Path | None = field(default_factory=_kubeconfig_from_environment)
+    """Whose rights a partner's verb has, where it is said; else see ``access.credentials``."""
     _screen: Screen | None = field(default=None, repr=False)
 
     def begin(self, verb: str) -> Screen:
         """The screen, with a log behind it that is not on the disk yet."""
+        from infra.cli.screen import Screen  # noqa: PLC0415 (see above)
+
         self._screen = Screen(RunLog(paths.logs(self.stack), verb), stderr=self.json)
         return self._screen
 
     @property
     def site_file(self) -> Path:
         """The file that describes the site."""
-        return self.config_file or sitefile.path_of(self.stack)
+        return self.config_file or paths.site_file(self.stack)
 
     def site(self) -> Site:
         """The site, every rule of it checked. Raises SiteError."""
+        from infra import sitefile  # noqa: PLC0415 (see above)
+
         site = sitefile.load(self.site_file)
         if site.stack != self.stack:
             raise WrongInput(
@@ -91,6 +104,23 @@ class Session:
         return f"antenna {verb}{stack}" + (f" --config-file {self.config_file}" if self.config_file else "")
 
 
+_OF_THE_SITE_FILE = (("infra.site", "SiteError"),)
+_OF_HOST_OR_SITE = (
+    ("infra.tools.failure", "ToolError"),
+    ("infra.provider.kind", "ProviderError"),
+    ("operators.k8s_errors", "KubernetesError"),
+)
+
+
+def _is_one_of(error: Exception, types: tuple[tuple[str, str], ...]) -> bool:
+    """Whether it is of one of these types. Nothing is imported: what is not loaded has raised nothing."""
+    return any(
+        isinstance(error, getattr(sys.modules[module], name))
+        for module, name in types
+        if module in sys.modules
+    )
+
+
 class Verb(click.Command):
     """A command whose every error is one message: the cause, the next step, where the full trace is."""
 
@@ -100,12 +130,14 @@ class Verb(click.Command):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except SiteError as error:
-            raise WrongInput(str(error)) from error
-        except (ToolError, ProviderError, KubernetesError) as error:
-            doctor = ctx.ensure_object(Session).command("doctor")
-            raise Failure(str(error), f"`{doctor}` says what is wrong with the host and the site") from error
         except Exception as error:
+            if _is_one_of(error, _OF_THE_SITE_FILE):
+                raise WrongInput(str(error)) from error
+            if _is_one_of(error, _OF_HOST_OR_SITE):
+                doctor = ctx.ensure_object(Session).command("doctor")
+                raise Failure(
+                    str(error), f"`{doctor}` says what is wrong with the host and the site"
+                ) from error
             text = f"{type(error).__name__}: {error}"
             log = ctx.ensure_object(Session).save_trace(traceback.format_exc())
             raise Failure(f"this should not have happened: {text}", f"the full log is {log}") from error
@@ -169,6 +201,14 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         expose_value=False,
         callback=_keep,
         help="Ask nothing.",
+    ),
+    "kubeconfig": click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True, resolve_path=True),
+        expose_value=False,
+        callback=_keep,
+        help="With whose rights. Default: $ANTENNA_KUBECONFIG, else those of `antenna login`, else the "
+        "administrator's.",
     ),
 }
 

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from infra.site.values import describe
-from infra.site.vocabulary import suggestion
+from infra.suggestion import suggestion
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ def explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> Iterator[
         key, owner, field = _locate(model, error["loc"])
         if error["type"] == "extra_forbidden" and owner is not None:
             name = str(error["loc"][-1])
-            yield Problem(key, f"there is no such key; {suggestion(name, owner.model_fields)}")
+            not_kept = getattr(owner, "NOT_KEPT", {})
+            yield Problem(
+                key, not_kept.get(name, f"there is no such key; {suggestion(name, owner.model_fields)}")
+            )
         elif error["type"] == "missing":
             yield Problem(key, f"is missing; add it{_example(error['loc'][-1], field)}")
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from infra.suggestion import nearest_label
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -26,16 +29,14 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
+    NOT_KEPT: ClassVar[Mapping[str, str]] = {}
+    """Keys that may be thought of and that nothing would keep to, with what to do instead."""
+
 
 def refuse(message: str) -> PydanticCustomError:
     """A refusal whose message is shown as it is."""
     # The message is handed over as context: a brace in what the user wrote must not act as a template.
     return PydanticCustomError("site", "{message}", {"message": message})
-
-
-def nearest_label(text: str) -> str:
-    """The DNS label that someone who wrote ``text`` most likely wants: "KU Leuven" gives "ku-leuven"."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "a-name"
 
 
 def _label(limit: int, *, letter_first: bool = False) -> BeforeValidator:
@@ -102,6 +103,9 @@ Range = Annotated[IPv4Network, BeforeValidator(_range)]
 MachineName = Annotated[str, _label(MACHINE_NAME_LENGTH, letter_first=True), Field(examples=["gpu-3"])]
 TenantName = Annotated[str, _label(TENANT_NAME_LENGTH), Field(examples=["ku-leuven"])]
 FlavorName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["h100"])]
+LoginName = Annotated[
+    str, Field(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$", examples=["antenna-ugent"])
+]
 RemoteName = Annotated[str, _label(REMOTE_NAME_LENGTH), Field(examples=["lumi"])]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 GpuModel = Annotated[

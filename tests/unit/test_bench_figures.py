@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from bench.aims import KUBE_STATE_METRICS, Aim, aims, published
+from bench.commands import BEFORE, OURS
 from bench.figures import Reading, percentile, summarise
 from bench.report import document, print_report, save, shown
 
@@ -26,6 +27,11 @@ OPERATOR = {
     "poll": {"cpu_seconds": 1.3, "peak_bytes": 360e6, "answer_bytes": 61e6},
     "poll, live": {"seconds": 4.0, "cpu_seconds": 2.0, "site_cpu_seconds": 3.0},
 }
+COMMANDS = {
+    "antenna --help": {"cpu_seconds": 0.1, "peak_bytes": 17e6},
+    "antenna status": {"cpu_seconds": 0.8, "peak_bytes": 70e6},
+    "antenna why": {"cpu_seconds": 0.7, "peak_bytes": 60e6},
+}
 PEERS = (
     reading(program="prometheus_client collector", seconds=4.0, series=220_000, bytes=20e6, peak_bytes=1e9),
     reading("events", "kopf on.event", events_per_cpu_second=600),
@@ -38,7 +44,15 @@ PEERS = (
 
 def summaries(**changed):
     figures = {measure: {**own, **changed.get(measure, {})} for measure, own in OPERATOR.items()}
-    return summarise([*(reading(measure, **own) for measure, own in figures.items()), *PEERS])
+    commands = {measure: {**own, **changed.get(measure, {})} for measure, own in COMMANDS.items()}
+    return summarise(
+        [
+            *(reading(measure, **own) for measure, own in figures.items()),
+            *PEERS,
+            *(reading(measure, OURS, **own) for measure, own in commands.items()),
+            *(reading(measure, BEFORE, cpu_seconds=2.0, peak_bytes=100e6) for measure in COMMANDS),
+        ]
+    )
 
 
 def verdicts(found):
@@ -100,6 +114,9 @@ def test_all_aims_are_met_by_figures_that_meet_them():
         ("poll, live", "seconds", 19.1, "poll, live, time"),
         ("poll, live", "cpu_seconds", 4.1, "poll, live, CPU"),
         ("poll, live", "site_cpu_seconds", 21, "poll, live, the site's CPU"),
+        ("antenna --help", "cpu_seconds", 0.51, "antenna --help, CPU"),
+        ("antenna status", "cpu_seconds", 0.81, "antenna status, CPU"),
+        ("antenna why", "peak_bytes", 101e6, "antenna why, peak memory"),
     ],
 )
 def test_each_aim_is_missed_by_a_figure_beyond_it(measure, figure, value, missed):
