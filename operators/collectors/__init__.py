@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from operators.collectors.gauges import Gauges
 from operators.collectors.history import History
 from operators.collectors.jobs import job_facts
-from operators.collectors.nodes import Fleet, Nodes, Pods
+from operators.collectors.ledger import Writes
+from operators.collectors.nodes import Fleet, Holders, Nodes, Pods
 from operators.collectors.queues import ClusterQueues, Usage
 from operators.collectors.streams import Jobs, Workloads
 from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
@@ -20,18 +21,23 @@ from operators.exposition.store import Store
 from operators.ledger.ledger import Ledger
 from operators.objects import ClusterQueue, Job, LocalQueue, Namespace, Node, Pod, Tenant, Workload
 from operators.queues import API_VERSION as KUEUE
-from operators.stream.source import Sink, Source
+from operators.stream.source import Listener, Sink, Source, Stream
+
+T = TypeVar("T")
 
 SITE: Final = "local"
 """The label ``site`` of everything that runs in this cluster."""
+
+UNWRITTEN_SECONDS: Final = 120
+"""Of what runs in this cluster, after which a ledger that was not written is an alert."""
 
 _NOT_ENDED: Final = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 def collectors(
     store: Store, ledger: Ledger, clock: Callable[[], float] = time.time
-) -> list[tuple[Source[Any], Sink[Any]]]:
-    """Every stream and what reads it; they fill the store, and start the ledger's thread.
+) -> dict[str, Stream[Any]]:
+    """Every stream by its source's name, heard by what fills the store; they start the ledger's thread.
 
     Figures of work show once all that they depend on was listed, counters and histograms of it once what
     was missed is told too; those of nodes and tenants do not wait for that. ``clock`` tells the time in
@@ -54,6 +60,13 @@ def collectors(
     totals = Totals(store, ledger, clock, SITE, history.positions)
     work = Work(store=store, gauges=gauges, totals=totals, places=places, usage=usage, clock=clock, site=SITE)
     fleet = Fleet(store, SITE)
+    holders = Holders(store, places, SITE)
+    writes = Writes(store, clock)
+    writes.expect(SITE, UNWRITTEN_SECONDS)
+
+    def publish() -> None:
+        with writes.attempt(SITE, "jobs"):
+            totals.publish()
 
     def arrived(resource: str) -> Callable[[], None]:
         def first() -> None:
@@ -66,36 +79,37 @@ def collectors(
 
     store.on_scrape(work.show)
     store.on_scrape(fleet.show)
-    ledger.start(totals.publish)
+    store.on_scrape(holders.show)
+    ledger.start(publish)
     to_workloads = Workloads(work, workloads, arrived("workloads"))
     to_jobs = Jobs(work, jobs, arrived("jobs"))
-    return [
-        (Source("namespaces", "v1", "Namespace", Namespace), Namespaces(places, arrived("namespaces"))),
-        (
+    heard = (
+        _heard(Source("namespaces", "v1", "Namespace", Namespace), Namespaces(places, arrived("namespaces"))),
+        _heard(
             Source("localqueues", KUEUE, "LocalQueue", LocalQueue),
             LocalQueues(places, arrived("localqueues")),
         ),
-        (
+        _heard(
             Source("clusterqueues", KUEUE, "ClusterQueue", ClusterQueue),
             ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
         ),
-        (
-            Source(
-                *("workloads", KUEUE, "Workload", Workload),
-                read=workload_facts,
-                past=workloads,
-                early=to_workloads.early,
-            ),
-            to_workloads,
+        Stream(
+            Source("workloads", KUEUE, "Workload", Workload),
+            (Listener(to_workloads, read=workload_facts, early=to_workloads.early),),
+            past=workloads,
         ),
-        (
-            Source("jobs", "batch/v1", "Job", Job, read=job_facts, past=jobs, early=to_jobs.early),
-            to_jobs,
+        Stream(
+            Source("jobs", "batch/v1", "Job", Job),
+            (Listener(to_jobs, read=job_facts, early=to_jobs.early),),
+            past=jobs,
         ),
-        (Source("nodes", "v1", "Node", Node), Nodes(fleet)),
-        (Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, work.stuck)),
-        (
-            Source("tenants", "antenna.be/v1alpha1", "Tenant", Tenant, required=False),
-            Tenants(store),
-        ),
-    ]
+        _heard(Source("nodes", "v1", "Node", Node), Nodes(fleet)),
+        _heard(Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, holders, work.stuck)),
+        _heard(Source("tenants", "antenna.be/v1alpha1", "Tenant", Tenant, required=False), Tenants(store)),
+    )
+    return {stream.source.name: stream for stream in heard}
+
+
+def _heard(source: Source[T], sink: Sink[T]) -> Stream[T]:
+    """A source whose objects are told as they are."""
+    return Stream(source, (Listener(sink),))

@@ -1,16 +1,19 @@
-"""Nodes and their GPUs, the pods that hold them, and pods that find no node."""
+"""Nodes and their GPUs, the pods that hold them and whose these are, and pods that find no node."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from operators.collectors.tenants import Places
+from operators.collectors.workloads import interned
 from operators.exposition.store import Store
 from operators.objects import Node, Pod, units
 from operators.reasons import Reason, of_scheduler
 
-_TERMINAL = ("Succeeded", "Failed")
+RUNNING: Final = "antenna_tenant_gpus_running"
+_TERMINAL: Final = ("Succeeded", "Failed")
 
 
 class NodeFacts(NamedTuple):
@@ -35,6 +38,9 @@ class PodFacts(NamedTuple):
     job_uid: str
     stuck: Reason | None
     """Why the scheduler finds no node for it."""
+    namespace: str = ""
+    leaving: bool = False
+    """It was told to end."""
 
 
 def node_facts(node: Node) -> NodeFacts:
@@ -64,7 +70,8 @@ def pod_facts(pod: Pod) -> PodFacts | None:
                 stuck = of_scheduler(condition.message)
     if not gpus and stuck is None:
         return None
-    return PodFacts(node, gpus, job_uid, stuck)
+    leaving = pod.metadata.deletion_timestamp is not None
+    return PodFacts(node, gpus, job_uid, stuck, interned(pod.metadata.namespace), leaving)
 
 
 class Fleet:
@@ -136,6 +143,32 @@ class Fleet:
         self._store.put(facts.uid, samples)
 
 
+class Holders:
+    """The partners whose pods hold GPUs: by namespace, whatever queue a pod came by, or none."""
+
+    def __init__(self, store: Store, places: Places, site: str) -> None:
+        self._store = store
+        self._places = places
+        self._site = site
+        self._running: Counter[str] = Counter()
+        self._shown: set[str] = set()
+
+    def hold(self, namespace: str, gpus: int) -> None:
+        """Pods of a namespace hold so many GPUs more, or fewer."""
+        self._running[namespace] += gpus
+
+    def show(self) -> None:
+        """Hand every partner's sum to the store."""
+        running: Counter[str] = Counter()
+        for namespace, partner in self._places.partners.items():
+            running[partner.tenant] += self._running[namespace]
+        for tenant, gpus in running.items():
+            self._store.set(RUNNING, (self._site, tenant), gpus)
+        for tenant in self._shown - set(running):
+            self._store.remove(RUNNING, (self._site, tenant))
+        self._shown = set(running)
+
+
 class Nodes:
     """The stream of nodes."""
 
@@ -163,8 +196,9 @@ class Nodes:
 class Pods:
     """The stream of pods. ``stuck`` is told when what the scheduler says of a Job's pods changes."""
 
-    def __init__(self, fleet: Fleet, stuck: Callable[[str, Reason | None], None]) -> None:
+    def __init__(self, fleet: Fleet, holders: Holders, stuck: Callable[[str, Reason | None], None]) -> None:
         self._fleet = fleet
+        self._holders = holders
         self._tell = stuck
         self._pods: dict[str, PodFacts] = {}
         self._stuck: dict[str, dict[str, Reason]] = {}
@@ -197,6 +231,9 @@ class Pods:
         for facts, sign in ((old, -1), (new, 1)):
             if facts is not None and facts.gpus:
                 self._fleet.hold(facts.node, sign * facts.gpus)
+                # What was told to end has given its quota back already.
+                if not facts.leaving:
+                    self._holders.hold(facts.namespace, sign * facts.gpus)
         if old is not None and old.stuck is not None:
             self._say(uid, old.job_uid, None)
         if new is not None and new.stuck is not None:

@@ -104,6 +104,8 @@ class Usage:
             return []
         # Quota that it holds tells its queue; what waits is where its LocalQueue leads.
         queue = workload.cluster_queue or self._places.queue(workload.namespace, workload.queue_name)
+        if not queue:
+            return []  # it names a queue that is not there: no queue has figures of it
         held = [(queue, flavor, amounts) for flavor, amounts in workload.held]
         return [(queue, "", wanted(workload)), *held]
 

@@ -69,6 +69,18 @@ def waits_for(
     return Reason.STARTING if workload.reason in SETTLED else workload.reason
 
 
+def _standing_order(workload: WorkloadFacts) -> tuple[bool, int, str]:
+    """Of several Workloads of one Job the last in this order stands for it.
+
+    One that has ended or goes comes before one that has not, and what was admitted later comes later: an
+    elastic Job that grows has a Workload that waits beside the one that it runs with, until that is replaced
+    (https://github.com/kubernetes-sigs/kueue/tree/main/keps/77-dynamically-sized-jobs).
+    """
+    lives = not workload.finished and workload.over is None
+    admitted = -1 if workload.admitted is None else workload.admitted
+    return lives, admitted, workload.uid
+
+
 class Work:
     """All jobs. Gauges show from ``open`` on: the first lists come in any order; totals from ``count`` on.
 
@@ -96,6 +108,8 @@ class Work:
         self._site = site
         self._records: dict[str, _Record] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
+        self._slices: dict[str, set[str]] = {}
+        """Workloads by Job, of Jobs that have several: those of an elastic one, or an old and a new one."""
         self._stuck: dict[str, Reason] = {}
         self._awaited: dict[str, float] = {}
         """Jobs that went before their Workload was seen, by when: Kueue may be making it just now."""
@@ -201,7 +215,7 @@ class Work:
         if facts.job_uid:
             record = self._records.setdefault(facts.job_uid, _Record())
             before = self._samples(record)
-            record.workload = facts
+            record.workload = self._standing(record.workload, facts)
             self._awaited.pop(facts.job_uid, None)
             self._update(record, before)
 
@@ -212,11 +226,15 @@ class Work:
             return
         if self._prepared:
             self._usage.change(facts, None)
+        left = self._without_slice(facts)
         record = self._records.get(facts.job_uid)
         if record is None or record.workload is None or record.workload.uid != uid:
             return
         before = self._samples(record)
-        record.workload = None
+        record.workload = left
+        if left is not None:
+            self._update(record, before)
+            return
         if record.entry is not None and self._counting:
             at = int(self._clock())
             self._change(record, without_workload(record.entry, at, job_gone=record.job is None))
@@ -224,6 +242,24 @@ class Work:
             del self._records[facts.job_uid]
         else:
             self._update(record, before)
+
+    def _standing(self, before: WorkloadFacts | None, facts: WorkloadFacts) -> WorkloadFacts:
+        """The Workload that stands for its Job, now that this one is so; in whatever order they come."""
+        if before is not None and before.uid != facts.uid:
+            self._slices.setdefault(facts.job_uid, {before.uid}).add(facts.uid)
+        uids = self._slices.get(facts.job_uid)
+        return facts if uids is None else max((self._workloads[uid] for uid in uids), key=_standing_order)
+
+    def _without_slice(self, facts: WorkloadFacts) -> WorkloadFacts | None:
+        """What stands for the Job of a Workload that is gone; None where it was the only one."""
+        uids = self._slices.get(facts.job_uid)
+        if uids is None:
+            return None
+        uids.discard(facts.uid)
+        left = max((self._workloads[uid] for uid in uids), key=_standing_order)
+        if len(uids) == 1:
+            del self._slices[facts.job_uid]
+        return left
 
     def workloads_except(self, uids: set[str]) -> None:
         """All Workloads but these are gone."""

@@ -161,7 +161,9 @@ def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, 
         left = _share(whole, min(count, max(0, pods.count - reclaimed.get(given.name, 0))), count)
         # Fewer than all: some had ended before, which still are the job's; or it was content with fewer.
         partly = count < pods.count and pods.min_count is None
-        asks = asks.plus(pods.template.spec.amounts.times(pods.count) if partly else whole)
+        # More than all: an elastic job has become smaller since, and keeps its admission.
+        shrunk = given.name in sets and pods.count < count
+        asks = asks.plus(pods.template.spec.amounts.times(pods.count) if partly or shrunk else whole)
         wanted = wanted.plus(left)
         if flavors.gpu == flavors.cpu == flavors.memory:
             parts = [(flavors.gpu, left)]

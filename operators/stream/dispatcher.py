@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from operators.exposition.store import Store
 from operators.k8s import Cluster
 from operators.stream.reflector import WATCH_SECONDS, Reflector
-from operators.stream.source import Sink, Source
+from operators.stream.source import Stream
 
 
 class Dispatcher:
@@ -19,7 +19,7 @@ class Dispatcher:
     def __init__(
         self,
         cluster: Cluster,
-        collectors: Sequence[tuple[Source[Any], Sink[Any]]],
+        streams: Iterable[Stream[Any]],
         store: Store,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -28,8 +28,8 @@ class Dispatcher:
         self._store = store
         self._clock = clock
         self._reflectors = [
-            Reflector(cluster, source, sink, store.writing, clock=clock, watch_seconds=watch_seconds)
-            for source, sink in collectors
+            Reflector(cluster, stream, store.writing, clock=clock, watch_seconds=watch_seconds)
+            for stream in streams
         ]
         self._threads = [
             threading.Thread(target=reflector.run, name=f"watch-{reflector.source.name}", daemon=True)
@@ -50,6 +50,22 @@ class Dispatcher:
     def waiting_for(self) -> list[str]:
         """Resources that were not listed yet; with none left, every figure is the cluster's."""
         return [r.source.name for r in self._reflectors if not r.health.listed]
+
+    def report(self) -> dict[str, Any]:
+        """How each stream is, as a document: whether its list was told, and seconds since it was heard."""
+        now = self._clock()
+        return {
+            "streams": [
+                {
+                    "resource": reflector.source.name,
+                    "listed": reflector.health.listed,
+                    "age_seconds": round(now - reflector.health.heard, 3),
+                    "objects": reflector.health.objects,
+                    "errors": reflector.health.broken,
+                }
+                for reflector in self._reflectors
+            ]
+        }
 
     def _publish(self) -> None:
         now = self._clock()

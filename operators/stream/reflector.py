@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -21,7 +21,7 @@ from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_even
 
 from operators.k8s import Cluster
 from operators.k8s_errors import ApiError, Gone, NotFound, Silent, Unreachable
-from operators.stream.source import Past, Sink, Source
+from operators.stream.source import Listener, Past, Stream
 from operators.stream.wire import Change, Wire
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Health:
-    """What a stream tells of itself. Changed under the lock that its sink is called under."""
+    """What a stream tells of itself. Changed under the lock that its sinks are called under."""
 
     heard: float
     """When the server was last heard of this resource, by the stream's clock."""
@@ -49,32 +49,32 @@ class Health:
     objects: int = 0
     lists: int = 0
     broken: int = 0
-    """Objects that could not be decoded, or that the sink failed on."""
+    """Objects that could not be decoded, and each that a listener failed on."""
     events: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
 
 
 class Reflector(Generic[T]):
-    """One resource's stream. ``run`` returns after ``stop``; ``lock`` is held while the sink is called."""
+    """Runs a stream. ``run`` returns after ``stop``; ``lock`` is held while a sink is called."""
 
     def __init__(
         self,
         cluster: Cluster,
-        source: Source[T],
-        sink: Sink[Any],
+        stream: Stream[T],
         lock: threading.RLock,
         *,
         clock: Callable[[], float] = time.monotonic,
         watch_seconds: int = WATCH_SECONDS,
     ) -> None:
-        self.source = source
+        self.source = stream.source
         self.health = Health(heard=clock())
         self._cluster = cluster
-        self._sink = sink
+        self._listeners = stream.listeners
+        self._past = stream.past
         self._lock = lock
         self._clock = clock
         self._watch_seconds = watch_seconds
-        self._wire = Wire(source)
+        self._wire = Wire(stream.source)
         self._version = ""
         self._listed = 0
         """The version of the first list, while what is older than it is still being told."""
@@ -117,28 +117,27 @@ class Reflector(Generic[T]):
             raise
 
     def _list(self, path: str) -> None:
-        pages: deque[list[Any]] = deque()
-        broken = 0
+        pages: list[deque[list[Any]]] = [deque() for _ in self._listeners]
+        count = broken = 0
         version = ""
         for body in self._bodies(path):
             page = self._wire.page(body)
-            read = self._read(page.objects)
-            pages.append(read)
-            broken += page.broken + len(page.objects) - len(read)
-            version = page.version
+            count, broken, version = count + len(page.objects), broken + page.broken, page.version
+            for listener, theirs in zip(self._listeners, pages, strict=True):
+                read = self._read(listener, page.objects)
+                broken += len(page.objects) - len(read)
+                theirs.append(read)
             self._hear()
             if self._stopping.is_set():
                 return  # a part of a list is no truth: what it lacks is not gone
-            if self.source.early is not None and not self.health.listed:
-                with self._lock:
-                    self.source.early(read)
-        count = sum(map(len, pages))
-        past = self.source.past
+            if not self.health.listed:
+                self._tell_early([theirs[-1] for theirs in pages])
+        past = self._past
         with self._lock:
             first = not self.health.listed
             if past is not None:
                 past.reach(int(version))
-            self._sink.replace(_consumed(pages))
+            self._replace([_consumed(theirs) for theirs in pages])
             self.health.objects = count
             self.health.broken += broken
             self.health.lists += 1
@@ -152,12 +151,35 @@ class Reflector(Generic[T]):
                 else:
                     self._forget_past()
 
+    def _tell_early(self, read: list[list[Any]]) -> None:
+        """A page of the first list; all of it is told again, so that what fails here is not lost."""
+        with self._lock:
+            for listener, objects in zip(self._listeners, read, strict=True):
+                if listener.early is not None:
+                    self._guard("early", listener.early, objects)
+
+    def _replace(self, lists: Sequence[Iterable[Any]]) -> None:
+        """Every listener is told all there is. Raises what the first essential one failed with."""
+        failures = []
+        for listener, objects in zip(self._listeners, lists, strict=True):
+            try:
+                listener.sink.replace(objects)
+            except Exception as error:
+                self.health.broken += 1
+                if listener.essential:
+                    failures.append(error)
+                else:
+                    _log.exception("%s: a listener failed on the list", self.source.name)
+        if failures:
+            raise failures[0]
+
     def _bodies(self, path: str) -> Iterator[bytes]:
         """The pages of a list; the server makes the next one while this one is gone through."""
 
         def page(more: str) -> bytes:
             query = self._query(limit=str(PAGE), **{"continue": more})
-            return self._cluster.read(path, query, silence=self._watch_seconds + GRACE)
+            silence = self._watch_seconds + GRACE
+            return self._cluster.read(path, query, silence=silence, accept=self._wire.accept)
 
         with ThreadPoolExecutor(1) as ahead:
             body: bytes | None = page("")
@@ -195,22 +217,23 @@ class Reflector(Generic[T]):
         if change.object is None and change.type != "BOOKMARK":
             self.health.broken += 1
             _log.warning("%s: an object of version %s cannot be read", self.source.name, change.version)
-        if self.source.past is not None:
-            self._tell_past(self.source.past, change)
+        if self._past is not None:
+            self._tell_past(self._past, change)
         elif change.object is not None:
             self._hand_on(change.type, change.object)
         self._version = change.version
 
     def _hand_on(self, kind: str, obj: T) -> None:
         self.health.objects += {"ADDED": 1, "DELETED": -1}.get(kind, 0)
-        sink = self._sink.delete if kind == "DELETED" else self._sink.apply
-        self._guard(kind, lambda: sink(self._wanted(obj)))
+        hand_on = _deleted if kind == "DELETED" else _applied
+        for listener in self._listeners:
+            self._guard(kind, hand_on, listener, obj)
 
     def _guard(self, kind: str, hand_on: Callable[..., None], *what: Any) -> None:
         try:
             hand_on(*what)
         except Exception:
-            # One object that a collector cannot take must not stop the others.
+            # One object that a listener cannot take must not stop the others, nor the other listeners.
             self.health.broken += 1
             _log.exception("%s: %s failed", self.source.name, kind)
 
@@ -230,23 +253,20 @@ class Reflector(Generic[T]):
         """What was missed is told, or cannot be told: the version to go on from, empty to list anew."""
         with self._lock:
             version = str(max(self._listed, int(self._version))) if self._listed else ""
-            if self._listed and self.source.past is not None:
-                self.source.past.reach(int(version))
-                self.source.past.caught_up()
+            if self._listed and self._past is not None:
+                self._past.reach(int(version))
+                self._past.caught_up()
                 self._listed = 0
             return version
 
-    def _wanted(self, obj: T) -> Any:
-        return obj if self.source.read is None else self.source.read(obj)
-
-    def _read(self, objects: list[T]) -> list[Any]:
-        """What the sink is given of them, without those that cannot be read."""
-        if self.source.read is None:
+    def _read(self, listener: Listener[T], objects: list[T]) -> list[Any]:
+        """What a listener is given of them, without those that it cannot read."""
+        if listener.read is None:
             return objects
         read = []
         for obj in objects:
             try:
-                read.append(self.source.read(obj))
+                read.append(listener.read(obj))
             except Exception:
                 _log.exception("%s: an object of a list cannot be read", self.source.name)
         return read
@@ -255,7 +275,7 @@ class Reflector(Generic[T]):
         """The server answers, and serves no such kind (any more)."""
         with self._lock:
             if self.health.objects or not self.health.listed:
-                self._sink.replace(())
+                self._replace([() for _ in self._listeners])
             self.health.objects = 0
             self.health.listed = True
         self._version = ""
@@ -277,8 +297,12 @@ class Reflector(Generic[T]):
         reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "failed")
         with self._lock:
             self.health.restarts[reason] += 1
-        _log.warning(
-            "%s: %s: %s", self.source.name, reason, error, exc_info=error if reason == "failed" else None
+        # What the server does comes and goes; what fails here is a fault of ours, and stays.
+        ours = reason == "failed"
+        _log.log(
+            logging.ERROR if ours else logging.WARNING,
+            *("%s: %s: %s", self.source.name, reason, error),
+            exc_info=error if ours else None,
         )
 
 
@@ -289,6 +313,14 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ApiError, "refused"),
     (msgspec.DecodeError, "unreadable"),
 )
+
+
+def _applied(listener: Listener[T], obj: T) -> None:
+    listener.sink.apply(obj if listener.read is None else listener.read(obj))
+
+
+def _deleted(listener: Listener[T], obj: T) -> None:
+    listener.sink.delete(obj if listener.read is None else listener.read(obj))
 
 
 def _consumed(pages: deque[list[Any]]) -> Iterator[Any]:

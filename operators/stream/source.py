@@ -1,9 +1,9 @@
-"""What is watched, and who is told: the two ends of a stream."""
+"""A stream: what is watched, and who listens to it, each in a reading of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,15 @@ class Source(Generic[T]):
     """A msgspec Struct; ``metadata.resource_version`` is among its fields."""
     field_selector: str = ""
     label_selector: str = ""
+    required: bool = True
+    """False where the server may not serve the kind: then it is looked for from time to time."""
+
+
+@dataclass(frozen=True)
+class Listener(Generic[T]):
+    """Who is told of a stream's objects. What one listener reads or fails on is nothing to another."""
+
+    sink: Sink[Any]
     read: Callable[[T], Any] | None = None
     """What the sink is given of an object, made as it arrives: a list is whole only when its last page
     is there, and what is not wanted of the first ones should not be held until then. None: all of it.
@@ -31,10 +40,24 @@ class Source(Generic[T]):
     once: to have done by then what would make it late. What is told early may be gone by then. Called as
     the sink is.
     """
-    required: bool = True
-    """False where the server may not serve the kind: then it is looked for from time to time."""
+    essential: bool = True
+    """Whether the stream is listed only once this listener has taken the list. One that is not essential is
+    told once: where it fails, that is counted and logged, and nobody waits for it.
+    """
+
+
+@dataclass(frozen=True)
+class Stream(Generic[T]):
+    """A source and its listeners. They are told of each thing in this order, under one lock."""
+
+    source: Source[T]
+    listeners: tuple[Listener[T], ...]
     past: Past[T] | None = None
     """Who wants to know also what happened before the first list."""
+
+    def heard_by(self, listener: Listener[T]) -> Stream[T]:
+        """The same stream with one listener more."""
+        return replace(self, listeners=(*self.listeners, listener))
 
 
 class Past(Protocol[T_contra]):
@@ -48,14 +71,14 @@ class Past(Protocol[T_contra]):
         """What is told next, here or to the sink, is of this version."""
 
     def missed(self, kind: str, obj: T_contra) -> None:
-        """A change (ADDED, MODIFIED or DELETED) that is older than the first list. The sink is not told."""
+        """A change (ADDED, MODIFIED or DELETED) that is older than the first list. No sink is told."""
 
     def caught_up(self) -> None:
         """All is told that the server still knew: called after the first list, again only if it fails."""
 
 
 class Sink(Protocol[T_contra]):
-    """A collector's side of a stream. Its methods are never called by two threads at once."""
+    """A listener's side of a stream. Its methods are never called by two threads at once."""
 
     def replace(self, objects: Iterable[T_contra]) -> None:
         """These are all there are now. To be gone through once."""

@@ -1,6 +1,6 @@
 """What the API server sends, decoded straight into the source's struct (https://kubernetes.io/docs/reference/using-api/api-concepts/).
 
-Pure: bytes in, structs out.
+Pure: bytes in, structs out. Lists come as protobuf where there is a reading of it, events always as JSON.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from msgspec import DecodeError, Raw, Struct, field
 from msgspec.json import Decoder
 
 from operators.k8s_errors import ApiError, api_error
+from operators.stream import protobuf
 from operators.stream.source import Source
 
 T = TypeVar("T")
+
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Wire(Generic[T]):
     """Decodes one source's lists and events."""
 
     def __init__(self, source: Source[T]) -> None:
+        self._protobuf = protobuf.LISTS.get(source.decode)
+        self.accept = _JSON if self._protobuf is None else f"{protobuf.MEDIA_TYPE},{_JSON}"
+        """What to accept of lists, as the header of that name has it."""
         self._object: Decoder[T] = Decoder(source.decode)
         self._page: Decoder[Any] = Decoder(_LIST[source.decode])
         self._event: Decoder[Any] = Decoder(_EVENT[source.decode])
@@ -50,10 +56,15 @@ class Wire(Generic[T]):
 
         The objects are skipped: that takes a tenth of the time that decoding them does.
         """
+        if self._protobuf is not None and protobuf.is_protobuf(body):
+            return self._protobuf.more(body)
         return _MARK.decode(body).metadata.continue_
 
     def page(self, body: bytes) -> Page[T]:
         """Raises msgspec.DecodeError where it is no list at all."""
+        if self._protobuf is not None and protobuf.is_protobuf(body):
+            objects, version = self._protobuf.objects(body)
+            return Page(objects, 0, version)
         try:
             page = self._page.decode(body)
         except DecodeError:

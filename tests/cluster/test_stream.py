@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ from operators.catalog import FAMILIES
 from operators.exposition.store import Store
 from operators.k8s import Cluster, connect
 from operators.stream.dispatcher import Dispatcher
-from operators.stream.source import Source
+from operators.stream.source import Listener, Source, Stream
 from tests.cluster.faults import compact, proxied, stopped
 from tests.cluster.light import light_cluster
 from tests.cluster.patience import eventually
@@ -63,9 +62,10 @@ class Mirror:
 class Follower:
     """A dispatcher with one mirror, and the store that it tells how it is."""
 
-    def __init__(self, cluster, source, **options):
+    def __init__(self, cluster, source, past=None, **options):
         self.store, self.mirror = Store(FAMILIES), Mirror()
-        self.dispatcher = Dispatcher(cluster, [(source, self.mirror)], self.store, **options)
+        stream = Stream(source, (Listener(self.mirror),), past)
+        self.dispatcher = Dispatcher(cluster, [stream], self.store, **options)
         self.resource = source.name
 
     def figure(self, name, **labels):
@@ -292,7 +292,7 @@ def test_what_changed_while_nobody_watched_is_told_in_its_order_until_the_server
 
     def follow():
         past = Past(since, before)
-        one = Follower(cluster, replace(source(writer), past=past))
+        one = Follower(cluster, source(writer), past)
         one.dispatcher.start()
         eventually(lambda: past.up_to, 20)
         return one, past

@@ -31,8 +31,7 @@ class Rig:
         self.now = 0.0
         self.store = Store(FAMILIES)
         self.ledger = StillLedger(where)
-        streams = collectors(self.store, self.ledger, clock=lambda: START + self.now)
-        self.streams = {source.name: (source, sink) for source, sink in streams}
+        self.streams = collectors(self.store, self.ledger, clock=lambda: START + self.now)
 
     def lists(self, *, told=True, **objects):
         """First lists, of everything that figures wait for; what is not named is empty.
@@ -40,39 +39,41 @@ class Rig:
         ``told``: what was missed is told too; None of it was.
         """
         for name in {**dict.fromkeys(FIRST, ()), **objects}:
-            source, sink = self.streams[name]
-            sink.replace(iter([read(source, obj) for obj in objects.get(name, ())]))
-        for source, _ in self.streams.values():
-            if source.past is not None and told:
-                source.past.caught_up()
+            self.relist(name, *objects.get(name, ()))
+        for stream in self.streams.values():
+            if stream.past is not None and told:
+                stream.past.caught_up()
         return self
 
     def apply(self, name, *objects):
-        source, sink = self.streams[name]
+        stream = self.streams[name]
         for obj in objects:
-            sink.apply(read(source, obj))
+            sink_of(stream).apply(read(stream, obj))
 
     def delete(self, name, *objects):
-        source, sink = self.streams[name]
+        stream = self.streams[name]
         for obj in objects:
-            sink.delete(read(source, obj))
+            sink_of(stream).delete(read(stream, obj))
 
     def relist(self, name, *objects):
-        source, sink = self.streams[name]
-        sink.replace(iter([read(source, obj) for obj in objects]))
+        stream = self.streams[name]
+        sink_of(stream).replace(iter([read(stream, obj) for obj in objects]))
 
     def commit(self):
         self.ledger.tick()
 
     def shown(self, family):
         """labels -> value of every series of a family; a histogram's series by (name, labels)."""
-        text = b"".join(self.store.render(False)).decode()
-        return {
-            tuple(sample.labels.items()): sample.value
-            for one in read_text(text)
-            for sample in one.samples
-            if sample.name == family
-        }
+        return self.all_shown(family)[family]
+
+    def all_shown(self, *families):
+        """The same by family, of several."""
+        found = {family: {} for family in families}
+        for one in read_text(b"".join(self.store.render(False)).decode()):
+            for sample in one.samples:
+                if sample.name in found:
+                    found[sample.name][tuple(sample.labels.items())] = sample.value
+        return found
 
     def figure(self, family, **labels):
         """The one series of a family with these labels; None where there is none."""
@@ -83,10 +84,17 @@ class Rig:
         return found[0] if found else None
 
 
-def read(source, obj):
-    """What a sink is given of an object."""
-    decoded = msgspec.convert(obj, source.decode)
-    return decoded if source.read is None else source.read(decoded)
+def sink_of(stream):
+    """The sink of a stream that only its collector listens to."""
+    (listener,) = stream.listeners
+    return listener.sink
+
+
+def read(stream, obj):
+    """What the collector is given of an object."""
+    (listener,) = stream.listeners
+    decoded = msgspec.convert(obj, stream.source.decode)
+    return decoded if listener.read is None else listener.read(decoded)
 
 
 def stamp(seconds):

@@ -11,8 +11,9 @@ from tests.unit.rig import Rig, ended, job, partner, read, running, workload
 
 
 def early(rig, name, *objects):
-    source, _ = rig.streams[name]
-    source.early([read(source, obj) for obj in objects])
+    stream = rig.streams[name]
+    (listener,) = stream.listeners
+    listener.early([read(stream, obj) for obj in objects])
 
 
 def known(rig):

@@ -84,14 +84,15 @@ class Operators:
             told=False, **partner("a"), **{name: [*objects.values()] for name, objects in there.items()}
         )
         for name in there:
-            source, _ = rig.streams[name]
-            if source.past.since:
+            stream = rig.streams[name]
+            past = stream.past
+            if past.since:
                 for number, (of, kind, obj) in enumerate(self.changes[:until], start=FIRST):
-                    if of == name and number > source.past.since:
-                        source.past.reach(number)
-                        source.past.missed(kind, msgspec.convert(obj, source.decode))
-            source.past.reach(FIRST + until - 1)
-            source.past.caught_up()
+                    if of == name and number > past.since:
+                        past.reach(number)
+                        past.missed(kind, msgspec.convert(obj, stream.source.decode))
+            past.reach(FIRST + until - 1)
+            past.caught_up()
         self.at = until
         rig.now = 12
         return rig
@@ -99,7 +100,7 @@ class Operators:
     def watch(self, rig, until):
         """Tell it of the changes until then."""
         for number, (name, kind, obj) in enumerate(self.changes[self.at : until], start=FIRST + self.at):
-            rig.streams[name][0].past.reach(number)
+            rig.streams[name].past.reach(number)
             (rig.delete if kind == "DELETED" else rig.apply)(name, obj)
         self.at = until
 
@@ -150,7 +151,7 @@ def test_changes_that_come_before_all_is_made_up_for_count_in_their_order(tmp_pa
     rig.commit()
     assert rig.shown("antenna_jobs_finished_total") == {}
     for name in ("jobs", "workloads"):
-        rig.streams[name][0].past.caught_up()
+        rig.streams[name].past.caught_up()
     rig.commit()
     assert totals(rig) == expected
 

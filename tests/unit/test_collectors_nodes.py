@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.rig import Rig, template
+from tests.unit.rig import Rig, partner, template
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 
@@ -51,6 +51,36 @@ def test_pods_hold_gpus_from_when_they_are_bound_until_they_end(rig):
     rig.apply("pods", pod("one", on="n", phase="Succeeded"))
     rig.delete("pods", pod("two", on="n", gpus=2))
     assert gpus(rig, "allocated") == 0
+
+
+def held_by(rig, tenant):
+    return rig.figure("antenna_tenant_gpus_running", site="local", tenant=tenant)
+
+
+def of_tenant(name, tenant, *, leaving=False, **others):
+    made = pod(name, **others)
+    told = {"deletionTimestamp": "2026-03-02T09:00:00Z"} if leaving else {}
+    return {**made, "metadata": {**made["metadata"], "namespace": f"tenant-{tenant}", **told}}
+
+
+def test_a_partner_holds_the_gpus_of_its_namespaces_pods_that_run_whatever_queue_they_came_by(rig):
+    rig.lists(**partner("a"), nodes=[node("n")])
+    rig.apply("pods", of_tenant("one", "a", on="n", gpus=2), of_tenant("waits", "a", on=""))
+    rig.apply("pods", of_tenant("two", "a", on="n"), pod("nobodys", on="n"))
+    assert held_by(rig, "a") == 3
+    rig.apply("pods", of_tenant("one", "a", on="n", gpus=2, leaving=True))
+    assert held_by(rig, "a") == 1, "what was told to end is in no quota any more"
+    assert gpus(rig, "allocated") == 4, "and its node has it yet"
+    rig.apply("pods", of_tenant("two", "a", on="n", phase="Succeeded"))
+    assert held_by(rig, "a") == 0
+
+
+def test_a_partner_that_is_gone_holds_nothing_and_shows_nothing(rig):
+    there = partner("a")
+    rig.lists(**there, nodes=[node("n")])
+    assert held_by(rig, "a") == 0
+    rig.delete("namespaces", *there["namespaces"])
+    assert held_by(rig, "a") is None
 
 
 def test_pods_may_be_known_before_their_node(rig):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from operators.reasons import PENDING_REASONS
-from tests.unit.rig import Rig, ended, job, partner, running, workload
+from tests.unit.rig import START, Rig, ended, job, partner, running, workload
 
 SHORT = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu"
 
@@ -214,3 +216,59 @@ def test_what_a_user_writes_on_a_job_names_no_queue_and_no_tenant(rig):
     rig.lists(**partner("a"), jobs=[hostile])
     ((labels, _),) = [(s, v) for s, v in rig.shown("antenna_queue_jobs").items() if v]
     assert dict(labels) == {"site": "local", "queue": "", "tenant": "a", "state": "pending"}
+
+
+def test_work_for_a_queue_that_is_not_there_is_asked_of_no_queue(rig):
+    rig.lists(**partner("a"))
+    lost = workload("train")
+    lost["spec"]["queueName"] = "nowhere"
+    rig.apply("jobs", job("train", queue="nowhere"))
+    rig.apply("workloads", lost)
+    queues = {dict(labels)["queue"] for labels in rig.shown("antenna_queue_gpus_requested")}
+    assert queues == {"cq-a"}
+    assert rig.figure("antenna_queue_jobs", queue="", tenant="a", state="pending") == 1
+
+
+def sliced(name, **how):
+    """A slice of the elastic Job ``train``."""
+    one = workload("train", **how)
+    return {**one, "metadata": {**one["metadata"], "name": name, "uid": name}}
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_of_an_elastic_jobs_slices_the_one_that_it_runs_with_stands_for_it_in_any_order(rig, order):
+    replaced = sliced("z-first", gpus=1, admitted=2, finished=True)
+    runs = sliced("y-second", gpus=2, admitted=5)
+    waits = sliced("x-third", gpus=3)
+    slices = [replaced, runs, waits]
+    rig.lists(**partner("a"), jobs=[running("train")], workloads=[slices[place] for place in order])
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") == START + 5
+    assert rig.figure("antenna_job_gpus", job="train") == 2
+    assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 2
+    # The one that waited is admitted in place of the other, and the other goes.
+    rig.apply(
+        "workloads", {**runs, "status": sliced("y-second", gpus=2, admitted=5, finished=True)["status"]}
+    )
+    rig.apply("workloads", sliced("x-third", gpus=3, admitted=9))
+    assert rig.figure("antenna_job_gpus", job="train") == 3
+    rig.delete("workloads", replaced, runs)
+    assert rig.figure("antenna_job_gpus", job="train") == 3
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") == START + 9
+    rig.delete("workloads", sliced("x-third", gpus=3, admitted=9))
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") is None
+
+
+def test_a_slice_that_is_left_stands_for_its_job(rig):
+    runs, waits = sliced("a-first", gpus=2, admitted=5), sliced("b-second", gpus=3)
+    rig.lists(**partner("a"), jobs=[running("train")], workloads=[runs, waits])
+    rig.delete("workloads", runs)
+    assert rig.figure("antenna_job_gpus", job="train") == 3
+    assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 0
+
+
+def test_an_elastic_job_that_has_become_smaller_asks_for_and_holds_less(rig):
+    shrunk = sliced("first", gpus=1, pods=2, admitted=5)
+    shrunk["spec"]["podSets"][0]["count"] = 1
+    rig.lists(**partner("a"), jobs=[running("train")], workloads=[shrunk])
+    assert rig.figure("antenna_job_gpus", job="train") == 1
+    assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 1

@@ -15,10 +15,10 @@ from operators.collectors.remote import waits_for
 from operators.exposition.store import Store
 from operators.ledger.entry import Entry
 from operators.ledger.ledger import Ledger
-from operators.ledger.remote import RemoteLedger
+from operators.ledger.remote import LOST_SECONDS, RemoteLedger
 from operators.ledger.remote_entry import Payer
 from operators.reasons import PENDING_REASONS, Reason
-from operators.remote_usage import GRANTED_SECONDS, LOST_SECONDS, MISSED, RemoteUsage
+from operators.remote_usage import GRANTED_SECONDS, MISSED, RemoteUsage
 from operators.remote_watch import RemoteWatch
 from operators.sites.access import Granted, Held, NodeRow, RemoteJobRow, Resources, Unreachable
 from tests.unit.remote_sites import JUPITER, LUMI
@@ -69,7 +69,7 @@ class World:
     def looked(self, site, rows):
         """The queue has answered, and the accounting."""
         self.usage.queue(site, [row for row in rows if row.ended is None])
-        self.usage.ended(site, [row for row in rows if row.ended is not None])
+        self.usage.ended(site, [row for row in rows if row.ended is not None], START + self.now)
 
     def balance(self, site):
         return next((one for one in self.usage.balances() if one.site == site), None)
@@ -268,7 +268,7 @@ def test_a_job_that_is_over_is_counted_once_its_end_is_told(world):
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 6), 0)
 
 
-def test_after_a_start_the_accounting_is_read_from_when_it_last_told_of_an_end(world):
+def test_the_accounting_is_read_on_from_where_the_ledger_says_that_it_was(world):
     assert world.usage.since("lumi") == ALLOCATIONS[0].window.since
     world.now = 500
     world.looked("lumi", [job(1, "failed", started=0, ended=400)])
@@ -276,7 +276,34 @@ def test_after_a_start_the_accounting_is_read_from_when_it_last_told_of_an_end(w
     # While the accounting does not answer the queue may.
     world.usage.queue("lumi", [job(2, "running", started=0)])
     assert world.usage.since("lumi") == START + 500
+    # Some of what has ended tells nothing of the rest.
+    world.usage.ended("lumi", [job(3, "failed", started=0, ended=800)])
+    assert world.usage.since("lumi") == START + 500
     assert world.usage.since("jupiter") == ALLOCATIONS[1].window.since
+
+
+def test_the_end_of_a_job_that_has_left_the_queue_is_looked_for_until_it_is_told(world):
+    world.now = 100
+    world.looked("lumi", [job(1, "running", started=0), job(2, "running", started=0)])
+    for world.now in (1000, 2000):
+        world.looked("lumi", [job(2, "running", started=0)])
+        assert world.usage.since("lumi") == START + 100
+    world.usage.ended("lumi", [job(1, "failed", started=0, ended=110)], START + 2000)
+    assert world.usage.since("lumi") == START + 2000
+    world.looked("lumi", [])
+    world.now += LOST_SECONDS + 1
+    world.looked("lumi", [])
+    assert world.usage.since("lumi") == START + world.now
+
+
+def test_a_clock_that_was_ahead_hides_nothing(world):
+    world.now = 10**6
+    world.looked("lumi", [])
+    world.now = 50
+    assert world.usage.since("lumi") == START + 50
+    world.looked("lumi", [])
+    world.now = 90
+    assert world.usage.since("lumi") == START + 50
 
 
 class Site:
@@ -336,8 +363,17 @@ def test_what_is_told_of_an_unknown_site_is_passed_over(world):
     world.looked("elsewhere", [job(1)])
     world.usage.nodes("elsewhere", [NodeRow("a", "idle", 3)])
     world.usage.granted("elsewhere", Granted("p", "gpu-hours", 100, 1))
-    assert world.ledger.told("elsewhere") is None
+    assert world.ledger.since("elsewhere") is None
     assert world.usage.remaining("ugent", "elsewhere", "gpu-hours") is None
+
+
+def test_until_queue_and_accounting_were_read_nobody_is_told_what_is_left(world):
+    world.usage.queue("lumi", [])
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
+    world.usage.ended("lumi", [])
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
+    world.usage.ended("lumi", [], START)
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") == 100
 
 
 def test_until_a_sites_queue_is_known_its_budget_is_not(world):

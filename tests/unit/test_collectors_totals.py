@@ -328,4 +328,4 @@ def totals(rig):
         *("antenna_job_wait_seconds_bucket", "antenna_job_run_seconds_bucket"),
         *("antenna_job_wait_seconds_sum", "antenna_job_run_seconds_sum"),
     )
-    return {name: rig.shown(name) for name in names}
+    return rig.all_shown(*names)

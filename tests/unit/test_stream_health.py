@@ -12,7 +12,7 @@ from operators.exposition.store import Store
 from operators.k8s_errors import Gone
 from operators.objects import Node
 from operators.stream.dispatcher import Dispatcher
-from operators.stream.source import Source
+from operators.stream.source import Listener, Source, Stream
 
 
 def node(name, version, **metadata):
@@ -68,9 +68,8 @@ def shown():
     def run(*watches, at=0.0):
         answers, store = Answers(*watches), Store(FAMILIES)
         now = [100.0]
-        dispatcher = Dispatcher(
-            answers, [(Source("nodes", "v1", "Node", Node), Sink())], store, clock=lambda: now[0]
-        )
+        stream = Stream(Source("nodes", "v1", "Node", Node), (Listener(Sink()),))
+        dispatcher = Dispatcher(answers, [stream], store, clock=lambda: now[0])
         running.append((dispatcher, answers))
         dispatcher.start()
         assert answers.told.wait(60)
