@@ -38,6 +38,8 @@ def _site(one: entry.RemoteSite) -> model.Site:
             port=one.access.port,
             poll_floor_seconds=one.access.poll_floor_seconds,
             connections_per_minute=one.access.connections_per_minute,
+            key_types=one.access.key_types,
+            pooled_accounts=one.access.pooled_accounts,
         ),
         accounting=model.Accounting(
             tool=one.accounting.tool,
@@ -47,6 +49,7 @@ def _site(one: entry.RemoteSite) -> model.Site:
         ),
         project_pattern=one.projects.pattern,
         partitions=tuple(_partition(partition) for partition in one.partitions),
+        project_directories=one.projects.directories,
     )
 
 

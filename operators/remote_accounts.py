@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from operators.budgets import Allocation
 from operators.ledger.remote_entry import Payer
+from operators.ledger.trouble import told
 from operators.remote_usage import RemoteUsage
 from operators.remote_watch import RemoteWatch
 from operators.sites.access import RemoteJobRow, SiteAccess
@@ -37,21 +38,29 @@ class RemoteAccounts:
         """None too while the ledger cannot be read: nothing is let go that may not be paid for."""
         try:
             return self._usage.remaining(tenant, site, unit)
-        except SQLAlchemyError:
-            _log.exception("the budget of %s at %s cannot be read", tenant, site)
+        except SQLAlchemyError as error:
+            _log.warning("the budget of %s at %s cannot be read: %s", tenant, site, told(error))
             return None
 
+    def trouble(self, site: str) -> str:
+        """Why nothing can be charged there: the ledger cannot be written."""
+        return self._usage.trouble(site)
+
     def since(self, site: str) -> int | None:
-        """From when on the accounting has to be read, so that no job is missed."""
-        return self._usage.since(site)
+        """None too while the ledger cannot be read: it says later that this was not read."""
+        try:
+            return self._usage.since(site)
+        except SQLAlchemyError as error:
+            _log.warning("%s: how far the accounting was read is not known: %s", site, told(error))
+            return None
 
     def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
         """Into the ledger and the figures."""
         self._watch(site).queued(rows)
 
-    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+    def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None) -> None:
         """Into the ledger and the figures."""
-        self._watch(site).ended(rows)
+        self._watch(site).ended(rows, until)
 
     def looked(self, site: str, access: SiteAccess) -> None:
         """Ask for nodes, and for the site's own figures."""

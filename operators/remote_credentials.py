@@ -1,7 +1,8 @@
 """Until when the credentials of remote sites are good: what their files say, as a metric.
 
-Sites give keys and certificates a limited life. ``SITE.cert`` tells its own end; of a key that the site ends
-on a day that stands nowhere in it, ``SITE.expires`` holds that day. Of both the earlier one counts.
+Sites give keys and certificates a limited life. ``SITE.TENANT.cert`` tells its own end; of a key that the
+site ends on a day that stands nowhere in it, ``SITE.TENANT.expires`` holds that day. Of both the earlier one
+counts. The login that reads has ``SITE.cert`` and ``SITE.expires``.
 """
 
 from __future__ import annotations
@@ -60,15 +61,15 @@ class CredentialExpiries:
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self._shown: frozenset[str] = frozenset()
+        self._shown: frozenset[tuple[str, str]] = frozenset()
         self._told: frozenset[str] = frozenset()
 
     def look(self) -> None:
         """Show what the files say now; to be called now and then, as a Secret changes under its mount.
 
-        A file that cannot be read is told in the log, once, and its site shows what its other file says.
+        A file that cannot be read is told in the log, once, and its login shows what its other file says.
         """
-        ends: dict[str, int] = {}
+        ends: dict[tuple[str, str], int] = {}
         wrong = set()
         for path in self._files():
             try:
@@ -77,14 +78,15 @@ class CredentialExpiries:
                 wrong.add(f"{path.name}: {error}")
             else:
                 if end is not None:
-                    ends[path.stem] = min(end, ends.get(path.stem, end))
+                    site, _, tenant = path.stem.partition(".")
+                    ends[site, tenant] = min(end, ends.get((site, tenant), end))
         for problem in sorted(wrong - self._told):
             _log.warning("when these credentials end is not known: %s", problem)
         with self._store.writing:
-            for site in self._shown - ends.keys():
-                self._store.remove(EXPIRY, (site,))
-            for site, end in ends.items():
-                self._store.set(EXPIRY, (site,), end)
+            for login in self._shown - ends.keys():
+                self._store.remove(EXPIRY, login)
+            for login, end in ends.items():
+                self._store.set(EXPIRY, login, end)
         self._shown, self._told = frozenset(ends), frozenset(wrong)
 
     def _files(self) -> Iterator[Path]:

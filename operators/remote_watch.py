@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from operators.ledger.trouble import told
 from operators.remote_usage import RemoteUsage
 from operators.sites.access import Held, RemoteJobRow, SiteAccess, SiteError
 
@@ -35,9 +36,9 @@ class RemoteWatch:
         """Account for the jobs that wait or run."""
         self._try("queue", lambda: self._usage.queue(self._site, rows))
 
-    def ended(self, rows: Sequence[RemoteJobRow]) -> None:
-        """Account for jobs that have ended."""
-        self._try("accounting", lambda: self._usage.ended(self._site, rows))
+    def ended(self, rows: Sequence[RemoteJobRow], until: int | None = None) -> None:
+        """Account for jobs that have ended; ``until``: they are all, see RemoteUsage."""
+        self._try("accounting", lambda: self._usage.ended(self._site, rows, until))
 
     def looked(self, access: SiteAccess) -> None:
         """Ask the site for nodes and, now and then, its own figures."""
@@ -56,7 +57,12 @@ class RemoteWatch:
             work()
         except Held:
             return False  # too soon, by the site's own floor
-        except (SiteError, SQLAlchemyError) as error:
+        except SiteError as error:
             _log.warning("%s, %s: %s", self._site, what, error)
+            return False
+        except SQLAlchemyError as error:
+            _log.warning(
+                "%s, %s: not written to the ledger, and told again: %s", self._site, what, told(error)
+            )
             return False
         return True

@@ -9,11 +9,11 @@ import pulumi
 
 from infra import resources
 from infra.site import Link, Machine, Site
-from infra.site.remote import Access
+from infra.site.remote import READER, Access, RemoteSite
 
 SSH_PORT = 22
-OPERATOR = "antenna"
-"""The operator's account at a site that a machine of ours plays: a member of every project there."""
+OPERATOR_MARK = 0x00A00000
+"""Bits that the head's CNI plugin sets on packets of the operator's pod (role kubernetes, antenna-source)."""
 
 
 class Links(pulumi.ComponentResource):
@@ -101,8 +101,9 @@ def tunnel(site: Site, link: Link) -> dict[str, Any]:
         "mtu": link.mtu,
         "ports": sorted(ports),
         "reaches": [str(reached) for reached in link.reaches],
-        # The operator runs on the head; no other node's pods get through.
+        # The operator runs on the head; no other node's pods get through, and no other of the head's.
         "sources": [site.pods(site.head)],
+        "mark": OPERATOR_MARK,
     }
 
 
@@ -120,10 +121,16 @@ def standin(
             if allocation.site == remote.name:
                 row = allocation.model_dump(mode="json", include={"amount", "unit", "start", "end"})
                 grants.setdefault((allocation.project, tenant.name), []).append(row)
+    login = {tenant.name: tenant.login(remote.name) for tenant in site.tenants}
     return {
         "antenna_site": remote.model_dump(mode="json", exclude_none=True),
         "antenna_site_accounts": [
-            {"project": project, "user": tenant, "keys": list(keys.get(tenant, ())), "grants": rows}
+            {
+                "project": project,
+                "user": login[tenant],
+                "keys": list(keys.get(tenant, ())),
+                "grants": rows,
+            }
             for (project, tenant), rows in grants.items()
         ],
         "antenna_site_tunnels": list(interfaces),
@@ -163,14 +170,27 @@ def _access(site: Site, machines: Mapping[str, resources.Machine]) -> resources.
         "vars": {
             "antenna_remote_access": [
                 {
-                    "name": link.site,
-                    "user": OPERATOR,
+                    **logins(site, sites[link.site]),
                     "known_hosts": [_known(sites[link.site].access, machines[link.endpoint])],
                 }
                 for link in site.links
             ]
         },
         "host_key": machines[head.name].host_key,
+    }
+
+
+def logins(site: Site, remote: RemoteSite) -> dict[str, Any]:
+    """The Antenna's logins at a site that a machine of ours plays: its reader's and each partner's. Pure."""
+    return {
+        "name": remote.name,
+        "user": READER,
+        "key_type": remote.access.key_types[0],
+        "logins": [
+            {"tenant": tenant.name, "user": tenant.login(remote.name)}
+            for tenant in site.tenants
+            if any(allocation.site == remote.name for allocation in tenant.allocations)
+        ],
     }
 
 

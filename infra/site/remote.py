@@ -6,7 +6,8 @@ Billing rules and limits are those that the sites publish; the entries name thei
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,6 +17,10 @@ Unit = Literal["gpu-hours", "core-hours", "tb-hours"]
 PartitionName = Annotated[
     str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,29}$", examples=["small-g"])
 ]
+
+
+READER: Final = "antenna"
+"""The login that reads queue and accounting at a site that a machine of ours plays; it submits nothing."""
 
 
 def _pattern(value: Any) -> Any:
@@ -62,12 +67,12 @@ Billing = Annotated[
 
 
 class Limits(Model):
-    """What one job, and one user, may take."""
+    """What one job, and one login, may take."""
 
     hours: Amount = Field(examples=[72])
     nodes: Positive = Field(examples=[4])
     jobs: Positive | None = None
-    """Jobs of one user at a time, waiting or running; None where the site states no limit."""
+    """Jobs of one login at a time, waiting or running; None where the site states no limit."""
     running: Positive | None = None
 
 
@@ -103,19 +108,26 @@ class Storage(Model):
 class Access(Model):
     """How the site is reached, and how often it may be."""
 
-    method: Literal["ssh", "firecrest", "unicore"] = "ssh"
+    NOT_KEPT: ClassVar[Mapping[str, str]] = {
+        "second_factor": "nothing keeps to it: the Antenna shows a site its keys, and no second factor; "
+        "remove it, and have the site let the Antenna's logins in with keys alone",
+        "key_from_clause": "nothing keeps to it: a from= clause stands where the site keeps the key; "
+        "remove it, and tell the site which address the Antenna comes from",
+    }
+
+    method: Literal["ssh"] = "ssh"
     host: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$", examples=["lumi.csc.fi"])]
     port: Port = 22
     poll_floor_seconds: Positive = Field(examples=[60])
     """No question is put to the scheduler sooner than this after the last one."""
     connections_per_minute: Positive = Field(examples=[1])
-    """New connections; an origin that connects too often is blocked at the site's firewall."""
-    key_types: tuple[Literal["ed25519", "rsa-4096"], ...] = ("ed25519",)
-    second_factor: Literal["none", "interactive-logins"] = "none"
-    key_from_clause: Flag = False
-    """Keys are accepted from stated origins only (from= in authorized_keys)."""
+    """New connections of a login, and six times that of all together; an origin that connects too often is
+    blocked at the site's firewall.
+    """
+    key_types: tuple[Literal["ed25519", "rsa-4096"], ...] = Field(default=("ed25519",), min_length=1)
+    """Kinds of keys that the site lets in: the first is made where keys are made here, no other is used."""
     pooled_accounts: Flag = False
-    """Whether one account may serve several people."""
+    """Whether one login may serve several partners. Whoever shares one can read what the others write."""
 
 
 class Accounting(Model):
@@ -129,11 +141,25 @@ class Accounting(Model):
     """How many months an unused rest stays usable."""
 
 
+ProjectDirectory = Annotated[
+    str,
+    Field(
+        strict=True,
+        pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*/\{project\}(/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*$",
+        examples=["/scratch/{project}"],
+    ),
+]
+
+
 class Projects(Model):
-    """What project names look like there."""
+    """What projects are called there, and where their files lie."""
 
     pattern: Annotated[str, BeforeValidator(_pattern)]
     example: Text
+    directories: tuple[ProjectDirectory, ...] = ()
+    """Where a project's own files lie beside the homes, with ``{project}`` for its name: elsewhere no job of
+    the project is started, and none reads or writes by its ``input`` and ``output``.
+    """
 
 
 class RemoteSite(Model):

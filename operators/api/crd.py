@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from operators.api import GROUP, VERSION, remote_job, remote_site, tenant
+from operators.api import GROUP, VERSION, budget, remote_job, remote_site, tenant
 from operators.api.values import Model
 
 Object = dict[str, Any]
@@ -92,6 +92,13 @@ _KINDS: Final = (
         ),
         namespaced=True,
         short=("rj",),
+    ),
+    Kind(
+        budget.Budget,
+        budget.KIND,
+        budget.PLURAL,
+        (_column("As of", ".status.asOf", "date"), _AGE),
+        namespaced=True,
     ),
 )
 # What pydantic says of a schema and a structural one has no place for.

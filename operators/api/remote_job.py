@@ -8,12 +8,12 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from operators.api.condition import Conditions
+from operators.api.names import ANY, REMOTE_JOB
 from operators.api.remote_site import PartitionName, Positive
 from operators.api.values import Model, ObjectName, rules
 
-KIND: Final = "RemoteJob"
+KIND: Final = REMOTE_JOB
 PLURAL: Final = "remotejobs"
-ANY: Final = "any"
 SCRIPT_LENGTH: Final = 65536  # characters; etcd takes 1.5 MiB in all
 NAME_LENGTH: Final = 100
 LOG_LENGTH: Final = 4096  # characters
@@ -104,6 +104,8 @@ class Attempt(Model):
     """Of the site's."""
     project: str = Field(max_length=63)
     """The partner's project there."""
+    login: str = Field(default="", max_length=64)
+    """The partner's login there, which submits it. Empty: the one that an earlier build had for everybody."""
     id: int | None = Field(default=None, ge=0)
     """The site's job id, once it is known. Ids are used again after a counter's reset."""
     submitted: int | None = Field(default=None, ge=0)

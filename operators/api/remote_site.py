@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
 from operators.api.condition import Conditions
+from operators.api.names import REMOTE_SITE
 from operators.api.values import Amount, Model, decimal, rules
 from operators.sites import model
 from operators.tenancy import Object
 
-KIND: Final = "RemoteSite"
+KIND: Final = REMOTE_SITE
 PLURAL: Final = "remotesites"
 NAME_LENGTH: Final = 30
 """Flavors are called SITE-PARTITION."""
@@ -88,7 +89,7 @@ class Partition(Model):
     memory_gib_per_node: Positive | None = Field(default=None, alias="memoryGibPerNode")
     """Absent: the site states no such figure."""
     max_jobs: Positive | None = Field(default=None, alias="maxJobs")
-    """Jobs of one user at a time, waiting or running. Absent: the site states no limit."""
+    """Jobs of one login at a time, waiting or running. Absent: the site states no limit."""
     max_running: Positive | None = Field(default=None, alias="maxRunning")
     """Of them running at a time."""
     kwh_per_gpu_hour: Amount | None = Field(default=None, alias="kwhPerGpuHour")
@@ -107,7 +108,14 @@ class Access(Model):
     poll_floor_seconds: Positive = Field(default=60, alias="pollFloorSeconds")
     """No question is put to the scheduler sooner than this after the last one."""
     connections_per_minute: Positive = Field(default=1, alias="connectionsPerMinute")
-    """New connections; an origin that connects too often is blocked at the site's firewall."""
+    """New connections of a login, and six times that of all together; an origin that connects too often is
+    blocked at the site's firewall."""
+    key_types: tuple[Literal["ed25519", "rsa-4096"], ...] = Field(
+        default=("ed25519", "rsa-4096"), min_length=1, max_length=2, alias="keyTypes"
+    )
+    """Kinds of keys that the site lets in; no other is used there."""
+    pooled_accounts: bool = Field(default=False, alias="pooledAccounts")
+    """Whether one login may serve several partners. False: nothing is submitted as a login of two."""
 
 
 class Accounting(Model):
@@ -123,6 +131,15 @@ class Accounting(Model):
     """How many months an unused rest stays usable."""
 
 
+ProjectDirectory = Annotated[
+    str,
+    Field(
+        pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*/\{project\}(/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*$",
+        max_length=256,
+    ),
+]
+
+
 class RemoteSiteSpec(Model):
     """What the site is: partitions, limits, billing rules, rules of access."""
 
@@ -132,6 +149,10 @@ class RemoteSiteSpec(Model):
     accounting: Accounting
     project_pattern: str = Field(min_length=1, max_length=200, alias="projectPattern")
     """A regular expression that the site's project names match."""
+    project_directories: tuple[ProjectDirectory, ...] = Field(
+        default=(), max_length=16, alias="projectDirectories"
+    )
+    """Where a project's own files lie beside the homes; {project} stands for its name."""
     partitions: tuple[Partition, ...] = Field(
         min_length=1,
         max_length=32,
@@ -145,7 +166,8 @@ class RemoteSiteStatus(Model):
 
     observed_generation: int = Field(default=0, alias="observedGeneration", ge=0)
     conditions: Conditions = ()
-    """Ready: the entry is usable and work can be queued for it. Answers: its scheduler answers now."""
+    """Ready: the entry is usable and work can be queued for it. Answers: its scheduler answers now. Logins:
+    it lets in the login of every partner with a project there."""
 
 
 class RemoteSite(Model):
@@ -179,6 +201,8 @@ def remote_site_object(site: model.Site) -> Object:
             port=access.port,
             pollFloorSeconds=access.poll_floor_seconds,
             connectionsPerMinute=access.connections_per_minute,
+            keyTypes=access.key_types,
+            pooledAccounts=access.pooled_accounts,
         ),
         accounting=Accounting(
             tool=accounting.tool,
@@ -187,6 +211,7 @@ def remote_site_object(site: model.Site) -> Object:
             carryOverMonths=accounting.carry_over_months,
         ),
         projectPattern=site.project_pattern,
+        projectDirectories=site.project_directories,
         partitions=tuple(_written(partition) for partition in site.partitions),
     )
     return {
@@ -205,6 +230,7 @@ def site_of(name: str, spec: RemoteSiteSpec) -> model.Site:
         access=model.Access(**spec.access.model_dump()),
         accounting=model.Accounting(**spec.accounting.model_dump()),
         project_pattern=spec.project_pattern,
+        project_directories=spec.project_directories,
         partitions=tuple(_read(partition) for partition in spec.partitions),
     )
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
 from operators.api.condition import Condition
+from operators.api.names import TENANT
 from operators.api.values import (
     NAME_LENGTH,
     Amount,
@@ -27,7 +28,7 @@ from operators.tenancy import ECOSYSTEMS, SECTORS, Object, Quota
 from operators.tenancy import Allocation as Grant
 from operators.tenancy import Tenant as Partner
 
-KIND: Final = "Tenant"
+KIND: Final = TENANT
 PLURAL: Final = "tenants"
 FLAVORS: Final = 16
 """The most flavors that a Tenant can list: Kueue's own bound."""
@@ -36,6 +37,8 @@ Ecosystem = Annotated[str, *one_of(*ECOSYSTEMS)]
 Sector = Annotated[str, *one_of(*SECTORS)]
 _NAMES: Final = (*RESOURCES, *REMOTE_RESOURCES)
 ResourceName = Annotated[str, *one_of(*_NAMES)]
+
+LoginName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$", max_length=64)]
 
 _STARVED: Final = (
     "GPUs of which no core or no memory may be used: raise the nominal or the borrowingLimit of {}"
@@ -165,6 +168,9 @@ class TenantSpec(Model):
     """A quota for every flavor of the cohort, in the order in which flavors are tried."""
     allocations: tuple[Allocation, ...] = Field(default=(), max_length=32)
     """What remote sites granted it. Its jobs at a site run under the project of the first that pays."""
+    logins: dict[str, LoginName] = Field(default={}, max_length=32)
+    """Its login at a remote site: its jobs there are submitted as that, and as nobody else. Where none is
+    named the credentials decide."""
 
 
 class Gpus(Model):
@@ -231,10 +237,12 @@ def tenant_object(partner: Partner, cohort: Cohort) -> Object:
             Allocation.model_validate({**vars(grant), "amount": decimal(grant.amount)})
             for grant in partner.allocations
         ),
+        logins=dict(partner.logins),
     )
     written = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if not spec.allocations:
-        del written["allocations"]
+    for optional in ("allocations", "logins"):
+        if not written[optional]:
+            del written[optional]
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": partner.name}, "spec": written}
 
 
@@ -258,6 +266,7 @@ def partner_of(name: str, spec: TenantSpec) -> Partner:
             Grant(one.site, one.project, Fraction(one.amount), one.unit, one.start, one.end)
             for one in spec.allocations
         ),
+        logins=spec.logins,
     )
 
 

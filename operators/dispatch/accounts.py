@@ -20,14 +20,20 @@ class Accounts(Protocol):
     def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
         """Granted and not used by what has ended, in ``unit``; None while that is not known."""
 
+    def trouble(self, site: str) -> str:
+        """Why nothing can be charged there now, for users; empty while it can. Answers at once."""
+
     def since(self, site: str) -> int | None:
-        """From when on the site's accounting has to be read after a start; None: it does not matter."""
+        """From when on the site's accounting has to be read now; None: not known, or it does not matter."""
 
     def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
         """All jobs that wait or run there now."""
 
-    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
-        """Jobs that have ended there, by its accounting; the same may come again."""
+    def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None) -> None:
+        """Jobs that have ended there, by its accounting; the same may come again.
+
+        ``until``: they are all that ended between what ``since`` said and then; None: it said nothing.
+        """
 
     def looked(self, site: str, access: SiteAccess) -> None:
         """All jobs were looked at; called from the thread that asks the site, so it may ask it more."""

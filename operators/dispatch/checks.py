@@ -38,10 +38,21 @@ def estimate(place: Place, partition: Partition, seconds: int) -> Fraction:
 
 
 def budget(
-    place: Place, title: str, costs: Fraction, remaining: Fraction | None, reserved: Fraction
+    place: Place,
+    title: str,
+    costs: Fraction,
+    *,
+    remaining: Fraction | None,
+    reserved: Fraction,
+    trouble: str = "",
 ) -> Verdict:
-    """Whether what is left, less what running work may still use, pays for a job at most."""
+    """Whether what is left, less what running work may still use, pays for a job at most.
+
+    ``trouble``: why nobody can say what is left; then nothing is let go.
+    """
     where = f"{place.project} at {title}"
+    if trouble:
+        return Verdict(False, f"nothing can be charged to {where}: {trouble}")
     if remaining is None:
         return Verdict(False, f"the budget of {where} is not known yet")
     left = remaining - reserved

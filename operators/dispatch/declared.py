@@ -24,10 +24,14 @@ class Declared:
         self.allocations: dict[str, tuple[Allocation, ...]] = {}
         """By partner."""
 
-    def projects(self, site: str) -> set[str]:
-        """The projects that partners have at a site."""
-        grants = (grant for granted in self.allocations.values() for grant in granted)
-        return {grant.project for grant in grants if grant.site == site}
+    def projects(self, site: str) -> set[tuple[str, str]]:
+        """(tenant, project) of all that partners have at a site."""
+        return {
+            (tenant, grant.project)
+            for tenant, granted in self.allocations.items()
+            for grant in granted
+            if grant.site == site
+        }
 
     def tenant(self, obj: Object, gone: bool) -> bool:
         """A Tenant is new, has changed or is gone; whether that makes a difference."""

@@ -12,7 +12,7 @@ from msgspec import Struct, field, to_builtins
 from operators.api import API_VERSION, remote_job, remote_site, tenant
 from operators.dispatch.workload import JOB_LABEL, WORKLOAD
 from operators.queues import API_VERSION as KUEUE
-from operators.stream.source import Source
+from operators.stream.source import Listener, Source, Stream
 from operators.tenancy import Object
 
 
@@ -44,11 +44,16 @@ def _plain(obj: Whole) -> Object:
 
 
 SOURCES: Final = (
-    Source("remotesites", API_VERSION, remote_site.KIND, Whole, read=_plain, required=False),
-    Source("tenants", API_VERSION, tenant.KIND, Whole, read=_plain, required=False),
-    Source("workloads", KUEUE, WORKLOAD, Whole, label_selector=JOB_LABEL, read=_plain, required=False),
-    Source("remotejobs", API_VERSION, remote_job.KIND, Whole, read=_plain, required=False),
+    Source("remotesites", API_VERSION, remote_site.KIND, Whole, required=False),
+    Source("tenants", API_VERSION, tenant.KIND, Whole, required=False),
+    Source("workloads", KUEUE, WORKLOAD, Whole, label_selector=JOB_LABEL, required=False),
+    Source("remotejobs", API_VERSION, remote_job.KIND, Whole, required=False),
 )
+
+
+def streams(inbox: queue.SimpleQueue[Any]) -> tuple[Stream[Whole], ...]:
+    """Every source, told to the inbox."""
+    return tuple(Stream(source, (Listener(Feed(source.name, inbox), read=_plain),)) for source in SOURCES)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from operators.api.remote_job import ANY, Attempt, RemoteJobSpec
+from operators.admission_rows import KEPT_SECONDS
+from operators.api.names import ANY
+from operators.api.remote_job import Attempt, RemoteJobSpec
 from operators.dispatch import checks, status, workload
+from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import (
@@ -37,15 +40,18 @@ from operators.dispatch.decide import (
     decide,
     in_time,
 )
+from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.placement import Place, Refused, places, seconds
 from operators.dispatch.purse import Purse
 from operators.dispatch.reading import (
     FINALIZER,
     attempt_of,
     deleting,
+    ended,
     is_over,
     job_of,
     place_of,
+    rows_of,
     status_of,
     submission_of,
     tenant_of,
@@ -65,7 +71,7 @@ from operators.tenancy import Allocation, Object, namespace_name
 
 STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
-IN_HAND: Final = 4  # jobs of a site that are being sent: each is begun in its time (``Bounds.window``)
+IN_HAND: Final = 4  # jobs of a login that are being sent: each is begun in its time (``Bounds.window``)
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +91,10 @@ class Around:
     allocations: Mapping[str, tuple[Allocation, ...]]
     """By partner."""
     health: Mapping[str, Health]
-    ask: Callable[[str, Task], bool]
-    """Hand a task to a site's worker; False where the site has none."""
+    """By site."""
+    logins: KnownLogins
+    ask: Callable[[str, str, Task], bool]
+    """Hand a task to the worker of a site and a partner, or of its reader; False where there is none."""
 
 
 @dataclass
@@ -150,26 +158,34 @@ class Jobs:
         """Jobs that waited until others were sent, and may go now."""
         return self._turns.next()
 
-    def projects(self, site: str) -> set[str]:
-        """The projects of what is on its way to the site or there, granted (still) or not."""
-        attempts = (status_of(obj).get("attempt") for obj in self.objects.values() if not is_over(obj))
-        return {one["project"] for one in attempts if one and one["site"] == site}
+    def projects(self, site: str) -> set[tuple[str, str]]:
+        """(tenant, project) of what is on its way to the site or there, granted (still) or not."""
+        found = set()
+        for obj in self.objects.values():
+            attempt = status_of(obj).get("attempt")
+            if attempt and attempt["site"] == site and not is_over(obj):
+                found.add((tenant_of(obj), attempt["project"]))
+        return found
 
     def is_sent_to(self, uid: str, site: str) -> bool:
         """Whether that site is the one that has the job, or may have it."""
         attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
         return attempt is not None and attempt.site == site
 
-    def running(self, site: str) -> list[tuple[str, RemoteJobRow, str]]:
-        """Jobs of a site that run, with their rows and directories: their output grows."""
-        found = []
+    def running(self, site: str) -> dict[str, list[tuple[str, RemoteJobRow, str]]]:
+        """Jobs of a site that run, with their rows and directories, by who reads their growing output."""
+        found: dict[str, list[tuple[str, RemoteJobRow, str]]] = {}
         for uid, memory in self.memory.items():
             if not memory.told.answer or uid not in self.objects:
                 continue
             attempt = attempt_of(self.objects[uid])
-            if attempt and attempt.site == site and not memory.busy:
+            if attempt is None or attempt.site != site or memory.busy:
+                continue
+            rows = [row for row in memory.told.answer.rows if row.state == "running"]
+            whose = self._whose(self.objects[uid], attempt)
+            if rows and whose is not None:
                 directory = self.objects[uid]["spec"].get("directory") or ""
-                found += [(uid, row, directory) for row in memory.told.answer.rows if row.state == "running"]
+                found.setdefault(whose, []).extend((uid, row, directory) for row in rows)
         return found
 
     def look(self, uid: str) -> float | None:
@@ -181,7 +197,8 @@ class Jobs:
             self._kept.finish_workload(obj)
             if FINALIZER in obj["metadata"].get("finalizers", ()):
                 self._kept.set_finalizers(obj, on=False)
-            return None
+            self._leave(obj)
+            return None  # all are looked at now and then
         try:
             spec = RemoteJobSpec.model_validate(obj["spec"])
             may = self._places(obj, spec)
@@ -197,6 +214,11 @@ class Jobs:
         work = self._queue(obj, spec, may)
         verdicts = self._check(obj, spec, may, work, memory)
         return self._dispatch(obj, spec, may, work=work, verdicts=verdicts, memory=memory)
+
+    def _leave(self, obj: Object) -> None:
+        """Delete a job that has been over for long enough. Its figures are in the ledger."""
+        if ended(obj) + KEPT_SECONDS <= self._around.clock() and not deleting(obj):
+            self._kept.delete(obj)
 
     def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
         tenant = tenant_of(obj)
@@ -282,10 +304,22 @@ class Jobs:
         tenant, around = tenant_of(obj), self._around
         title = around.sites[place.site].title
         account = (tenant, place.site, place.unit)
-        left, reserved = self._purse.left(account), self._purse.reserved(account, obj["metadata"]["uid"])
+        trouble = around.accounts.trouble(place.site)
+        money = checks.budget(
+            place,
+            title,
+            self._costs(spec, place),
+            # What was left before says nothing, and a database that hangs is not asked.
+            remaining=None if trouble else self._purse.left(account),
+            reserved=self._purse.reserved(account, obj["metadata"]["uid"]),
+            trouble=trouble,
+        )
+        health = around.health.get(place.site, checks.UNKNOWN)
+        if health.answers:
+            health = around.logins.health(place.site, tenant)
         return checks.verdicts(
-            checks.budget(place, title, self._costs(spec, place), left, reserved),
-            checks.site_health(title, around.health.get(place.site, checks.UNKNOWN)),
+            money,
+            checks.site_health(title, health),
         )
 
     def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
@@ -318,10 +352,17 @@ class Jobs:
                 until = memory.not_before
                 break
             if isinstance(action, Intend):
+                tenant, site = tenant_of(obj), action.attempt.site
+                login = around.logins.name(site, tenant)
+                if not login:
+                    memory.trouble = around.logins.health(site, tenant).message
+                    break
+                # Nothing was sent for it, whoever was to: a login that has changed meanwhile is taken now.
+                action = Intend(action.attempt.model_copy(update={"login": login}))
                 if full := self._full(action.attempt, uid):
                     memory.trouble, until = full, now + FULL
                     break
-                if not self._turns.take(action.attempt.site, uid):
+                if not self._turns.take(f"{site}/{tenant}", uid):
                     break
             if not self._carry_out(action, obj, spec, memory):
                 break
@@ -353,13 +394,14 @@ class Jobs:
                 return True
             case Ask(attempt):
                 urgent = memory.told.unsent == attempt.asks
-                return self._ask(attempt.site, Find(uid, attempt, urgent), memory)
+                login = attempt.login or self._around.logins.name(attempt.site)
+                return self._ask(obj, attempt, Find(uid, attempt, login, urgent), memory)
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
             case Stop(row):
                 _log.info("%s: cancelling %d", title_of(obj), row.id)
                 known = attempt_of(obj)
-                return known is not None and self._ask(known.site, Cancel(uid, row), memory)
+                return known is not None and self._ask(obj, known, Cancel(uid, row), memory)
             case Note(row):
                 return self._note(obj, row)
             case End(row):
@@ -372,10 +414,24 @@ class Jobs:
             case Rest():
                 return False
 
-    def _ask(self, site: str, task: Task, memory: Memory) -> bool:
+    def _ask(self, obj: Object, attempt: Attempt, task: Task, memory: Memory) -> bool:
         """Hand a task over; what comes of it is the next thing that happens to the job."""
-        memory.busy = self._around.ask(site, task)
+        whose = self._whose(obj, attempt)
+        if whose is None:
+            memory.trouble = f"its login {attempt.login} is not among the credentials any more"
+        memory.busy = whose is not None and self._around.ask(attempt.site, whose, task)
         return False
+
+    def _whose(self, obj: Object, attempt: Attempt) -> str | None:
+        """Whose worker acts as the attempt's login; None: nobody's now.
+
+        No other login will do: a site may show each only its own jobs, and who cannot see one would say
+        that there is none.
+        """
+        tenant = tenant_of(obj)
+        if not attempt.login:
+            return READER
+        return tenant if attempt.login == self._around.logins.name(attempt.site, tenant) else None
 
     def _send(self, obj: Object, spec: RemoteJobSpec, attempt: Attempt, memory: Memory) -> bool:
         try:
@@ -398,7 +454,7 @@ class Jobs:
 
         uid = obj["metadata"]["uid"]
         _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
-        self._ask(attempt.site, Submit(uid, attempt, submission, still), memory)
+        self._ask(obj, attempt, Submit(uid, attempt, submission, still), memory)
         memory.sending = memory.busy
         if not memory.busy:
             memory.told = replace(memory.told, unsent=attempt.asks)
@@ -420,7 +476,9 @@ class Jobs:
             return False
         if memory.log is None:
             task = ReadLog(obj["metadata"]["uid"], row, spec.directory or "")
-            return self._ask(attempt.site, task, memory)
+            if self._whose(obj, attempt) is not None:
+                return self._ask(obj, attempt, task, memory)
+            memory.log = b""  # that it cannot be read holds nothing up
         _log.info("%s: %d has ended at %s: %s", title_of(obj), row.id, attempt.site, row.raw_state)
         said = {**self._row_status(obj, attempt, row), **status.log_tail(memory.log)}
         self._kept.patch_status(obj, {**said, **status.attempted(attempt)})
@@ -442,16 +500,16 @@ class Jobs:
         return memory.sending or memory.told.unsent == attempt.asks
 
     def _full(self, attempt: Attempt, uid: str) -> str:
-        """Why the site would not take one more of this project now; empty while it would."""
+        """Why the site would not take one more of this login now; empty while it would."""
         site = self._around.sites.get(attempt.site)
         partition = site.partition(attempt.partition) if site else None
         if site is None or partition is None or partition.max_jobs is None:
             return ""
-        wanted, there = (attempt.site, attempt.partition, attempt.project), 0
+        wanted, there = (attempt.site, attempt.partition, attempt.login), 0
         for other, obj in self.objects.items():
             one = status_of(obj).get("attempt")
             if other != uid and one and not is_over(obj):
-                there += (one["site"], one["partition"], one["project"]) == wanted
+                there += (one["site"], one["partition"], one.get("login", "")) == wanted
         if there < partition.max_jobs:
             return ""
         return f"{site.title} takes {partition.max_jobs} jobs of {partition.name} at a time"
@@ -460,15 +518,35 @@ class Jobs:
 
     def found(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
         """The answer to a question for the job's name."""
-        if memory := self._back(uid):
-            answer = Answer(rows, asked, asked).after(memory.told.answer)
+        ours = self._ours(uid, rows)
+        if ours is None:
+            self.failed(uid, "a job of its name and login is in another project or partition", 15, asked=True)
+        elif memory := self._back(uid):
+            answer = Answer(ours, asked, asked).after(memory.told.answer)
             memory.told = replace(memory.told, answer=answer)
 
     def seen(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
-        """A look at all jobs of the site told of it."""
-        memory = self.memory.get(uid)
-        if memory and not (memory.told.answer and memory.told.answer.asked > asked):
+        """A look at all jobs of the site told of some of its name; nothing where none of them is its own."""
+        memory, rows = self.memory.get(uid), self._ours(uid, rows) or ()
+        if memory and rows and not (memory.told.answer and memory.told.answer.asked > asked):
             memory.told = replace(memory.told, answer=Answer(rows, asked, asked))
+
+    def _ours(self, uid: str, rows: tuple[RemoteJobRow, ...]) -> tuple[RemoteJobRow, ...] | None:
+        """Of rows that carry its name those that are its own; here alone rows come in.
+
+        None: there is one that its login has elsewhere than where it was sent. That is no proof that there
+        is none: somebody may have moved it.
+        """
+        attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
+        if attempt is None:
+            return ()
+        reader = self._around.logins.name(attempt.site)
+        ours = rows_of(attempt, rows, reader)
+        elsewhere = [row for row in rows if row.user == (attempt.login or reader) and row not in ours]
+        if elsewhere:
+            where_ = ", ".join(f"{row.id} in {row.project} {row.partition}" for row in elsewhere[:3])
+            _log.warning("%s: passed over: %s", title_of(self.objects[uid]), where_)
+        return ours if ours or not elsewhere else None
 
     def submitted(self, uid: str, attempt: Attempt, id: int) -> None:
         """The site has taken it under this id. Raises KubernetesError; then it is found by its name."""

@@ -9,7 +9,8 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Final
 
-from operators.api.remote_job import ANY, RemoteJobSpec
+from operators.api.names import ANY
+from operators.api.remote_job import RemoteJobSpec
 from operators.sites.flavors import flavor_name, paid_by
 from operators.sites.model import Partition, Site
 from operators.tenancy import Allocation
@@ -90,6 +91,7 @@ _NEARNESS: Final = (
     "UnknownSite",
     "UnknownPartition",
     "NoProject",
+    "NotOwnFiles",
     "BadTimeLimit",
     "TooLong",
     "TooManyNodes",
@@ -130,6 +132,7 @@ def _place(
     """The job in this partition. Raises Refused; the checks in the order of _NEARNESS."""
     where = f"{site.title} {partition.name}"
     grant = _grant(site, partition, grants, today)
+    _inside(spec, site, grant.project)
     limit = seconds(spec.time_limit)
     if limit == 0:
         raise Refused("BadTimeLimit", f"timeLimit {spec.time_limit} is no time at all; write 1h, 30m or 90s")
@@ -172,6 +175,21 @@ def _place(
         cores_per_node=partition.cores_per_node if partition.whole_nodes else spec.cores,
         memory_gib_per_node=partition.memory_gib_per_node if partition.whole_nodes else spec.memory_gib,
     )
+
+
+def _inside(spec: RemoteJobSpec, site: Site, project: str) -> None:
+    """A job is about files of its partner's: in its login's home, or where its project's files lie."""
+    own = [pattern.replace("{project}", project) for pattern in site.project_directories]
+    named = [("directory", spec.directory)] if spec.directory else []
+    named += [("input", path) for path in spec.input] + [("output", path) for path in spec.output]
+    for name, path in named:
+        if path.startswith("/") and not any(f"{path}/".startswith(f"{root}/") for root in own):
+            where = f" or in {', '.join(own)}" if own else ""
+            raise Refused(
+                "NotOwnFiles",
+                f"{name} {path} is not the partner's own at {site.title}; name a path from the login's home"
+                f"{where}",
+            )
 
 
 def _whole(spec: RemoteJobSpec, partition: Partition, where: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
+from operators.api.names import REMOTE_JOB_FINALIZER
 from operators.api.remote_job import Attempt, RemoteJobSpec
 from operators.dispatch.decide import Job
 from operators.dispatch.placement import Place, seconds
 from operators.dispatch.workload import Work
-from operators.sites.access import Submission
+from operators.sites.access import RemoteJobRow, Submission
 from operators.tenancy import Object
 
-FINALIZER: Final = "antenna.be/remote-job"
+FINALIZER: Final = REMOTE_JOB_FINALIZER
 
 
 def job_of(obj: Object, may: tuple[Place, ...], work: Work | None) -> Job:
@@ -57,6 +60,7 @@ def submission_of(obj: Object, spec: RemoteJobSpec, attempt: Attempt, place: Pla
         cores_per_task=0 if place.whole_nodes else (place.cores_per_node or 0),
         memory_mib_per_node=0 if place.whole_nodes else (place.memory_gib_per_node or 0) * 1024,
         directory=spec.directory or "",
+        login=attempt.login,
         inputs=spec.input,
         outputs=spec.output,
     )
@@ -74,6 +78,15 @@ def attempt_of(obj: Object) -> Attempt | None:
     return Attempt.model_validate(found) if found else None
 
 
+def rows_of(attempt: Attempt, rows: Iterable[RemoteJobRow], reader: str) -> tuple[RemoteJobRow, ...]:
+    """Those that can be the attempt's: its login's, of its project, in its partition.
+
+    Anybody at a site can give a job any name. ``reader`` had submitted what names no login.
+    """
+    wanted = (attempt.login or reader, attempt.project, attempt.partition)
+    return tuple(row for row in rows if (row.user, row.project, row.partition) == wanted)
+
+
 def where(attempt: Attempt) -> tuple[str, str]:
     """Site and partition of an attempt."""
     return attempt.site, attempt.partition
@@ -81,10 +94,20 @@ def where(attempt: Attempt) -> tuple[str, str]:
 
 def is_over(obj: Object) -> bool:
     """Whether its end is in its status."""
-    return any(
-        condition["type"] == "Finished" and condition["status"] == "True"
-        for condition in status_of(obj).get("conditions") or ()
-    )
+    return _finished(obj) is not None
+
+
+def ended(obj: Object) -> float:
+    """When its end was written, in seconds since the epoch. Raises ValueError for one that is not over."""
+    finished = _finished(obj)
+    if finished is None:
+        raise ValueError(f"{title_of(obj)} is not over")
+    return datetime.fromisoformat(finished["lastTransitionTime"]).timestamp()
+
+
+def _finished(obj: Object) -> Object | None:
+    said: Iterable[Object] = status_of(obj).get("conditions") or ()
+    return next((c for c in said if c["type"] == "Finished" and c["status"] == "True"), None)
 
 
 def deleting(obj: Object) -> bool:

@@ -1,7 +1,7 @@
 """The dispatch as it runs: streams and workers put what happens into one inbox, one thread acts on it.
 
-A worker a site talks to that site; leadership by a Lease decides which process acts at all. A process that
-does not lead keeps its view up to date, asks no site anything and writes nothing.
+A worker a login talks to that login's site; leadership by a Lease decides which process acts at all. One
+that does not lead keeps its view up to date, asks no site anything and writes nothing.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from operators.dispatch.access import Opener
+from operators.dispatch.access import READER, Logins
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
 from operators.dispatch.declared import Declared
-from operators.dispatch.feed import SOURCES, Change, Feed, Listing
+from operators.dispatch.feed import Change, Listing, streams
 from operators.dispatch.jobs import Around, Jobs
 from operators.dispatch.kinds import Kinds
+from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.lease import Leadership
 from operators.dispatch.site_worker import (
+    OVERLAP,
     Answering,
     Cancelled,
     Failed,
@@ -52,6 +54,9 @@ RETRY: Final = 2.0  # seconds after a write that failed
 CHECK: Final = 20.0  # seconds between two looks at the admission checks, and at all jobs that are held
 SOON: Final = 1.0
 
+Login = tuple[str, str]
+"""A site, and the partner whose login it is there, or READER."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +69,8 @@ class Settings:
     bounds: Bounds = field(default_factory=Bounds)
     look_every: float | None = None
     """Seconds between two looks at a site's whole queue; None: the site's own floor."""
+    overlap: float = OVERLAP
+    """Seconds that a look at a site's accounting reaches back before the one before it."""
     lease_seconds: int = 90
     renew_seconds: float = 10.0
 
@@ -76,12 +83,12 @@ class Dispatch:
         cluster: Cluster,
         settings: Settings,
         *,
-        access: Opener,
+        access: Logins,
         accounts: Accounts,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``access`` opens a site's scheduler for the projects that partners have there."""
+        """``access`` opens a site's scheduler as each partner's login there, and as the reader's."""
         self._cluster = cluster
         self._settings = settings
         self._access = access
@@ -93,7 +100,9 @@ class Dispatch:
         self._kinds = Kinds(cluster, clock)
         self._configured = False
         self._health: dict[str, Health] = {}
-        self._workers: dict[str, tuple[tuple[Site, tuple[str, ...]], SiteWorker]] = {}
+        self._logins = KnownLogins(access, self._declared.sites, self._declared.partners, clock)
+        self._wanted: dict[Login, tuple[Site, tuple[str, ...]]] = {}
+        self._workers: dict[Login, tuple[tuple[Site, tuple[str, ...]], SiteWorker]] = {}
         self._due: list[tuple[float, str]] = []
         self._dirty: set[str] = set()
         self._leads = False
@@ -118,13 +127,12 @@ class Dispatch:
                 sites=self._declared.sites,
                 allocations=self._declared.allocations,
                 health=self._health,
+                logins=self._logins,
                 ask=self._ask,
             )
         )
         lock = threading.RLock()
-        self._reflectors = [
-            Reflector(cluster, source, Feed(source.name, self._inbox), lock) for source in SOURCES
-        ]
+        self._reflectors = [Reflector(cluster, stream, lock) for stream in streams(self._inbox)]
 
     def run(self, stop: threading.Event) -> None:
         """Dispatch until told to end."""
@@ -225,8 +233,11 @@ class Dispatch:
             case Looked(site, rows, asked):
                 self._looked(site, rows, asked)
                 return
-            case Answering(site, health):
-                self._health[site] = health
+            case Answering(site, health, tenant):
+                if tenant == READER:
+                    self._health[site] = health
+                else:
+                    self._logins.tell(site, tenant, health)
                 self._next_check = 0.0
                 self._dirty |= jobs.objects.keys()
                 return
@@ -259,8 +270,9 @@ class Dispatch:
             if self.jobs.is_sent_to(uid, site):
                 self.jobs.seen(uid, tuple(found), asked)
                 self._dirty.add(uid)
-        if site in self._workers:
-            self._workers[site][1].follow(self.jobs.running(site))
+        for tenant, running in self.jobs.running(site).items():
+            if worker := self._worker((site, tenant)):
+                worker.follow(running)
 
     # What is done
 
@@ -271,6 +283,7 @@ class Dispatch:
             _log.info("leading as %s", self._leadership.writer)
             self.jobs.begin()
             self._health.clear()
+            self._logins.clear()
             self._dirty |= self.jobs.objects.keys()
             self._next_check = 0.0
         elif self._leads and not leads:
@@ -284,7 +297,8 @@ class Dispatch:
         while self._due and self._due[0][0] <= now:
             self._dirty.add(heapq.heappop(self._due)[1])
         if now >= self._next_check:
-            settled = self._kinds.keep(self._declared, self._health)
+            asked = {site: self._partners(site) for site, tenant in self._wanted if tenant == READER}
+            settled = self._kinds.keep(self._declared, self._health, asked, self._logins)
             self._next_check = now + (CHECK if settled else RETRY)
             self._dirty |= self.jobs.objects.keys()
         batch, self._dirty = self._dirty | self.jobs.in_turn(), set()
@@ -315,47 +329,76 @@ class Dispatch:
     def _again(self, uid: str, seconds: float) -> None:
         heapq.heappush(self._due, (time.monotonic() + seconds, uid))
 
-    def _ask(self, site: str, task: Task) -> bool:
-        if site not in self._workers:
+    def _ask(self, site: str, tenant: str, task: Task) -> bool:
+        worker = self._worker((site, tenant))
+        if worker is None:
             return False
-        self._workers[site][1].put(task)
+        worker.put(task)
         return True
 
     def _staff(self) -> None:
-        """A worker for each site as it is declared now, with the projects that partners have there."""
+        """See who is to work where: a reader for each site as it is declared now, and partners' logins there.
+
+        A login has its worker, and the site a connection more, from when there is something to do for it.
+        """
         if not self._configured:
             self._accounts.configure(self._declared.sites.values(), self._declared.partners.values())
             self._configured = True
-        # Where nobody has a project there is nothing to ask.
-        wanted = {
-            name: (site, projects)
-            for name, site in self._declared.sites.items()
-            if (projects := self._projects(name))
-        }
-        for name, (declared, worker) in list(self._workers.items()):
-            if name not in wanted or wanted[name][0] != declared[0]:
-                self._workers.pop(name)[1].stop()
-            elif wanted[name] != declared:
+        self._wanted = self._all_wanted()
+        for login, (declared, worker) in list(self._workers.items()):
+            wanted = self._wanted.get(login)
+            if wanted is None or wanted[0] != declared[0]:
+                self._dismiss(login)
+            elif wanted != declared:
                 # The connection stays: who connects anew with every change is shut out.
-                worker.access.serve(wanted[name][1])
-                self._workers[name] = (wanted[name], worker)
-        for name, (site, projects) in wanted.items():
-            if name in self._workers:
-                continue
-            self._health.pop(name, None)
-            worker = SiteWorker(
-                name,
-                self._access(site, projects),
-                self._inbox.put,
-                accounts=self._accounts,
-                every=self._settings.look_every or site.access.poll_floor_seconds,
-                clock=self._clock,
-            )
-            self._workers[name] = (wanted[name], worker)
-            threading.Thread(target=worker.run, args=(self._stop,), name=f"site {name}", daemon=True).start()
+                worker.access.serve(wanted[1])
+                self._workers[login] = (wanted, worker)
+        for login in self._wanted:
+            if login[1] == READER:
+                self._worker(login)
 
-    def _projects(self, site: str) -> tuple[str, ...]:
-        return tuple(sorted(self._declared.projects(site) | self.jobs.projects(site)))
+    def _all_wanted(self) -> dict[Login, tuple[Site, tuple[str, ...]]]:
+        """The site and the projects of each login. Where nobody has a project there is nothing to ask."""
+        wanted: dict[Login, tuple[Site, tuple[str, ...]]] = {}
+        for name, site in self._declared.sites.items():
+            projects: defaultdict[str, set[str]] = defaultdict(set)
+            for tenant, project in self._declared.projects(name) | self.jobs.projects(name):
+                projects[tenant].add(project)
+                projects[READER].add(project)
+            wanted |= {(name, whose): (site, tuple(sorted(theirs))) for whose, theirs in projects.items()}
+        return wanted
+
+    def _worker(self, login: Login) -> SiteWorker | None:
+        """A login's worker, which begins to work now if it has not; None where nobody is to work."""
+        if login in self._workers:
+            return self._workers[login][1]
+        if login not in self._wanted:
+            return None
+        (name, tenant), (site, projects) = login, self._wanted[login]
+        worker = SiteWorker(
+            name,
+            self._access.open(site, tenant, projects),
+            self._inbox.put,
+            accounts=self._accounts,
+            every=self._settings.look_every or site.access.poll_floor_seconds,
+            overlap=self._settings.overlap,
+            tenant=tenant,
+            clock=self._clock,
+        )
+        self._workers[login] = (self._wanted[login], worker)
+        thread = " ".join(filter(None, ("site", name, tenant)))
+        threading.Thread(target=worker.run, args=(self._stop,), name=thread, daemon=True).start()
+        return worker
+
+    def _dismiss(self, login: Login) -> None:
+        self._workers.pop(login)[1].stop()
+        if login[1] == READER:
+            self._health.pop(login[0], None)
+        else:
+            self._logins.tell(*login, None)
+
+    def _partners(self, site: str) -> list[str]:
+        return sorted({tenant for tenant, _ in self._declared.projects(site)})
 
     def _end_workers(self) -> None:
         for _, worker in self._workers.values():

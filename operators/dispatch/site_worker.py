@@ -1,8 +1,9 @@
-"""One site's worker: the only thread that puts questions and requests to that site's scheduler.
+"""A login's worker: the only thread that puts questions and requests to a site's scheduler as that login.
 
 What is to be done is handed over by ``put``; what came of it is handed back by ``tell``, from the worker's
-thread. Between tasks it looks at the whole queue now and then, so that following a thousand jobs costs two
-questions and not a thousand.
+thread. Between tasks the reader's looks at the whole queue now and then, so that following a thousand jobs
+costs two questions and not a thousand. A partner's looks at the output of its own jobs and at nothing else:
+what keeps one login from working keeps no other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.api.remote_job import LOG_LENGTH, Attempt
+from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.sites.access import (
@@ -30,7 +32,7 @@ from operators.sites.access import (
     Unreachable,
 )
 
-OVERLAP: Final = 900  # seconds that one look at ended jobs reaches back before the one before it
+OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back before the one before it
 SOON: Final = 20.0  # seconds after which a look that failed is repeated
 MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
 LOGS: Final = 5  # running jobs whose output is read after one look
@@ -40,10 +42,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Find:
-    """Find the attempt's jobs by name; ``urgent``: it is to be submitted next, and there is a time for it."""
+    """Find the login's jobs of the attempt's name; ``urgent``: it is to be submitted next, and in time."""
 
     uid: str
     attempt: Attempt
+    login: str
     urgent: bool = False
 
 
@@ -154,17 +157,18 @@ class Looked:
 
 @dataclass(frozen=True)
 class Answering:
-    """How the site answers has changed."""
+    """How the site answers a login has changed; of its reader's: how it answers at all."""
 
     site: str
     health: Health
+    tenant: str = READER
 
 
 Result = Found | Submitted | NotSent | Refusal | Failed | Cancelled | Log | Looked | Answering
 
 
 class SiteWorker:
-    """The worker of one site. ``run`` returns after ``stop``; a task that is under way is finished."""
+    """The worker of one login at one site. ``run`` returns after ``stop``; a task under way is finished."""
 
     def __init__(
         self,
@@ -174,14 +178,21 @@ class SiteWorker:
         *,
         accounts: Accounts,
         every: float,
+        overlap: float = OVERLAP,
+        tenant: str = READER,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``every`` seconds there is a look at all jobs, of which ``accounts`` are told."""
+        """``every`` seconds the reader looks at all jobs, and tells ``accounts`` of them.
+
+        A look at ended jobs reaches back ``overlap`` seconds before the one before it.
+        """
         self._accounts = accounts
+        self._tenant = tenant
         self.site = site
         self.access = access
         self._tell = tell
         self._every = every
+        self._overlap = overlap
         self._clock = clock
         self._tasks: queue.PriorityQueue[tuple[int, int, Task | None]] = queue.PriorityQueue()
         self._order = itertools.count()
@@ -227,9 +238,9 @@ class SiteWorker:
     def _do(self, task: Task) -> Result:  # noqa: PLR0911 (one a task and error)
         try:
             match task:
-                case Find(uid, attempt):
+                case Find(uid, attempt, login):
                     asked = self._clock()
-                    rows = tuple(self.access.find(attempt.name, attempt.since))
+                    rows = tuple(self.access.find(attempt.name, attempt.since, login))
                     self._well()
                     return Found(uid, rows, asked)
                 case Submit():
@@ -270,7 +281,37 @@ class SiteWorker:
         return Log(task.uid, b"") if isinstance(task, ReadLog) else None
 
     def _look(self) -> None:
-        """At the queue and at the accounting: where one does not answer the other is of use all the same."""
+        """At what there is to look at, with the output of some jobs that run."""
+        pause = self._look_at_jobs() if self._tenant == READER else self._look_at_login()
+        for uid, row, directory in self._running[:LOGS]:
+            result = self._do(ReadLog(uid, row, directory))
+            if isinstance(result, Log) and result.output:
+                self._tell(result)
+        self._running = self._running[LOGS:]
+        # Only now: what a look takes is not taken from what waits to be done between two.
+        self._next_look = time.monotonic() + pause
+
+    def _look_at_login(self) -> float:
+        """Whether one that did not work does again: jobs wait for it, so nothing else would show it."""
+        if self._health is None or self._health.answers:
+            return self._every
+        try:
+            self.access.check()
+        except Held as held:
+            return max(1.0, held.seconds)
+        except Exception as error:
+            if not isinstance(error, SiteError):
+                _log.exception("%s: %s", self.site, self._tenant)
+            self._badly(SiteError(str(error) or type(error).__name__))
+            return min(self._every, SOON)
+        self._well()
+        return self._every
+
+    def _look_at_jobs(self) -> float:
+        """At the queue and at the accounting: where one does not answer the other is of use all the same.
+
+        The seconds until the next look.
+        """
         pause, answered = self._every, False
         failure: SiteError | None = None
         for look in (self._look_at_queue, self._look_at_accounting):
@@ -294,14 +335,15 @@ class SiteWorker:
         elif not self._failing:
             self._well()
         if answered:
+            self._count_what_is_granted()
+        return pause
+
+    def _count_what_is_granted(self) -> None:
+        """Budgets may be older for once; a worker that ends would leave its site alone."""
+        try:
             self._accounts.looked(self.site, self.access)
-        for uid, row, directory in self._running[:LOGS]:
-            result = self._do(ReadLog(uid, row, directory))
-            if isinstance(result, Log) and result.output:
-                self._tell(result)
-        self._running = self._running[LOGS:]
-        # Only now: what a look takes is not taken from what waits to be done between two.
-        self._next_look = time.monotonic() + pause
+        except Exception:
+            _log.exception("%s: what is granted there could not be looked at", self.site)
 
     def _look_at_queue(self) -> None:
         asked = self._clock()
@@ -312,12 +354,14 @@ class SiteWorker:
 
     def _look_at_accounting(self) -> None:
         asked = self._clock()
-        since = self._looked if self._looked is not None else self._accounts.since(self.site)
-        rows = tuple(self.access.ended(int(asked if since is None else since) - OVERLAP))
+        # What was read and could not be written has to be read again: the accounts know how far they are.
+        known = self._accounts.since(self.site)
+        since = next((at for at in (known, self._looked) if at is not None), asked)
+        rows = tuple(self.access.ended(int(since - self._overlap)))
         self._looked = asked
         self._over = {(row.id, row.submitted) for row in rows}
         self._tell(Looked(self.site, rows, asked))
-        self._accounts.ended(self.site, rows)
+        self._accounts.ended(self.site, rows, None if known is None else int(asked))
 
     def _well(self) -> None:
         self._misses = 0
@@ -329,13 +373,16 @@ class SiteWorker:
         if not isinstance(error, Silent) or not self._trouble:
             self._trouble = str(error)  # the cause, and not that it is waited for
         if self._misses >= MISSES or self._health is None:
-            self._say(Health(False, f"does not answer: {self._trouble}"))
+            whom = "" if self._tenant == READER else f" {self._tenant}'s login"
+            self._say(Health(False, f"does not answer{whom}: {self._trouble}"))
+            if whom:
+                self._next_look = min(self._next_look, time.monotonic() + min(self._every, SOON))
 
     def _say(self, health: Health) -> None:
         if health != self._health:
             self._health = health
-            _log.info("%s %s", self.site, health.message)
-            self._tell(Answering(self.site, health))
+            _log.info("%s %s", " ".join(filter(None, (self.site, self._tenant))), health.message)
+            self._tell(Answering(self.site, health, self._tenant))
 
 
 def rank(task: Task) -> int:

@@ -15,6 +15,9 @@ from operators.queues import BUDGET, CHECKS
 from operators.sites.access import RemoteJobRow
 from operators.tenancy import Object
 
+Said = tuple[bool | None, str, str]
+"""Whether a condition holds, None where that is unknown; its reason; its message."""
+
 _CHECK_REASON: Final = {BUDGET: "Budget"}
 _WORD: Final = {"succeeded": "Succeeded", "failed": "Failed", "cancelled": "Cancelled"}
 
@@ -141,17 +144,16 @@ def change(before: Object, after: Object) -> Object:
     return {key: value for key, value in changed.items() if value not in (None, "") or key in before}
 
 
-def conditions(
-    before: Object, said: Mapping[str, tuple[bool, str, str]], generation: int, now: float
-) -> list[Object]:
-    """Conditions with these of them renewed; a transition's time is kept while the status stays."""
+def conditions(before: Object, said: Mapping[str, Said], generation: int, now: float) -> list[Object]:
+    """Conditions with these of them, by type, renewed; a transition's time is kept while the status stays."""
     old: Iterable[Object] = before.get("conditions") or ()
     by_type = {condition["type"]: condition for condition in old}
     for kind, (holds, reason, message) in said.items():
-        kept = by_type.get(kind, {}).get("status") == str(holds)
+        status = "Unknown" if holds is None else str(holds)
+        kept = by_type.get(kind, {}).get("status") == status
         by_type[kind] = {
             "type": kind,
-            "status": str(holds),
+            "status": status,
             "observedGeneration": generation,
             "lastTransitionTime": by_type[kind]["lastTransitionTime"] if kept else time(int(now)),
             "reason": reason or "Unknown",

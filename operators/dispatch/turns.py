@@ -1,7 +1,7 @@
-"""Whose turn it is to be sent: a few jobs of a site at a time, the others in line. Pure.
+"""Whose turn it is to be sent: a few jobs of a login at a time, the others in line. Pure.
 
-A site is asked one thing after the other. Were all jobs that may go intended at once, most would be too late
-when they are asked for (``decide.Bounds.window``), be intended anew, and be too late again.
+As a login a site is asked one thing after the other. Were all jobs that may go intended at once, most would
+be too late when they are asked for (``decide.Bounds.window``), be intended anew, and be too late again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class Turns:
-    """``most`` jobs of a site are in hand at a time, for as long as ``being_sent`` says so of each."""
+    """``most`` jobs of a login are in hand at a time, for as long as ``being_sent`` says so of each."""
 
     def __init__(self, most: int, being_sent: Callable[[str], bool]) -> None:
         self._most = most
@@ -24,13 +24,13 @@ class Turns:
         self._in_hand.clear()
         self._in_line.clear()
 
-    def take(self, site: str, uid: str) -> bool:
+    def take(self, login: str, uid: str) -> bool:
         """Whether it is the job's turn; if it is not, it gets in line."""
-        if uid in self._in_hand[site] or self._free(site) > 0:
-            self._in_hand[site].add(uid)
-            self._in_line[site].pop(uid, None)
+        if uid in self._in_hand[login] or self._free(login) > 0:
+            self._in_hand[login].add(uid)
+            self._in_line[login].pop(uid, None)
             return True
-        self._in_line[site][uid] = None
+        self._in_line[login][uid] = None
         return False
 
     def leave(self, uid: str) -> None:
@@ -41,12 +41,12 @@ class Turns:
     def next(self) -> set[str]:
         """Those that come now because others were sent. Each takes its turn, or has lost it."""
         turn: set[str] = set()
-        for site, line in self._in_line.items():
-            for uid in list(line)[: max(0, self._free(site))]:
+        for login, line in self._in_line.items():
+            for uid in list(line)[: max(0, self._free(login))]:
                 del line[uid]
                 turn.add(uid)
         return turn
 
-    def _free(self, site: str) -> int:
-        self._in_hand[site] = {uid for uid in self._in_hand[site] if self._being_sent(uid)}
-        return self._most - len(self._in_hand[site])
+    def _free(self, login: str) -> int:
+        self._in_hand[login] = {uid for uid in self._in_hand[login] if self._being_sent(uid)}
+        return self._most - len(self._in_hand[login])

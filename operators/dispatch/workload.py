@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from operators.api import API_VERSION
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB, REMOTE_JOB_LABEL
 from operators.dispatch.placement import Place
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import CHECKS, FLAVOR_LABEL, REMOTE, REMOTE_CORE, REMOTE_GPU, REMOTE_RESOURCES
 from operators.tenancy import Object
 
-JOB_LABEL: Final = "antenna.be/remote-job"
-"""On our Workloads: the RemoteJob's uid."""
+JOB_LABEL: Final = REMOTE_JOB_LABEL
 WORKLOAD: Final = "Workload"
 _POD_SET: Final = "main"
 
@@ -67,7 +66,7 @@ def workload(job: Object, queue: str, places: Iterable[Place]) -> Object:
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
-                    "kind": KIND,
+                    "kind": REMOTE_JOB,
                     "name": metadata["name"],
                     "uid": metadata["uid"],
                     "controller": True,

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from operators.api import API_VERSION
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB
 from operators.dispatch import status, workload
 from operators.dispatch.reading import FINALIZER, status_of, title_of
 from operators.dispatch.workload import Work
@@ -46,7 +46,7 @@ class Kept:
         metadata = obj["metadata"]
         self._keep(
             self._cluster.patch(
-                *(API_VERSION, KIND, metadata["name"], metadata["namespace"]),
+                *(API_VERSION, REMOTE_JOB, metadata["name"], metadata["namespace"]),
                 {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": changed},
                 content_type=MERGE,
                 subresource="status",
@@ -63,9 +63,18 @@ class Kept:
         }
         self._keep(
             self._cluster.patch(
-                API_VERSION, KIND, metadata["name"], metadata["namespace"], {"metadata": patch}
+                API_VERSION, REMOTE_JOB, metadata["name"], metadata["namespace"], {"metadata": patch}
             )
         )
+
+    def delete(self, obj: Object) -> None:
+        """Have it leave."""
+        _log.info("%s: leaves, it has been over for long enough", title_of(obj))
+        metadata = obj["metadata"]
+        try:
+            self._cluster.delete(API_VERSION, REMOTE_JOB, metadata["name"], metadata["namespace"])
+        except NotFound:
+            return
 
     def _keep(self, obj: Object) -> None:
         self.objects[obj["metadata"]["uid"]] = obj

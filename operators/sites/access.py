@@ -72,9 +72,11 @@ class Submission:
     memory_mib_per_node: int = 0
     """0: the partition's default."""
     directory: str = ""
-    """Where it runs and its output lies; empty: a folder of the job's own below the account's home."""
+    """Where it runs and its output lies; empty: a folder of the job's own below the login's home."""
+    login: str = ""
+    """Who submits it: nothing is submitted as anybody else."""
     inputs: tuple[str, ...] = ()
-    """Paths that the script is not started without; a relative one begins at the account's home."""
+    """Paths that the script is not started without; a relative one begins at the login's home."""
     outputs: tuple[str, ...] = ()
     """Paths that must be there when it has ended well: the job has failed otherwise."""
 
@@ -131,7 +133,10 @@ class Granted:
 
 
 class SiteAccess(Protocol):
-    """One remote site's scheduler. Safe to be called from several threads; calls are queued, not merged."""
+    """One remote site's scheduler, as one login there: a partner's, or the reader's.
+
+    Safe to be called from several threads; calls are queued, not merged.
+    """
 
     def serve(self, projects: Sequence[str]) -> None:
         """From now on for these projects; over the same connection."""
@@ -145,8 +150,11 @@ class SiteAccess(Protocol):
     def cancel(self, job: RemoteJobRow) -> None:
         """Cancel exactly this job (its id and submit time both match), or find it over already."""
 
-    def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
-        """All jobs of the name submitted at or after ``since``, waiting, running or ended, oldest first.
+    def check(self) -> None:
+        """Show that the login is let in; the scheduler is asked nothing."""
+
+    def find(self, name: str, since: int, login: str) -> Sequence[RemoteJobRow]:
+        """All jobs of the name that ``login`` submitted at or after ``since``, in any state, oldest first.
 
         Asks the queue and the accounting both: a job between the two is never missed.
         """

@@ -39,6 +39,8 @@ class Cores:
 
 Billing = WholeNodes | LargestShare | Cores
 
+KeyType = Literal["ed25519", "rsa-4096"]
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -54,7 +56,7 @@ class Partition:
     cores_per_node: int | None = None
     memory_gib_per_node: int | None = None
     max_jobs: int | None = None
-    """Jobs of one user at a time, waiting or running."""
+    """Jobs of one login at a time, waiting or running."""
     max_running: int | None = None
     kwh_per_gpu_hour: Fraction | None = None
     """Energy of one scheduler GPU for an hour, where a published average exists."""
@@ -70,7 +72,11 @@ class Access:
     poll_floor_seconds: int = 60
     """No question is put to the scheduler sooner than this after the last one."""
     connections_per_minute: int = 1
-    """New connections; an origin that connects too often is blocked at the site's firewall."""
+    """New connections of a login; an origin that connects too often is blocked at the site's firewall."""
+    key_types: tuple[KeyType, ...] = ("ed25519",)
+    """Kinds of keys that the site lets in; no other is used there."""
+    pooled_accounts: bool = False
+    """Whether one login may serve several partners."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Site:
     accounting: Accounting
     project_pattern: str
     partitions: tuple[Partition, ...]
+    project_directories: tuple[str, ...] = ()
+    """Where a project's own files lie, beside the homes: absolute, with ``{project}`` for its name."""
 
     def partition(self, name: str) -> Partition | None:
         """The partition of that name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -125,7 +125,7 @@ class Scheduler:
             now = int(time.time())
             self.rows.append(
                 RemoteJobRow(
-                    *(id, job.name, job.comment, job.project, job.partition, "antenna", "running"),
+                    *(id, job.name, job.comment, job.project, job.partition, job.login, "running"),
                     *("RUNNING", now, now),
                 )
             )
@@ -135,9 +135,12 @@ class Scheduler:
         self._reachable()
         self._change(job.id, state="cancelled", raw_state="CANCELLED", ended=int(time.time()))
 
-    def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
+    def check(self) -> None:
         self._reachable()
-        return self.named(name)
+
+    def find(self, name: str, since: int, login: str) -> Sequence[RemoteJobRow]:
+        self._reachable()
+        return [row for row in self.named(name) if row.user == login]
 
     def queue(self) -> Sequence[RemoteJobRow]:
         self._reachable()
@@ -171,6 +174,19 @@ class Scheduler:
             self.rows = [replace(row, **others) if row.id == id else row for row in self.rows]  # type: ignore[arg-type]
 
 
+class Schedulers:
+    """``dispatch.access.Logins``: each partner's login has its name; a site's share its scheduler."""
+
+    def __init__(self, schedulers: Mapping[str, SiteAccess]) -> None:
+        self._schedulers = schedulers
+
+    def name(self, site: Site, tenant: str) -> str:
+        return tenant or "reader"
+
+    def open(self, site: Site, tenant: str, projects: tuple[str, ...]) -> SiteAccess:
+        return self._schedulers[site.name]
+
+
 class Granted:
     """Accounts of partners that have used nothing: all that was granted is left."""
 
@@ -189,7 +205,10 @@ class Granted:
     def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
         return
 
-    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
+    def trouble(self, site: str) -> str:
+        return ""
+
+    def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None) -> None:
         return
 
     def looked(self, site: str, access: SiteAccess) -> None:
@@ -197,16 +216,18 @@ class Granted:
 
 
 @contextmanager
-def dispatch(kubeconfig: Path, schedulers: dict[str, Scheduler]) -> Iterator[Dispatch]:
-    """Running when entered, ended when left."""
+def dispatch(
+    kubeconfig: Path, schedulers: dict[str, Scheduler], *, namespace: str = NAMESPACE
+) -> Iterator[Dispatch]:
+    """Running when entered, ended when left. ``namespace`` has its Lease."""
     cluster = connect(kubeconfig, long_lived=True)
     settings = Settings(
-        namespace=NAMESPACE,
+        namespace=namespace,
         identity="test",
         bounds=Bounds(window=50, sending=45, margin=5, again=0.5, stale=3),
         look_every=0.5,
     )
-    one = Dispatch(cluster, settings, access=lambda site, _: schedulers[site.name], accounts=Granted())
+    one = Dispatch(cluster, settings, access=Schedulers(schedulers), accounts=Granted())
     try:
         with running(one, 30):
             yield one

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from infra.paths import site_file
 from infra.provider import base, leftovers, link, ssh, tunnel
 from infra.provider.link import Link
 from infra.provider.network import Network
 from infra.provider.playbook import Playbook
-from infra.sitefile import path_of, read
+from infra.sitefile import read
 from tests.host.conftest import create_all, machine_inputs, network_inputs, quiet
 
 pytestmark = pytest.mark.skipif(
@@ -63,7 +64,7 @@ def lumi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lumi]:
     key = tmp_path_factory.mktemp("keys") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
     public = key.with_suffix(".pub").read_text().strip()
-    entry = next(s for s in read(path_of("example-site"))["sites"] if s["name"] == "lumi")
+    entry = next(s for s in read(site_file("example-site"))["sites"] if s["name"] == "lumi")
     variables = {
         "antenna_site": entry,
         "antenna_site_accounts": [
@@ -75,12 +76,19 @@ def lumi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lumi]:
         "antenna_site_management": [network["gateway"]],
     }
     host = {"user": "root", "port": 22}
+    known = " ".join(machine["host_key"].split()[:2])
+    logins = [{"tenant": "imec", "user": "imec"}, {"tenant": "vrije", "user": "ulb"}]
+    access = {"name": "lumi", "user": "antenna", "key_type": "ed25519", "logins": logins}
+    keeps = {"antenna_remote_access": [{**access, "known_hosts": [f"{FAR} {known}"]}]}
     hosts = {
-        "head": {**host, "address": gateway["address"], "groups": ["site", "gateway"], "vars": {}},
+        "head": {**host, "address": gateway["address"], "groups": ["head"], "vars": keeps},
         "lumi": {**host, "address": machine["address"], "groups": ["site"], "vars": variables},
     }
     reached = {name: machine[name] for name in ("identity_file", "known_hosts")}
     play = {"stack": STACK, "playbook": "sites.yml", "hosts": hosts, "vars": {}, "digest": "", **reached}
+    # A head has its end of the tunnel from the run over the nodes; this one is no node.
+    end = {**hosts["head"], "groups": ["site", "gateway"], "vars": {}}
+    Playbook().create({**play, "hosts": {"head": end}}, quiet)
     Playbook().create(play, quiet)
     ends = {
         side: {k: m[k] for k in link.MACHINE_KEYS}
@@ -152,6 +160,43 @@ def test_a_job_runs_is_accounted_and_billed_in_the_real_tools_format(lumi: Lumi)
 )
 def test_what_the_site_would_refuse_is_refused(lumi: Lumi, options: str, said: str) -> None:
     assert said in lumi.user(f"sbatch {options} --wrap=true 2>&1 || true").lower()
+
+
+def as_antenna(lumi: Lumi, stem: str, command: str) -> str:
+    """As the Antenna's login of that stem, with the files that the head keeps; failures are told as well."""
+    kept = f"/etc/antenna/remote/{stem}"
+    options = f"-o BatchMode=yes -o UserKnownHostsFile=/etc/antenna/remote/lumi.known_hosts -i {kept}.key"
+    return lumi.on_gateway(f"ssh {options} $(cat {kept}.user)@{FAR} '{command}' 2>&1 || true", timeout=90)
+
+
+def test_the_antenna_has_a_login_a_partner_and_one_that_reads_and_submits_nothing(lumi: Lumi) -> None:
+    kept = lumi.on_gateway("stat -c '%a %n' /etc/antenna/remote/*").split()
+    names = {name.rpartition("/")[2]: mode for mode, name in zip(kept[::2], kept[1::2], strict=True)}
+    stems = ("lumi", "lumi.imec", "lumi.vrije")
+    assert set(names) == {
+        "lumi.known_hosts",
+        *(f"{stem}.{part}" for stem in stems for part in ("user", "key", "key.pub")),
+    }
+    assert {mode for name, mode in names.items() if name.endswith(".key")} == {"600"}
+    keys = lumi.on_gateway("cat /etc/antenna/remote/*.pub").splitlines()
+    assert len({key.split()[1] for key in keys}) == len(stems)
+    logins = [as_antenna(lumi, stem, "id -un").strip() for stem in stems]
+    assert logins == ["antenna", "imec", "ulb"]
+    job = "-p small-g -t 5 --gres=gpu:1 --wrap=true --parsable"
+    assert as_antenna(lumi, "lumi.imec", f"sbatch -A {PROJECT} {job}").strip().isdecimal()
+    for stem, project in (("lumi", PROJECT), ("lumi", OTHER), ("lumi.imec", OTHER), ("lumi.vrije", PROJECT)):
+        assert "invalid account" in as_antenna(lumi, stem, f"sbatch -A {project} {job}").lower()
+    assert "imec" in as_antenna(lumi, "lumi", "squeue --states=all -h -o %u")
+
+
+def test_homes_and_projects_directories_are_for_their_login_alone(lumi: Lumi) -> None:
+    theirs = ["/home/ulb", *(f"/{kind}/{OTHER}" for kind in ("project", "scratch", "flash"))]
+    for path in theirs:
+        assert lumi.root(f"stat -c '%a %U' {path}").split() == ["700", "ulb"]
+        assert as_antenna(lumi, "lumi.vrije", f"touch {path}/mine && ls {path}").split() == ["mine"]
+        for stem in ("lumi.imec", "lumi"):
+            assert "Permission denied" in as_antenna(lumi, stem, f"ls {path}")
+            assert "Permission denied" in as_antenna(lumi, stem, f"touch {path}/theirs")
 
 
 def test_ssh_is_open_through_the_tunnel_alone_and_not_too_often(lumi: Lumi) -> None:

@@ -48,6 +48,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if lack := missing():
         pytest.skip(lack)
     folder = Path(tempfile.mkdtemp(prefix="antenna-world-"))
+    folder.chmod(0o711)  # logins of the site have their homes in it
     try:
         with made_world(folder, request.param) as one:
             yield one

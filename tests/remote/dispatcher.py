@@ -14,32 +14,15 @@ import threading
 from pathlib import Path
 
 from operators import logs
-from operators.dispatch.access import Opener
+from operators.dispatch.access import Credentials
 from operators.dispatch.decide import Bounds
 from operators.dispatch.run import Dispatch, Settings
 from operators.k8s import connect
-from operators.sites.model import Site
-from operators.sites.slurm.access import Deadlines, SlurmAccess
+from operators.sites.slurm.access import Deadlines
 from tests.cluster.remote_world import Granted
 
 DEADLINES = Deadlines(whole=20, start=5, sbatch=6)
 BOUNDS = Bounds(window=30, sending=20, margin=5, again=2, stale=10)
-
-
-def opener(credentials: Path, deadlines: Deadlines = DEADLINES) -> Opener:
-    """As ``dispatch.access`` opens a site, with these deadlines."""
-
-    def opened(site: Site, projects: tuple[str, ...]) -> SlurmAccess:
-        return SlurmAccess(
-            site=site,
-            user=(credentials / "user").read_text(),
-            key=credentials / "key",
-            known_hosts=credentials / "known_hosts",
-            projects=projects,
-            deadlines=deadlines,
-        )
-
-    return opened
 
 
 def dispatch(kubeconfig: Path, credentials: Path, namespace: str) -> None:
@@ -48,7 +31,7 @@ def dispatch(kubeconfig: Path, credentials: Path, namespace: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = Settings(namespace=namespace, identity="one", bounds=BOUNDS, look_every=1)
     cluster = connect(kubeconfig, long_lived=True)
-    Dispatch(cluster, settings, access=opener(credentials), accounts=Granted()).run(stop)
+    Dispatch(cluster, settings, access=Credentials(credentials, DEADLINES), accounts=Granted()).run(stop)
 
 
 def main(kubeconfig: Path, credentials: Path, namespace: str) -> None:

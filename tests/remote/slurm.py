@@ -7,6 +7,8 @@ Everything lies in one folder and listens on loopback. ``sbatch`` and its kin ca
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -50,6 +52,8 @@ PARTITIONS = (
 )
 
 _HERE = Path(__file__).parent
+_USERS = "antt"
+"""Accounts of the host that are these tests' begin so, and go on with the process that made them."""
 _TOOLS = ("sbatch", "squeue", "sacct", "scancel", "sinfo", "sshare", "scontrol")
 
 
@@ -66,6 +70,15 @@ class Recorded:
     submitted: int
 
 
+@dataclass(frozen=True)
+class Login:
+    """An account of the host that somebody has at the site, with a home and a key of its own."""
+
+    user: str
+    home: Path
+    key: Path
+
+
 @dataclass
 class SlurmSite:
     """One that is up. ``access_options`` are what ``SlurmAccess`` takes."""
@@ -76,6 +89,26 @@ class SlurmSite:
     known_hosts: Path
     ports: dict[str, int]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    logins: list[Login] = field(default_factory=list)
+
+    def add_login(self, name: str, *projects: str) -> Login:
+        """An account that is a member of these projects, none for one that only looks; gone with the site."""
+        # Two sites of one process are up at once, each with a login of this name.
+        user = f"{_USERS}{os.getpid()}p{self.port}{name}"
+        home = self.folder / "homes" / name
+        made = ["useradd", "--home-dir", str(home), "--no-create-home", "--shell", "/bin/sh", "-p", "*", user]
+        subprocess.run(made, check=True)
+        login = Login(user, home, self.folder / f"{name}.key")
+        self.logins.append(login)
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", login.key)
+        (home / ".ssh").mkdir(parents=True)
+        shutil.copy(login.key.with_suffix(".key.pub"), home / ".ssh" / "authorized_keys")
+        for path in (home, home / ".ssh", home / ".ssh" / "authorized_keys"):
+            shutil.chown(path, user, user)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        for project in projects:
+            self.run("sacctmgr", "--immediate", "add", "user", user, f"account={project}")
+        return login
 
     @property
     def site(self) -> model.Site:
@@ -117,7 +150,9 @@ class SlurmSite:
 
     def go_wrong(self, tool: str, *faults: str) -> None:
         """The next calls of ``tool`` over SSH, in this order; one that begins with ``always`` lasts."""
-        (self.folder / "faults" / tool).write_text("".join(f"{fault}\n" for fault in faults))
+        path = self.folder / "faults" / tool
+        path.write_text("".join(f"{fault}\n" for fault in faults))
+        path.chmod(0o666)
 
     def go_right(self) -> None:
         """No command goes wrong any more."""
@@ -224,6 +259,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
     ensure_packages()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
+    _remove_users(os.getpid())
     names = ("ssh", "ctld", "dbd", "mariadb", *NODES)
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     site = SlurmSite(folder, ports["ssh"], folder / "key", folder / "known_hosts", ports)
@@ -247,8 +283,13 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
 
 def _write_configuration(site: SlurmSite, most_jobs: int) -> None:
     folder, host, ports = site.folder, socket.gethostname(), site.ports
-    for name in ("state", "spool", "faults", "bin", "home", "munge", "db"):
+    for name in ("state", "spool", "faults", "bin", "home", "homes", "munge", "db"):
         (folder / name).mkdir()
+    # Whoever logs in takes a fault from the list, and writes that it was called.
+    (folder / "faults").chmod(0o777)
+    for name in ("calls", *(f"{tool}.lock" for tool in _TOOLS)):
+        (folder / "faults" / name).touch()
+        (folder / "faults" / name).chmod(0o666)
     (folder / "munge").chmod(0o755)
     password = secrets.token_hex(16)
     (folder / "init.sql").write_text(
@@ -316,7 +357,7 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={ports["dbd"]}
 AccountingStoragePass={folder}/munge/socket
-AccountingStorageEnforce=associations
+AccountingStorageEnforce=associations,limits
 EnforcePartLimits=ALL
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
@@ -333,7 +374,8 @@ PartitionName=standard-g Nodes=n[1-3] MaxNodes=2 MaxTime=2-0 DefaultTime=60 Over
     login.write_text(
         f"""\
 #!/bin/sh
-export HOME='{folder}/home' SLURM_CONF='{folder}/slurm.conf' ANTENNA_FAULTS='{folder}/faults'
+[ "$(id -u)" != 0 ] || export HOME='{folder}/home'
+export SLURM_CONF='{folder}/slurm.conf' ANTENNA_FAULTS='{folder}/faults'
 export PATH='{folder}/bin':/usr/bin:/bin
 cd && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """
@@ -341,14 +383,14 @@ cd && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
     login.chmod(0o755)
     for name in ("key", "host_key", "authority"):
         site.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / name)
-    shutil.copy(folder / "key.pub", folder / "authorized_keys")
+    shutil.copy(folder / "key.pub", folder / "authorized_keys.root")
     public = " ".join((folder / "host_key.pub").read_text().split()[:2])
     site.known_hosts.write_text(f"[127.0.0.1]:{site.port} {public}\n")
     (folder / "sshd_config").write_text(
         f"""\
 ListenAddress 127.0.0.1:{site.port}
 HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {folder}/authorized_keys.%u .ssh/authorized_keys
 TrustedUserCAKeys {folder}/authority.pub
 StrictModes no
 UsePAM no
@@ -448,6 +490,16 @@ def _end_everything(site: SlurmSite) -> None:
         with suppress(OSError):
             if pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes():
                 os.kill(pid, signal.SIGKILL)
+    for login in site.logins:
+        subprocess.run(["userdel", login.user], check=False, capture_output=True)
+
+
+def _remove_users(mine: int) -> None:
+    """Those of tests that were killed."""
+    for name in [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(_USERS)]:
+        pid = re.match(r"[0-9]+", name.removeprefix(_USERS))
+        if pid and int(pid[0]) != mine and not Path(f"/proc/{pid[0]}").exists():
+            subprocess.run(["userdel", name], check=False, capture_output=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

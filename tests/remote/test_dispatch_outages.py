@@ -21,7 +21,7 @@ from operators.remote_usage import ACCOUNTING, QUEUE
 from tests.cluster.patience import eventually
 from tests.remote.operating import operating
 from tests.remote.slurm import SlurmSite
-from tests.remote.world import World
+from tests.remote.world import TENANT, World
 
 pytestmark = pytest.mark.parametrize("world", [1], indirect=True)
 
@@ -140,16 +140,18 @@ def jobs(world: World, count: int, script: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("kind", OUTAGES)
 def test_a_site_that_does_not_answer_rightly_ends_nothing(
-    watch: Watch, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    watch: Watch, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world, outage, flag = watch.world, OUTAGES[kind], tmp_path / "flag"
+    world, outage = watch.world, OUTAGES[kind]
+    flag = world.logins[TENANT].home / "flag"
+    flag.unlink(missing_ok=True)
     waits = f"#!/bin/sh\nuntil [ -e {flag} ]; do sleep 0.3; done\n"
     lasts = SECONDS or outage.seconds
     with (
         jobs(world, STAY, "#!/bin/sh\nsleep 900\n") as stay,
         jobs(world, END, waits) as end,
     ):
-        eventually(lambda: world.are([*stay, *end], "running"))
+        eventually(lambda: world.are([*stay, *end], "running"), 300)
         world.declare(floor=FLOOR)
         eventually(lambda: (now := watch.look()).running == STAY + END and max(now.ages.values()) < 3)
         before = watch.look()

@@ -55,7 +55,7 @@ def until(found: Callable[[], RemoteJobRow | None], seconds: float = 40) -> Remo
 
 def in_state(access: SlurmAccess, name: str, *states: str) -> Callable[[], RemoteJobRow | None]:
     def found() -> RemoteJobRow | None:
-        rows = [row for row in access.find(name, 0) if row.state in states]
+        rows = [row for row in access.find(name, 0, "root") if row.state in states]
         return rows[0] if rows else None
 
     return found
@@ -78,7 +78,7 @@ def test_a_job_is_submitted_found_followed_to_its_end_and_its_log_read(
     assert ended.limit == mine.seconds
     accounted = until(lambda: next((r for r in access.ended(before) if r.id == id_), None))
     assert (accounted.exit_code, accounted.signal, accounted.state) == (3, None, "failed")
-    assert access.find(mine.name, accounted.submitted + 1) == []
+    assert access.find(mine.name, accounted.submitted + 1, "root") == []
     assert access.log_tail(ended, "", 1000) == b"over there\n"
     assert access.log_tail(ended, "", 6) == b"there\n"
 
@@ -150,7 +150,7 @@ def test_cancel_ends_exactly_that_job(access: SlurmAccess) -> None:
     # The same id in another life of the counter is another job.
     access.cancel(replace(row, submitted=row.submitted - 86_400))
     access.cancel(replace(row, name="antenna-other"))
-    assert access.find(mine.name, 0)[0].state in ("running", "pending")
+    assert access.find(mine.name, 0, "root")[0].state in ("running", "pending")
     access.cancel(row)
     until(in_state(access, mine.name, "cancelled"))
     access.cancel(row)
@@ -197,7 +197,7 @@ def test_a_submission_whose_answer_is_lost_is_uncertain_and_is_found(slurm: Slur
 
 def asked_again(access: SlurmAccess, name: str) -> list[RemoteJobRow]:
     try:
-        return list(access.find(name, 0))
+        return list(access.find(name, 0, "root"))
     except Held:
         return []
 
@@ -307,8 +307,8 @@ def test_accounting_that_cannot_be_asked_is_an_error_and_a_job_is_found_when_it_
     slurm.go_wrong("sacct", "fails", "is-empty")
     for _ in range(2):
         with pytest.raises(SiteError):
-            access.find(mine.name, 0)
-    assert [row.name for row in access.find(mine.name, 0)] == [mine.name]
+            access.find(mine.name, 0, "root")
+    assert [row.name for row in access.find(mine.name, 0, "root")] == [mine.name]
 
 
 def test_a_job_that_somebody_else_gave_our_name_is_not_ours(slurm: SlurmSite, access: SlurmAccess) -> None:
@@ -320,10 +320,10 @@ def test_a_job_that_somebody_else_gave_our_name_is_not_ours(slurm: SlurmSite, ac
         text=LONG,
     )
     until(lambda: next((row for row in access.queue() if row.id == int(theirs)), None))
-    assert access.find(mine.name, 0) == []
+    assert access.find(mine.name, 0, "root") == []
     id_ = access.submit(mine)
     row = until(in_state(access, mine.name, "running", "pending"))
-    assert [one.id for one in access.find(mine.name, 0)] == [id_]
+    assert [one.id for one in access.find(mine.name, 0, "root")] == [id_]
     access.cancel(row)
     slurm.run("scancel", theirs.strip())
 
@@ -333,7 +333,7 @@ def test_all_questions_go_over_one_connection(slurm: SlurmSite, access: SlurmAcc
     for _ in range(5):
         access.queue()
         access.nodes()
-        access.find("antenna-nobody", 0)
+        access.find("antenna-nobody", 0, "root")
     assert slurm.connections() == before + 1
 
 

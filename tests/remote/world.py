@@ -1,4 +1,4 @@
-"""A partner with a project at a real Slurm, in a light control plane, and the dispatch as its own process."""
+"""Two partners, a project each at a real Slurm, in a light control plane; the dispatch as its own process."""
 
 from __future__ import annotations
 
@@ -11,33 +11,43 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
+from unittest.mock import patch
 
 from operators.api import API_VERSION
 from operators.api.remote_job import KIND
 from operators.api.remote_site import remote_site_object
 from operators.api.tenant import tenant_object
+from operators.dispatch.access import READER
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
 from operators.queues import GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas
 from operators.sites.model import Site
-from operators.tenancy import Allocation, Quota, Tenant, namespace_name
+from operators.tenancy import OBJECT_COUNTS, Allocation, Quota, Tenant, namespace_name
 from tests.cluster.light import light_cluster
-from tests.cluster.tenant_controller import NAMESPACE, eventually, is_ready, tenant_controller
-from tests.remote.slurm import PROJECT, SlurmSite, slurm_site
+from tests.cluster.tenant_controller import NAME, NAMESPACE, eventually, is_ready, tenant_controller
+from tests.remote.slurm import OTHER_PROJECT, PROJECT, Login, SlurmSite, slurm_site
 
 TENANT = "vib"
+OTHER = "ulb"
+PROJECTS = {TENANT: PROJECT, OTHER: OTHER_PROJECT}
 PLACE = namespace_name(TENANT)
+MANY = dict.fromkeys(("count/remotejobs.antenna.be", "count/workloads.kueue.x-k8s.io"), "5000")
 # Half an hour by default: whatever runs, or waits at the site, for longer than this must not be called back.
 # To tell so of a thousand jobs that are admitted at once takes longer than of a few.
 PATIENCE = "5m" if "ANTENNA_TEST_CONNECTIONS" in os.environ else "15s"
+_BOUNDS = (
+    "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding",
+    f"{NAME}-resourcequotas-of-tenant",
+)
 IMPATIENT = {"waitForPodsReady": {"timeout": PATIENCE}}
 Object = dict[str, Any]
 
@@ -118,6 +128,8 @@ class World:
     slurm: SlurmSite
     operator: Operator
     sites: tuple[str, ...]
+    logins: Mapping[str, Login]
+    """By partner; of READER the one that reads."""
     _turn: Iterator[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,8 +146,8 @@ class World:
         if self.operator.pid is None:
             self.operator.start()
 
-    def submit(self, script: str = "#!/bin/sh\nsleep 1\n", **others: object) -> str:
-        """A RemoteJob for the next site; its name."""
+    def submit(self, script: str = "#!/bin/sh\nsleep 1\n", *, tenant: str = TENANT, **others: object) -> str:
+        """A RemoteJob of a partner for the next site; its name."""
         spec = {
             "site": next(self._turn),
             "partition": "small-g",
@@ -149,38 +161,38 @@ class World:
             {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
-                "metadata": {"generateName": "job-", "namespace": PLACE},
+                "metadata": {"generateName": "job-", "namespace": namespace_name(tenant)},
                 "spec": {**spec, **others},
             }
         )
         return str(made["metadata"]["name"])
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, tenant: str = TENANT) -> None:
         """As a user does who wants it no more; it may be gone."""
         try:
-            self.cluster.delete(API_VERSION, KIND, name, PLACE)
+            self.cluster.delete(API_VERSION, KIND, name, namespace_name(tenant))
         except NotFound:
             return
 
-    def find(self, name: str) -> Object | None:
-        return self.cluster.find(API_VERSION, KIND, name, PLACE)
+    def find(self, name: str, tenant: str = TENANT) -> Object | None:
+        return self.cluster.find(API_VERSION, KIND, name, namespace_name(tenant))
 
-    def statuses(self) -> dict[str, Object]:
-        """Status of every RemoteJob by name."""
-        jobs = self.cluster.list_objects(API_VERSION, KIND, namespace=PLACE)
+    def statuses(self, tenant: str = TENANT) -> dict[str, Object]:
+        """Status of every RemoteJob of a partner by name."""
+        jobs = self.cluster.list_objects(API_VERSION, KIND, namespace=namespace_name(tenant))
         return {job["metadata"]["name"]: job.get("status") or {} for job in jobs}
 
-    def states(self) -> dict[str, str]:
-        """State of every RemoteJob by name."""
-        return {name: str(status.get("state")) for name, status in self.statuses().items()}
+    def states(self, tenant: str = TENANT) -> dict[str, str]:
+        """State of every RemoteJob of a partner by name."""
+        return {name: str(status.get("state")) for name, status in self.statuses(tenant).items()}
 
-    def are(self, names: Iterable[str], state: str) -> bool:
+    def are(self, names: Iterable[str], state: str, tenant: str = TENANT) -> bool:
         """Whether all of them are in a state."""
-        states = self.states()
+        states = self.states(tenant)
         return all(states.get(name) == state for name in names)
 
-    def uid(self, name: str) -> str:
-        found = self.find(name)
+    def uid(self, name: str, tenant: str = TENANT) -> str:
+        found = self.find(name, tenant)
         assert found
         return str(found["metadata"]["uid"])
 
@@ -194,29 +206,42 @@ class World:
 def world(folder: Path, sites: int) -> Iterator[World]:
     """Up when entered, with the dispatch running; gone when left. ``folder`` is empty, its path short."""
     (folder / "light").mkdir()
+    (folder / "credentials").mkdir()
     with slurm_site(folder / "s") as slurm, light_cluster(folder / "light", configured=IMPATIENT) as up:
-        credentials = folder / "credentials"
-        credentials.mkdir()
-        (credentials / "user").write_text("root")
-        (credentials / "key").symlink_to(slurm.key)
-        (credentials / "known_hosts").symlink_to(slurm.known_hosts)
         all_ = _sites(slurm, sites)
+        credentials = folder / "credentials"
+        logins = {READER: slurm.add_login("r")}
+        logins |= {tenant: slurm.add_login(tenant, project) for tenant, project in PROJECTS.items()}
+        for tenant, login in logins.items():
+            give(credentials, all_, login, tenant)
+        for site in all_:
+            (credentials / f"{site.name}.known_hosts").symlink_to(slurm.known_hosts)
         cohort = Cohort("antenna", (Flavor("local"), *flavors(all_)))
-        partner = _partner(all_)
+        partners = [_partner(tenant, all_) for tenant in PROJECTS]
         cluster = connect(up.kubeconfig)
-        with tenant_controller(up, folder):
+        # One partner sends here what 23 may: that is not what every Tenant has.
+        with patch.dict(OBJECT_COUNTS, MANY), tenant_controller(up, folder):
+            cluster.delete(*_BOUNDS)
             operator = Operator(up.kubeconfig, credentials)
             operator.start()
             declared = [*cohort_objects(cohort), *(remote_site_object(site) for site in all_)]
-            for obj in (*declared, tenant_object(partner, cohort)):
+            for obj in (*declared, *(tenant_object(partner, cohort) for partner in partners)):
                 cluster.apply(obj, manager="test")
             try:
-                eventually(lambda: is_ready(cluster, TENANT))
-                yield World(cluster, slurm, operator, tuple(site.name for site in all_))
+                eventually(lambda: all(is_ready(cluster, tenant) for tenant in PROJECTS))
+                yield World(cluster, slurm, operator, tuple(site.name for site in all_), logins)
             finally:
                 print("".join(operator.log[-400:]))
                 operator.end()
                 cluster.close()
+
+
+def give(credentials: Path, sites: Iterable[Site], login: Login, tenant: str = READER) -> None:
+    """The operator has the login of a partner, or the reader's, at each of the sites: a Secret's files."""
+    for site in sites:
+        stem = ".".join(filter(None, (site.name, tenant)))
+        (credentials / f"{stem}.user").write_text(f"{login.user}\n")
+        (credentials / f"{stem}.key").symlink_to(login.key)
 
 
 def _sites(slurm: SlurmSite, count: int, floor: int = 1, per_minute: int = 60) -> tuple[Site, ...]:
@@ -229,15 +254,15 @@ def _sites(slurm: SlurmSite, count: int, floor: int = 1, per_minute: int = 60) -
     )
 
 
-def _partner(sites: tuple[Site, ...]) -> Tenant:
+def _partner(name: str, sites: tuple[Site, ...]) -> Tenant:
     today = datetime.now(UTC).date()
     grants = tuple(
         Allocation(
-            *(site.name, PROJECT, Fraction(10**6), "gpu-hours"),
+            *(site.name, PROJECTS[name], Fraction(10**6), "gpu-hours"),
             today - timedelta(days=1),
             today + timedelta(days=9),
         )
         for site in sites
     )
     quota = {"local": {GPU: Quota(1)}} | quotas(grants, sites)
-    return Tenant(TENANT, "VIB", "flanders", ("science-research",), ("vib",), quota, allocations=grants)
+    return Tenant(name, name.upper(), "flanders", ("science-research",), (name,), quota, allocations=grants)

@@ -9,20 +9,24 @@ from typing import Any
 
 import pytest
 
+from operators.admission_rows import KEPT_SECONDS
 from operators.api import API_VERSION
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
 from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.reading import FINALIZER
 from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task, rank
 from operators.k8s_errors import Conflict
-from operators.sites.access import RemoteJobRow
-from operators.tenancy import Allocation, Object
+from operators.sites.access import RemoteJobRow, SiteAccess, Unreachable
+from operators.sites.model import Site
+from operators.tenancy import Allocation, Object, Tenant
 from tests.cluster.remote_world import Granted, jupiter, lumi
 from tests.unit.api_server import ApiServer, kueue
 
 LUMI, JUPITER = lumi("lumi"), jupiter("jupiter")
+SITES = {"lumi": LUMI, "jupiter": JUPITER}
 NAMESPACE = "tenant-vib"
 WELL = Health(True, "answers")
 YEAR = (date(2026, 1, 1), date(2026, 12, 31))
@@ -30,6 +34,7 @@ GRANTS = (
     Allocation("lumi", "project_465000001", Fraction(100), "gpu-hours", *YEAR),
     Allocation("jupiter", "antenna-vib", Fraction(10_000), "core-hours", *YEAR),
 )
+VIB = Tenant("vib", "VIB", "flanders", ("science-research",), ("vib",), {}, allocations=GRANTS)
 ROOM = {"lumi-small-g": 1, "lumi-standard-g": 1, "jupiter-booster": 1}
 
 
@@ -55,7 +60,15 @@ class World:
     health: dict[str, Health] = field(default_factory=lambda: {"lumi": WELL, "jupiter": WELL})
     budgets: Left = field(default_factory=Left)
     tasks: list[tuple[str, Task]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """Whose workers have been given something, in order."""
     leads: bool = True
+    logins: dict[str, str] = field(default_factory=dict)
+    """By partner; the partner's name where nothing is said."""
+    partners: dict[str, Tenant] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    """RemoteJobs, and their namespaces."""
+    known: KnownLogins = field(init=False)
     jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +77,7 @@ class World:
     def start(self) -> None:
         """A process begins, and knows nothing but the cluster."""
         self.tasks.clear()
+        self.known = KnownLogins(self, SITES, self.partners, lambda: self.now)
         self.jobs = Jobs(
             Around(
                 cluster=self.server,  # type: ignore[arg-type]
@@ -72,9 +86,10 @@ class World:
                 accounts=self.budgets,
                 may_send=lambda: self.leads,
                 writer=lambda: "test/1",
-                sites={"lumi": LUMI, "jupiter": JUPITER},
+                sites=SITES,
                 allocations={"vib": GRANTS},
                 health=self.health,
+                logins=self.known,
                 ask=self._ask,
             )
         )
@@ -84,7 +99,7 @@ class World:
     def see(self) -> None:
         """The streams are up to date."""
         jobs, label = self.jobs, "antenna.be/remote-job"
-        for there, kind in ((jobs.objects, KIND), (jobs.workloads, "Workload")):
+        for there, kind in ((jobs.objects, REMOTE_JOB), (jobs.workloads, "Workload")):
             there.clear()
             there.update(
                 {
@@ -102,20 +117,21 @@ class World:
             kueue(self.server, ROOM)
         self.see()
 
-    def make(self, name: str = "one", **spec: Any) -> str:
+    def make(self, name: str = "one", namespace: str = NAMESPACE, **spec: Any) -> str:
+        self.made[name] = namespace
         wanted = {"site": "lumi", "partition": "small-g", "gpusPerNode": 1, "timeLimit": "1h", "script": "x"}
         made = self.server.create(
             {
                 "apiVersion": API_VERSION,
-                "kind": KIND,
-                "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"{name}-uid"},
+                "kind": REMOTE_JOB,
+                "metadata": {"name": name, "namespace": namespace, "uid": f"{name}-uid"},
                 "spec": {k: v for k, v in {**wanted, **spec}.items() if v is not None},
             }
         )
         return str(made["metadata"]["uid"])
 
-    def status(self, name: str = "one") -> Object:
-        found = self.server.find(API_VERSION, KIND, name, NAMESPACE)
+    def status(self, name: str = "one", namespace: str = NAMESPACE) -> Object:
+        found = self.server.find(API_VERSION, REMOTE_JOB, name, namespace)
         return (found or {}).get("status") or {}
 
     def task(self) -> Task:
@@ -144,13 +160,27 @@ class World:
         self.turn(1)
         return running
 
-    def _ask(self, site: str, task: Task) -> bool:
+    def name(self, site: Site, tenant: str) -> str:
+        """As in Logins."""
+        login = self.logins.get(tenant, tenant or "reader")
+        if not login:
+            raise Unreachable(f"its credentials are not there yet: {site.name}.{tenant}.user")
+        return login
+
+    def open(self, site: Site, tenant: str, projects: tuple[str, ...]) -> SiteAccess:
+        """As in Logins; nobody does here."""
+        raise AssertionError
+
+    def _ask(self, site: str, tenant: str, task: Task) -> bool:
+        self.asked.append(tenant or "reader")
         self.tasks.append((site, task))
         return True
 
 
 def row(name: str, **others: Any) -> RemoteJobRow:
-    made = RemoteJobRow(7, name, name, "p", "small-g", "u", "running", "RUNNING", 1_780_000_005)
+    made = RemoteJobRow(
+        *(7, name, name, "project_465000001", "small-g", "vib", "running", "RUNNING", 1_780_000_005)
+    )
     return replace(made, **others)
 
 
@@ -196,6 +226,23 @@ def test_a_job_is_followed_to_its_end_and_gives_its_quota_back(world: World) -> 
     assert [c["type"] for c in found["status"]["conditions"] if c["status"] == "True"][-1] == "Finished"
     world.turn(1)
     assert world.jobs.objects[uid]["metadata"]["finalizers"] == []
+
+
+def test_a_job_leaves_days_after_its_end_and_no_sooner(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    going_on = world.make("two")
+    world.jobs.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
+    world.turn(1)
+    world.jobs.logged(uid, b"")
+    world.turn(2)
+    world.now += KEPT_SECONDS - 1
+    world.turn(2)
+    assert world.status()["state"] == "succeeded"
+    world.now += 1
+    world.turn(2)
+    assert world.jobs.objects.keys() == {going_on}
+    assert world.server.find(API_VERSION, REMOTE_JOB, "one", NAMESPACE) is None
 
 
 def test_nothing_is_written_while_nothing_changes(world: World) -> None:
@@ -257,7 +304,7 @@ def test_a_write_on_an_old_version_fails_and_nothing_is_sent(world: World) -> No
     uid = world.make()
     world.turn(2)
     stale = world.jobs.objects[uid]
-    world.server.patch("", KIND, "one", NAMESPACE, {"status": {"message": "from another"}})
+    world.server.patch("", REMOTE_JOB, "one", NAMESPACE, {"status": {"message": "from another"}})
     world.jobs.objects[uid] = stale
     world.tasks.clear()
     with pytest.raises(Conflict):
@@ -268,7 +315,7 @@ def test_a_write_on_an_old_version_fails_and_nothing_is_sent(world: World) -> No
 def test_a_deleted_job_is_cancelled_and_let_go_when_it_has_ended(world: World) -> None:
     uid = world.make()
     running = world.run(uid)
-    world.server.delete("", KIND, "one", NAMESPACE)
+    world.server.delete("", REMOTE_JOB, "one", NAMESPACE)
     world.turn(1)
     assert isinstance(world.task(), Cancel)
     world.jobs.cancelled(uid, world.now)
@@ -279,14 +326,14 @@ def test_a_deleted_job_is_cancelled_and_let_go_when_it_has_ended(world: World) -
     world.turn(1)
     world.jobs.logged(uid, b"")
     world.turn(2)
-    assert world.server.find("", KIND, "one", NAMESPACE) is None
+    assert world.server.find("", REMOTE_JOB, "one", NAMESPACE) is None
 
 
 def test_a_deleted_job_that_was_never_sent_goes_at_once(world: World) -> None:
     world.make()
-    world.server.delete("", KIND, "one", NAMESPACE)
+    world.server.delete("", REMOTE_JOB, "one", NAMESPACE)
     world.turn(1)
-    assert world.server.find("", KIND, "one", NAMESPACE) is None
+    assert world.server.find("", REMOTE_JOB, "one", NAMESPACE) is None
     assert world.tasks == []
 
 
@@ -381,6 +428,154 @@ def test_kueue_is_told_of_what_it_admits_that_it_waits_for_no_pods(world: World)
     writes = found["metadata"]["resourceVersion"]
     world.turn(3)
     assert world.server.of("Workload")[0]["metadata"]["resourceVersion"] == writes
+
+
+def test_a_job_is_the_partners_own_login_s_from_the_intention_on(world: World) -> None:
+    sent = world.submit(world.make())
+    assert (sent.attempt.login, sent.submission.login) == ("vib", "vib")
+    assert world.status()["attempt"]["login"] == "vib"
+    assert world.asked == ["vib", "vib"]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"user": "ulb"}, {"user": "reader"}, {"project": "project_465000002", "user": "ulb"}],
+    ids=["another partner's", "the reader's", "another project's"],
+)
+def test_a_job_that_somebody_else_gave_our_name_counts_for_nothing(
+    world: World, others: dict[str, Any]
+) -> None:
+    uid = world.make()
+    sent = world.submit(uid)
+    theirs = row(sent.attempt.name, id=99, state="failed", raw_state="FAILED", **others)
+    world.jobs.failed(uid, "timed out", 0, asked=True)
+    world.jobs.seen(uid, (theirs,), world.now)
+    assert world.jobs.memory[uid].told.answer is None
+    world.jobs.found(uid, (theirs, row(sent.attempt.name)), world.now + 1)
+    world.turn(1)
+    assert (world.status()["slurmId"], world.status()["state"]) == (7, "running")
+
+
+@pytest.mark.parametrize("others", [{"partition": "standard-g"}, {"project": "project_465000002"}])
+def test_a_job_of_its_login_elsewhere_is_not_its_own_and_no_proof_that_there_is_none(
+    world: World, others: dict[str, Any]
+) -> None:
+    uid = world.make()
+    sent = world.submit(uid)
+    world.jobs.failed(uid, "timed out", 0, asked=True)
+    for _ in range(40):
+        world.now += 15
+        world.tasks.clear()
+        world.jobs.found(uid, (row(sent.attempt.name, **others),), world.now)
+        world.turn(1)
+    assert "slurmId" not in world.status()
+    assert world.status()["attempt"]["asks"] == 1
+    assert not [task for _, task in world.tasks if isinstance(task, Submit)]
+
+
+def test_a_job_that_was_sent_as_everybody_s_login_is_followed_by_the_one_that_reads(world: World) -> None:
+    """An attempt that a build before wrote names no login."""
+    uid = world.make()
+    world.submit(uid)
+    old = {**world.status()["attempt"], "login": ""}
+    world.server.patch(API_VERSION, REMOTE_JOB, "one", NAMESPACE, {"status": {"attempt": old}})
+    world.start()
+    world.turn(1)
+    found = world.task()
+    assert isinstance(found, Find)
+    assert (found.login, world.asked[-1]) == ("reader", "reader")
+    world.jobs.found(uid, (row(old["name"], user="reader"),), world.now)
+    world.turn(1)
+    assert (world.status()["slurmId"], world.status()["attempt"]["login"]) == (7, "")
+    world.server.delete(API_VERSION, REMOTE_JOB, "one", NAMESPACE)
+    world.now += 20
+    world.jobs.seen(uid, (row(old["name"], user="reader"),), world.now)
+    world.turn(1)
+    assert isinstance(world.task(), Cancel)
+    assert world.asked[-1] == "reader"
+
+
+def test_what_everybody_s_login_certainly_never_sent_is_sent_as_the_partners_own(world: World) -> None:
+    uid = world.make()
+    world.submit(uid)
+    old = {**world.status()["attempt"], "login": ""}
+    world.server.patch(API_VERSION, REMOTE_JOB, "one", NAMESPACE, {"status": {"attempt": old}})
+    world.start()
+    for _ in range(20):
+        world.now += 15
+        world.turn(1)
+        for _, task in world.tasks[:1]:
+            if isinstance(task, Submit):
+                assert (task.attempt.login, task.submission.login, task.attempt.asks) == ("vib", "vib", 2)
+                return
+            assert isinstance(task, Find)
+            world.jobs.found(uid, (), world.now)
+        world.tasks.clear()
+    pytest.fail("it was never sent")
+
+
+def test_a_job_whose_login_is_not_among_the_credentials_any_more_is_asked_of_nobody(world: World) -> None:
+    """Another login might not see it, and would say that there is none: it would be sent twice."""
+    uid = world.make()
+    world.submit(uid)
+    world.logins["vib"] = "vib2"
+    world.jobs.failed(uid, "timed out", 0, asked=True)
+    for _ in range(40):
+        world.now += 15
+        world.turn(1)
+    assert world.tasks == []
+    assert world.status()["attempt"]["asks"] == 1
+    assert "its login vib is not among the credentials" in world.status()["message"]
+
+
+def test_a_partner_without_a_login_waits_and_says_why(world: World) -> None:
+    world.logins["vib"] = ""
+    world.make()
+    world.turn()
+    assert (world.status()["reason"], world.tasks) == ("SiteHealth", [])
+    assert "LUMI has no login for vib" in world.status()["message"]
+    world.logins["vib"] = "vib"
+    world.now += 3
+    world.turn()
+    assert isinstance(world.task(), Find)
+
+
+def test_a_login_that_is_declared_otherwise_is_not_used(world: World) -> None:
+    world.partners["vib"] = replace(VIB, logins={"lumi": "antenna-vib"})
+    world.make()
+    world.turn()
+    assert "declared as antenna-vib" in world.status()["message"]
+    assert world.tasks == []
+
+
+def test_a_login_that_is_shut_out_holds_its_partner_and_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROOM, "lumi-small-g", 5)
+    world.known.tell("lumi", "ulb", Health(False, "does not answer ulb's login: it does not accept the key"))
+    world.make("a")
+    world.turn()
+    assert isinstance(world.task(), Find)
+    world.known.tell("lumi", "vib", Health(False, "does not answer vib's login: it does not accept the key"))
+    world.make("b")
+    world.turn()
+    assert world.status("b")["reason"] == "SiteHealth"
+    assert world.status("b")["message"] == "LUMI does not answer vib's login: it does not accept the key"
+
+
+def test_a_partition_s_jobs_of_a_user_are_counted_a_login(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
+    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
+    world.jobs._around.allocations = {"vib": GRANTS, "ulb": GRANTS}
+    monkeypatch.setitem(ROOM, "lumi-small-g", 5)
+    for name, namespace in (("a", NAMESPACE), ("b", NAMESPACE), ("c", "tenant-ulb")):
+        world.make(name, namespace=namespace)
+    world.turn()
+    attempts = {name: world.status(name, where).get("attempt") for name, where in world.made.items()}
+    assert sum(attempts[name] is not None for name in ("a", "b")) == 1
+    assert attempts["c"]["login"] == "ulb"
 
 
 def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from operators.api import API_VERSION
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB
 from operators.api.remote_site import remote_site_object
 from operators.api.tenant import tenant_object
 from operators.dispatch.decide import Bounds
@@ -32,7 +32,7 @@ GRANT = Allocation(
     *("lumi", "project_465000001", Fraction(100), "gpu-hours"),
     *(TODAY - timedelta(days=1), TODAY + timedelta(days=300)),
 )
-KINDS = {"remotesites": "RemoteSite", "tenants": "Tenant", "workloads": "Workload", "remotejobs": KIND}
+KINDS = {"remotesites": "RemoteSite", "tenants": "Tenant", "workloads": "Workload", "remotejobs": REMOTE_JOB}
 
 
 @dataclass
@@ -63,7 +63,7 @@ class World:
         self.dispatch = Dispatch(
             self.server,  # type: ignore[arg-type]
             settings,
-            access=self._open,
+            access=self,
             accounts=Granted(),
         )
         for reflector in self.dispatch._reflectors:
@@ -91,19 +91,29 @@ class World:
     def make(self, **spec: Any) -> str:
         wanted = {"site": "lumi", "partition": "small-g", "gpusPerNode": 1, "timeLimit": "1h", "script": "x"}
         metadata = {"name": "one", "namespace": "tenant-vib", "uid": "one-uid"}
-        obj = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {**wanted, **spec}}
+        obj = {
+            "apiVersion": API_VERSION,
+            "kind": REMOTE_JOB,
+            "metadata": metadata,
+            "spec": {**wanted, **spec},
+        }
         return str(self.server.create(obj)["metadata"]["uid"])
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = (self.server.find("", KIND, "one", "tenant-vib") or {}).get("status") or {}
+        found: dict[str, Any] = (self.server.find("", REMOTE_JOB, "one", "tenant-vib") or {}).get(
+            "status"
+        ) or {}
         return found
 
     def end(self) -> None:
         self.dispatch._stop.set()
         self.dispatch._end_workers()
 
-    def _open(self, site: Any, projects: tuple[str, ...]) -> Scheduler:
-        self.opened.append((site.name, projects))
+    def name(self, site: Any, tenant: str) -> str:
+        return tenant or "reader"
+
+    def open(self, site: Any, tenant: str, projects: tuple[str, ...]) -> Scheduler:
+        self.opened.append((tenant or "reader", projects))
         return self.scheduler
 
 
@@ -127,7 +137,7 @@ def test_a_job_is_sent_followed_and_ended(world: World) -> None:
 def test_sites_where_somebody_has_a_project_have_a_worker_each(world: World) -> None:
     world.turn()
     world.turn()
-    assert world.opened == [("lumi", ("project_465000001",))]
+    assert world.opened == [("reader", ("project_465000001",))]
 
 
 def test_a_new_project_costs_no_new_connection(world: World) -> None:
@@ -155,6 +165,21 @@ def test_a_site_says_whether_its_entry_is_usable_and_how_it_answers(world: World
     assert said()["Ready"] == ("True", "")
     world.scheduler.down = True
     world.until(lambda: said()["Answers"] == ("False", "does not answer: no route to host"))
+
+
+def test_a_site_where_nobody_has_a_project_is_not_said_to_answer(world: World) -> None:
+    def answers() -> list[tuple[str, str, str]]:
+        found = world.server.find("", "RemoteSite", "lumi") or {}
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        return [(c["status"], c["reason"], c["message"]) for c in conditions if c["type"] == "Answers"]
+
+    world.until(lambda: answers() == [("True", "Answers", "answers")])
+    (tenant,) = world.server.of("Tenant")
+    cohort = Cohort("antenna", (Flavor("h100"), *flavors((LUMI,))))
+    none = Tenant("vib", "VIB", "flanders", ("science-research",), ("vib",), {"h100": {GPU: Quota(1)}})
+    spec = tenant_object(none, cohort)["spec"] | {"allocations": []}
+    world.server.patch(API_VERSION, "Tenant", tenant["metadata"]["name"], None, {"spec": spec})
+    world.until(lambda: answers() == [("Unknown", "NotAsked", "no partner has a project there")])
 
 
 def test_the_admission_checks_are_active_while_somebody_leads(world: World) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from operators.dispatch.access import LateAccess, opener
+from operators.dispatch.access import READER, Credentials, LateAccess
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import first
 from operators.dispatch.placement import Place
 from operators.dispatch.site_worker import (
+    OVERLAP,
     Answering,
     Failed,
     Find,
@@ -38,6 +40,7 @@ from operators.sites.access import (
     Rejected,
     RemoteJobRow,
     Silent,
+    SiteAccess,
     SiteError,
     Submission,
     Uncertain,
@@ -131,7 +134,7 @@ def test_an_answer_tells_when_its_question_was_put(
 ) -> None:
     site.rows.append(ROW)
     before = time.time()
-    found = result(worker, told, Find("u1", ATTEMPT))
+    found = result(worker, told, Find("u1", ATTEMPT, "u"))
     assert isinstance(found, Found)
     assert found.rows == (ROW,)
     assert before <= found.asked <= time.time()
@@ -141,9 +144,9 @@ def test_a_question_that_was_not_put_is_told_apart_from_one_that_failed(
     worker: SiteWorker, site: Site, told: list[Result]
 ) -> None:
     site.error = Held("too soon", 7)
-    assert result(worker, told, Find("u1", ATTEMPT)) == Failed("u1", "too soon", 7, asked=False)
+    assert result(worker, told, Find("u1", ATTEMPT, "u")) == Failed("u1", "too soon", 7, asked=False)
     site.error = SiteError("cut off")
-    assert result(worker, told, Find("u1", ATTEMPT)) == Failed("u1", "cut off")
+    assert result(worker, told, Find("u1", ATTEMPT, "u")) == Failed("u1", "cut off")
 
 
 def test_an_output_that_cannot_be_read_holds_nothing_up(
@@ -157,12 +160,12 @@ def test_a_site_is_silent_after_two_misses_and_answers_again_with_the_first_word
     worker: SiteWorker, site: Site, told: list[Result]
 ) -> None:
     site.error = Unreachable("no route")
-    result(worker, told, Find("u1", ATTEMPT))
+    result(worker, told, Find("u1", ATTEMPT, "u"))
     assert not any(isinstance(one, Answering) for one in told)
-    result(worker, told, Find("u1", ATTEMPT))
+    result(worker, told, Find("u1", ATTEMPT, "u"))
     assert Answering("lumi", Health(False, "does not answer: no route")) in told
     site.error = None
-    result(worker, told, Find("u1", ATTEMPT))
+    result(worker, told, Find("u1", ATTEMPT, "u"))
     assert Answering("lumi", Health(True, "answers")) in told
 
 
@@ -246,7 +249,7 @@ def test_outputs_that_take_long_to_read_do_not_keep_the_site_from_its_work(told:
             assert time.monotonic() < ends, "it was never looked for"
             worker.follow([("u1", ROW, "")] * 5)
             if worker._tasks.empty():
-                worker.put(Find("u1", ATTEMPT))
+                worker.put(Find("u1", ATTEMPT, "u"))
             time.sleep(0.005)
 
 
@@ -266,8 +269,15 @@ class Lingering(Scheduler):
 
 
 @contextmanager
-def running(site: Scheduler, told: list[Result], every: float) -> Iterator[SiteWorker]:
-    made = SiteWorker("lumi", site, told.append, accounts=Granted(), every=every)
+def running(
+    site: Scheduler,
+    told: list[Result],
+    every: float,
+    accounts: Granted | None = None,
+    tenant: str = READER,
+) -> Iterator[SiteWorker]:
+    books = accounts or Granted()
+    made = SiteWorker("lumi", site, told.append, accounts=books, every=every, tenant=tenant)
     thread = threading.Thread(target=made.run, args=(threading.Event(),))
     thread.start()
     try:
@@ -278,11 +288,115 @@ def running(site: Scheduler, told: list[Result], every: float) -> Iterator[SiteW
     assert not thread.is_alive()
 
 
+class Unwritable(Granted):
+    """Accounts whose ledger cannot be written."""
+
+    def looked(self, site: str, access: SiteAccess) -> None:
+        raise OSError("the disk is full")
+
+
+def test_a_ledger_that_cannot_be_written_does_not_end_the_worker(
+    site: Site, told: list[Result], caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(site, told, every=0.01, accounts=Unwritable()):
+        until(lambda: len([one for one in told if isinstance(one, Looked)]) > 4)
+    assert "what is granted there could not be looked at" in caplog.text
+    assert "the disk is full" in caplog.text
+
+
+@dataclass
+class Asked(Scheduler):
+    """A scheduler that remembers from when on its accounting was asked for."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def ended(self, since: int) -> Sequence[RemoteJobRow]:
+        self.asked.append(since)
+        return super().ended(since)
+
+
+class Behind(Granted):
+    """Accounts that know until when they have written; None: they cannot tell."""
+
+    def __init__(self, written: int | None) -> None:
+        super().__init__()
+        self.written = written
+        self.told: list[int | None] = []
+
+    def since(self, site: str) -> int | None:
+        return self.written
+
+    def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None) -> None:
+        self.told.append(until)
+
+
+def test_what_could_not_be_written_is_read_again_however_often_it_was_read(told: list[Result]) -> None:
+    site, accounts = Asked(lumi("lumi")), Behind(100_000)
+    with running(site, told, every=0.01, accounts=accounts):
+        until(lambda: len(accounts.told) > 3)
+        assert set(site.asked) == {100_000 - OVERLAP}
+        assert all(at is not None and at > time.time() - 60 for at in accounts.told)
+        accounts.written = 200_000
+        until(lambda: site.asked[-1] == 200_000 - OVERLAP)
+
+
+def test_accounts_that_cannot_tell_where_they_are_are_not_told_that_all_was_read(told: list[Result]) -> None:
+    site, accounts = Asked(lumi("lumi")), Behind(None)
+    with running(site, told, every=0.01, accounts=accounts):
+        until(lambda: len(accounts.told) > 3)
+    assert set(accounts.told) == {None}
+    assert all(at > time.time() - OVERLAP - 60 for at in site.asked)
+
+
 def test_a_site_without_credentials_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "lumi.user").write_text("antenna")
-    access = opener(tmp_path)(lumi("lumi"), ("p",))
+    access = Credentials(tmp_path).open(lumi("lumi"), READER, ("p",))
     with pytest.raises(Unreachable, match=r"not there yet: lumi\.key, lumi\.known_hosts"):
         access.queue()
+
+
+def test_a_partner_without_a_login_says_what_is_missing_and_the_site_answers_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "lumi.user").write_text("antenna\n")
+    credentials = Credentials(tmp_path)
+    assert credentials.name(lumi("lumi"), READER) == "antenna"
+    with pytest.raises(Unreachable, match=r"not there yet: lumi\.vib\.user"):
+        credentials.name(lumi("lumi"), "vib")
+
+
+@pytest.mark.parametrize("other", ["lumi.ulb.user", "lumi.user"])
+def test_a_login_of_two_is_nobodys_where_accounts_are_not_pooled(tmp_path: Path, other: str) -> None:
+    site, credentials = lumi("lumi"), Credentials(tmp_path)
+    (tmp_path / "lumi.vib.user").write_text("one")
+    (tmp_path / "jupiter.ulb.user").write_text("one")
+    assert credentials.name(site, "vib") == "one"
+    (tmp_path / other).write_text("one\n")
+    with pytest.raises(Unreachable, match=rf"lumi\.vib\.user and {re.escape(other)} are both one"):
+        credentials.name(site, "vib")
+    pooled = replace(site, access=replace(site.access, pooled_accounts=True))
+    assert credentials.name(pooled, "vib") == "one"
+
+
+@pytest.mark.parametrize("text", ["", "two words", "-x", "a\nb", "x" * 65])
+def test_what_is_no_login_is_not_used(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lumi.vib.user").write_text(text)
+    with pytest.raises(Unreachable, match="is no login"):
+        Credentials(tmp_path).name(lumi("lumi"), "vib")
+
+
+def test_a_partners_worker_looks_at_nothing_and_says_so_when_it_is_let_in_again(
+    site: Site, told: list[Result]
+) -> None:
+    with running(site, told, every=0.01, tenant="vib") as worker:
+        time.sleep(0.1)
+        assert told == []
+        site.error = Unreachable("it does not accept the key")
+        worker.put(Find("u1", ATTEMPT, "vib"))
+        shut_out = Health(False, "does not answer vib's login: it does not accept the key")
+        until(lambda: Answering("lumi", shut_out, "vib") in told)
+        site.error = None
+        until(lambda: told[-1] == Answering("lumi", Health(True, "answers"), "vib"))
 
 
 class Opened:

@@ -37,11 +37,15 @@ class World:
         self.expiries = CredentialExpiries(self.store, folder)
 
     def look(self) -> dict[str, float]:
-        """Site -> when its credentials end."""
+        """Site, and the partner where it is one's login -> when its credentials end."""
         self.expiries.look()
         text = b"".join(self.store.render(False)).decode()
         samples = [sample for one in read_text(text) for sample in one.samples]
-        return {one.labels["site"]: one.value for one in samples if one.name == EXPIRY}
+        return {
+            " ".join(filter(None, (one.labels["site"], one.labels.get("tenant")))): one.value
+            for one in samples
+            if one.name == EXPIRY
+        }
 
 
 @pytest.fixture
@@ -82,6 +86,13 @@ def test_the_earlier_of_two_ends_counts(world: World) -> None:
     (world.folder / "jupiter.expires").write_text("2026-03-01T00:00:00Z\n")
     (world.folder / "jupiter.cert").write_bytes(certificate(APRIL))
     assert world.look() == {"lumi": MARCH, "jupiter": MARCH}
+
+
+def test_each_login_of_a_site_has_an_end_of_its_own(world: World) -> None:
+    (world.folder / "lumi.cert").write_bytes(certificate(APRIL))
+    (world.folder / "lumi.ku-leuven.cert").write_bytes(certificate(MARCH))
+    (world.folder / "lumi.vib.expires").write_text("2026-04-01T00:00:00Z\n")
+    assert world.look() == {"lumi": APRIL, "lumi ku-leuven": MARCH, "lumi vib": APRIL}
 
 
 def test_credentials_without_a_known_end_have_no_series(world: World) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from operators.sites.slurm.breaker import FAILURES_TO_OPEN, LONGEST_PAUSE, Breaker, pause
-from operators.sites.slurm.polling import BURST, MINUTE, Connections, Floor
+from operators.sites.slurm.polling import BURST, MINUTE, Connections, Floor, Origin
 
 
 def most_in_a_minute(made: list[float]) -> int:
@@ -34,26 +34,54 @@ def live(
 
 
 def test_a_steady_site_is_connected_to_once() -> None:
-    assert live(Connections(1), 3600, lambda: 10_000) == [0.0]
+    assert live(Connections(1, Origin(1), reads=True), 3600, lambda: 10_000) == [0.0]
 
 
 def test_a_site_that_drops_a_connection_each_ten_minutes_is_connected_to_once_a_minute_at_most() -> None:
-    made = live(Connections(1), 36_000, lambda: 600)
+    made = live(Connections(1, Origin(1), reads=True), 36_000, lambda: 600)
     assert len(made) >= 55
     assert most_in_a_minute(made) == 1
 
 
 @pytest.mark.parametrize("lasts", [0.0, 1.0, 10.0, 59.0])
 def test_a_flapping_site_is_connected_to_six_times_a_minute_at_most(lasts: float) -> None:
-    made = live(Connections(1), 3600, lambda: lasts)
+    made = live(Connections(1, Origin(1), reads=True), 3600, lambda: lasts)
     assert len(made) >= 30
     assert most_in_a_minute(made) <= BURST == 6
 
 
 def test_a_site_that_comes_back_is_connected_to_within_half_a_minute() -> None:
-    connections = Connections(1)
+    connections = Connections(1, Origin(1), reads=True)
     made = live(connections, 600, lambda: 0.0)
     assert connections.wait(made[-1] + 30) == 0
+
+
+def test_all_logins_of_a_site_together_are_connected_six_times_a_minute_at_most() -> None:
+    origin = Origin(1)
+    logins = [Connections(1, origin) for _ in range(23)]
+    made: list[float] = []
+    for now in range(600):
+        for one in logins:
+            if not one.made and not one.wait(now) and one.start(now):
+                made.append(now)
+    assert len(made) == 23
+    assert most_in_a_minute(made) == BURST - 1
+    assert made[-1] <= 23 / (BURST - 1) * MINUTE
+    assert Connections(1, origin, reads=True).wait(made[-1]) == 0
+
+
+def test_logins_that_are_shut_out_leave_the_others_their_connections() -> None:
+    origin = Origin(1)
+    shut_out = [Connections(1, origin) for _ in range(10)]
+    for now in range(1200):
+        for one in shut_out:
+            if not one.wait(now) and one.start(now):
+                one.lose(now, 0.5)
+        # By then each of them has been tried once.
+        if now % 100 == 99 and now > 200:
+            for well in (Connections(1, origin, reads=True), Connections(1, origin)):
+                assert well.wait(now) == 0
+                assert well.start(now)
 
 
 def test_a_question_that_was_not_answered_is_put_again_after_a_third_of_the_floor() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from infra.paths import REPOSITORY
-from infra.sitefile import path_of, read
+from infra.paths import REPOSITORY, site_file
+from infra.sitefile import read
 from operators.sites.access import Granted
 from operators.sites.slurm import commands
 from operators.sites.slurm.answers import parse_answer
@@ -22,7 +22,7 @@ from operators.sites.slurm.budgets import parse_granted
 from playbooks.roles.slurm_standin.files.standin import accounts, entry, figures, jutil, lumi_allocations
 from playbooks.roles.slurm_standin.files.standin.figures import Job
 
-SITES = {site["name"]: site for site in read(path_of("example-site"))["sites"]}
+SITES = {site["name"]: site for site in read(site_file("example-site"))["sites"]}
 RULES = {p["name"]: p["billing"] for site in SITES.values() for p in site["partitions"]}
 HOUR = 3600
 
@@ -166,7 +166,30 @@ def test_accounts_are_brought_to_what_is_declared_and_then_left_alone() -> None:
         ("add", "user", "ulb", "account=project_2"),
     ]
     gone = accounts.Declared(declared.qos, declared.pairs | {("project_3", "vub")})
-    assert accounts.changes(gone, declared) == [("delete", "user", "name=vub", "account=project_3")]
+    assert accounts.changes(gone, declared) == [("delete", "user", "name=vub")]
+    moved = accounts.Declared(declared.qos, declared.pairs | {("project_2", "imec")})
+    assert accounts.changes(moved, declared) == [("delete", "user", "name=imec", "account=project_2")]
+
+
+def test_who_worked_for_all_projects_works_for_none_and_each_login_takes_its_own_key() -> None:
+    """A build before had one login for all partners; now it reads, and each has its own."""
+    told = entry.parse(
+        {
+            "site": SITES["lumi"],
+            "accounts": [
+                {"project": "project_1", "user": "imec", "keys": ["a person's"]},
+                {"project": "project_2", "user": "ulb"},
+            ],
+            "reader": "antenna",
+            "login_keys": {"antenna": "the reader's", "imec": "for imec", "ulb": "for ulb"},
+        }
+    )
+    assert (told.reader, told.reader_keys) == ("antenna", ("the reader's",))
+    assert [account.keys for account in told.accounts] == [("a person's", "for imec"), ("for ulb",)]
+    declared = accounts.wanted(told)
+    pooled = declared.pairs | {("project_1", "antenna"), ("project_2", "antenna")}
+    there = accounts.Declared(declared.qos, pooled)
+    assert accounts.changes(there, declared) == [("delete", "user", "name=antenna")]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from operators.sites.slurm.breaker import Breaker
 from operators.sites.slurm.budgets import parse_granted
 from operators.sites.slurm.commands import Command
 from operators.sites.slurm.continuity import Continuity
-from operators.sites.slurm.polling import Connections, Floor
+from operators.sites.slurm.polling import Connections, Floor, Origin
 from operators.sites.slurm.refusals import refusal
 from operators.sites.slurm.ssh import Connection, Ended, Lost, NotSent
 
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class SlurmAccess:
-    """One site's Slurm, as an account there that is a member of ``projects``.
+    """One site's Slurm, as one login there: a partner's, which is a member of ``projects``, or the reader's.
 
     Of a submission that is Uncertain: it takes effect within ``deadlines.whole`` seconds of the call, or
     never, whatever is cut and killed meanwhile, so long as slurmctld answers what it has been asked. A
@@ -77,17 +77,27 @@ class SlurmAccess:
         projects: Sequence[str],
         certificate: Path | None = None,
         deadlines: Deadlines | None = None,
+        reads_only: bool = False,
+        origin: Origin | None = None,
     ) -> None:
-        """``certificate``: an OpenSSH certificate of the key, used where there is such a file."""
+        """``certificate``: an OpenSSH certificate of the key, used where there is such a file.
+
+        ``reads_only``: nothing is submitted as this login, the reader's. ``origin`` counts the connections
+        of all logins of the site; None: this is the only one.
+        """
         self.site = site
         self._served = tuple(projects), Continuity()
         self._user = user
+        self._reads_only = reads_only
         self._deadlines = deadlines or Deadlines()
         self._partitions = tuple(partition.name for partition in site.partitions)
         self._connection = Connection(
-            site.access.host, site.access.port, user, key, known_hosts, certificate=certificate
+            *(site.access.host, site.access.port, user, key, known_hosts),
+            certificate=certificate,
+            key_types=site.access.key_types,
         )
-        self._connections = Connections(site.access.connections_per_minute)
+        per_minute = site.access.connections_per_minute
+        self._connections = Connections(per_minute, origin or Origin(per_minute), reads=reads_only)
         self._floor = Floor(site.access.poll_floor_seconds)
         self._breaker = Breaker()
         self._lock = threading.Lock()
@@ -99,6 +109,10 @@ class SlurmAccess:
 
     def submit(self, job: Submission) -> int:
         """As in SiteAccess. Held too: nothing was asked."""
+        if self._reads_only:
+            raise Unreachable(f"{self._user} reads at {self.site.title}, and submits nothing")
+        if job.login not in ("", self._user):
+            raise Unreachable(f"it is {job.login}'s at {self.site.title}, and the login is {self._user} now")
         if self.site.partition(job.partition) is None or job.project not in self._served[0]:
             raise Rejected(
                 f"{self.site.title} has no partition {job.partition} or project {job.project} here"
@@ -130,8 +144,15 @@ class SlurmAccess:
                 raise self._failure(Uncertain, _last_line(ended.errors))
             self._breaker.succeed()
 
-    def find(self, name: str, since: int) -> Sequence[RemoteJobRow]:
-        """As in SiteAccess, of our account's: whole, from slurmctld and then the accounting, or an error.
+    def check(self) -> None:
+        """As in SiteAccess. No floor: it costs the site an echo over a connection that is kept."""
+        with self._lock:
+            self._admit()
+            self._whole(commands.clock(_token()))
+            self._breaker.succeed()
+
+    def find(self, name: str, since: int, login: str) -> Sequence[RemoteJobRow]:
+        """As in SiteAccess: whole, from slurmctld and then the accounting, or an error.
 
         A job is missed only if slurmctld has forgotten it (``MinJobAge`` after its end, 300 s by default)
         and the accounting is further behind than that; or if it was submitted less than
@@ -145,7 +166,7 @@ class SlurmAccess:
             )
             return [row for row in rows if row.name == name and row.submitted >= since]
 
-        return self._ask(f"find {name}", commands.find(_token(), self._user, name, since), read)
+        return self._ask(f"find {name}", commands.find(_token(), login, name, since), read)
 
     def queue(self) -> Sequence[RemoteJobRow]:
         """As in SiteAccess. Jobs that were there before and are gone without a trace make it an error."""
@@ -271,8 +292,8 @@ class SlurmAccess:
             self._connections.hold(now)
         elif self._connections.wait(now):
             raise NotSent("the connection was lost")
-        else:
-            self._connections.start(now)
+        elif not self._connections.start(now):
+            raise NotSent("others are being connected")
         try:
             if not alive:
                 self._connection.connect()

@@ -45,6 +45,9 @@ CUT, LATE, NO_FOLDER, OVER = 75, 76, 77, 78
 NO_INPUT, NO_OUTPUT = 66, 73
 """Exit codes of a job: what it was to read is not there; nor is what it was to write (sysexits.h)."""
 
+_FOLDERS = "antenna"
+"""Below a login's home: a folder of each job that names no directory."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=@+-]{0,254}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -162,13 +165,17 @@ def submit(token: str, job: Submission, start_by: int, seconds: int) -> Command:
     Raises Rejected where a field cannot be passed on.
     """
     place = shlex.quote(folder(job.name, job.directory))
+    make = f"mkdir -p -- {place}"
+    if not job.directory:
+        # What jobs print there is for the login alone, whatever the site's homes are open to.
+        make = f"mkdir -p -m 700 -- {_FOLDERS} && chmod 700 -- {_FOLDERS} && {make}"
     end = f"# {token}"
     give_up = "; exit 0"
     steps = (
         "s=$(cat)",
         f"case $s in *{shlex.quote(end)}) ;; *) {_ended(token, CUT)}{give_up} ;; esac",
         f'[ "$(date +%s)" -le {int(start_by)} ] || {{ {_ended(token, LATE)}{give_up}; }}',
-        f"{{ mkdir -p -- {place} && cd -- {place}; }} || {{ {_ended(token, NO_FOLDER)}{give_up}; }}",
+        f"{{ {make} && cd -- {place}; }} || {{ {_ended(token, NO_FOLDER)}{give_up}; }}",
         f'printf "%s\\n" "$s" | {_limited(submission(job), seconds)}; {_ended(token)}',
     )
     return _command(token, steps, 1, f"{batch_script(job)}{end}\n".encode())
@@ -248,9 +255,9 @@ def cancel(token: str, job: int, name: str, submitted: int) -> Command:
 
 
 def folder(name: str, directory: str) -> str:
-    """Where the job runs and its output lies, as seen from the account's home. Raises Rejected."""
+    """Where the job runs and its output lies, as seen from the login's home. Raises Rejected."""
     if not directory:
-        return f"antenna/{_matched(_NAME, name, 'name')}"
+        return f"{_FOLDERS}/{_matched(_NAME, name, 'name')}"
     return _matched(_PATH, directory, "directory")
 
 

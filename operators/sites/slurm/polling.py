@@ -53,14 +53,45 @@ class Floor:
 
 
 @dataclass
+class Origin:
+    """New connections of all logins of a site together: its firewall counts them by where they come from.
+
+    BURST times ``per_minute`` in any minute, of which ``per_minute`` are the reader's alone; and half for all
+    logins together whose connections come to nothing. So a partner that shuts us out of its own login takes
+    no connection from the others.
+    """
+
+    per_minute: int
+    made: deque[float] = field(default_factory=deque)
+    """When, the newest last."""
+
+    def wait(self, now: float, most: int) -> float:
+        """Seconds until one more may be tried, of ``most`` in a minute; 0 where it may now."""
+        while self.made and self.made[0] <= now - MINUTE:
+            self.made.popleft()
+        return self.made[-most] + MINUTE - now if len(self.made) >= most else 0.0
+
+    def start(self, now: float, most: int) -> bool:
+        """One is tried now; False where it may not be."""
+        if self.wait(now, most):
+            return False
+        self.made.append(now)
+        return True
+
+
+@dataclass
 class Connections:
-    """``per_minute`` new connections in any minute; up to BURST times as many while they are lost early.
+    """``per_minute`` new connections of a login in any minute; up to BURST times as many while they are lost
+    early, within what its origin has.
 
     A connection that held for a minute was a good one. Between those that did not there is a pause,
     doubled each time.
     """
 
     per_minute: int
+    origin: Origin
+    reads: bool = False
+    """The reader's, by which a site's return is seen."""
     made: deque[float] = field(default_factory=deque)
     """When, the newest last."""
     early: int = 0
@@ -71,15 +102,19 @@ class Connections:
         """Seconds until a connection may be tried; 0 where it may now."""
         while self.made and self.made[0] <= now - MINUTE:
             self.made.popleft()
+        others = self.origin.wait(now, self._share)
         if len(self.made) < self.per_minute and not self.early:
-            return 0.0
+            return others
         most = self.per_minute * BURST if self.early else self.per_minute
         full = self.made[-most] + MINUTE - now if len(self.made) >= most else 0.0
-        return max(0.0, full, self.next_at - now if self.early else 0.0)
+        return max(0.0, full, self.next_at - now if self.early else 0.0, others)
 
-    def start(self, now: float) -> None:
-        """One is tried now."""
+    def start(self, now: float) -> bool:
+        """One is tried now; False where another login was quicker and there is no more."""
+        if not self.origin.start(now, self._share):
+            return False
         self.made.append(now)
+        return True
 
     def lose(self, now: float, chance: float) -> None:
         """The newest was lost now, or never came about."""
@@ -93,3 +128,10 @@ class Connections:
         """The newest is alive now."""
         if self.made and now - self.made[-1] >= MINUTE:
             self.early = 0
+
+    @property
+    def _share(self) -> int:
+        """How many its origin may have made in a minute, for one of its own to be tried."""
+        if self.reads:
+            return self.per_minute * BURST
+        return self.per_minute * (BURST // 2 if self.early else BURST - 1)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncssh
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 CONNECT_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 10.0
@@ -56,7 +60,10 @@ class Connection:
         known_hosts: Path,
         *,
         certificate: Path | None = None,
+        key_types: Sequence[str] = (),
     ) -> None:
+        """``key_types`` are the only kinds of keys that are shown to it, by ``model.KeyType``; none: all."""
+        self._key_types = tuple(key_types)
         self._where = (host, port)
         self._user = user
         self._key, self._known_hosts, self._certificate = key, known_hosts, certificate
@@ -111,6 +118,7 @@ class Connection:
 
     async def _connect(self) -> None:
         host, port = self._where
+        self._check_key()
         certified = self._certificate is not None and self._certificate.is_file()
         key = (str(self._key), str(self._certificate)) if certified else str(self._key)
         try:
@@ -139,6 +147,17 @@ class Connection:
             raise NotSent("it does not accept the key") from None
         except (OSError, asyncssh.Error, ValueError) as error:
             raise NotSent(_said(error)) from None
+
+    def _check_key(self) -> None:
+        """Raises NotSent where the key is of a kind that the site does not take: it is not shown to it."""
+        if not self._key_types:
+            return
+        try:
+            kind = _key_type(self._key)
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
+            raise NotSent(f"its key cannot be read: {_said(error)}") from None
+        if kind not in self._key_types:
+            raise NotSent(f"its key is {kind}, and the site takes {' or '.join(self._key_types)} alone")
 
     async def _run(self, line: str, stdin: bytes, seconds: float) -> Ended:
         if self._connection is None:
@@ -170,6 +189,16 @@ class Connection:
         if process.exit_status is None:
             raise Lost("the connection was lost")
         return Ended(output, errors, None if process.exit_signal else process.exit_status)
+
+
+def _key_type(path: Path) -> str:
+    """The kind of a private key in OpenSSH's form: ``ed25519``, ``rsa-4096``."""
+    key = load_ssh_private_key(path.read_bytes(), None)
+    if isinstance(key, Ed25519PrivateKey):
+        return "ed25519"
+    if isinstance(key, RSAPrivateKey):
+        return f"rsa-{key.key_size}"
+    return type(key).__name__.removesuffix("PrivateKey").strip("_").lower()
 
 
 async def _bounded(stream: asyncssh.SSHReader[bytes], most: int) -> bytes:

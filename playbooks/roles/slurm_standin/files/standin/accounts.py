@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,6 +17,9 @@ from . import entry
 
 KEEP = frozenset({"root"})
 """Slurm's own: the account at the top, and its user."""
+
+PRIVATE = 0o700
+"""Mode of a home: what a partner's jobs write there is for its login alone."""
 
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 USER = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -69,8 +74,13 @@ def changes(there: Declared, declared: Declared) -> list[tuple[str, ...]]:
             calls.append(("add", "qos", name, *limits.split()))
         elif there.qos[name] != limits:
             calls.append(("modify", "qos", name, "set", *limits.split()))
+    works = {user for _, user in declared.pairs}
+    # Its default account can be taken from a user with all others only.
+    calls += [("delete", "user", f"name={u}") for u in sorted({u for _, u in there.pairs} - works)]
     calls += [
-        ("delete", "user", f"name={u}", f"account={a}") for a, u in sorted(there.pairs - declared.pairs)
+        ("delete", "user", f"name={u}", f"account={a}")
+        for a, u in sorted(there.pairs - declared.pairs)
+        if u in works
     ]
     calls += [("add", "account", a) for a in sorted(declared.accounts - there.accounts)]
     calls += [
@@ -84,7 +94,7 @@ def main(*flags: str) -> None:
     told = entry.read()
     declared = wanted(told)
     check = "--check" in flags
-    lines = list(_logins(told.accounts, check=check))
+    lines = [*_logins(told, check=check), *_directories(told, check=check)]
     if not _cluster_known(told.site["name"]):
         lines.append(f"cluster {told.site['name']}: missing")
         if not check:
@@ -92,13 +102,13 @@ def main(*flags: str) -> None:
     for call in changes(found(), declared):
         lines.append(f"sacctmgr {' '.join(call)}")
         if not check:
-            _sacctmgr(*call)
+            _change(*call)
     print("\n".join(lines), end="")
 
 
-def _logins(accounts: Iterable[entry.Account], *, check: bool) -> Iterable[str]:
-    keys: dict[str, list[str]] = {}
-    for account in accounts:
+def _logins(told: entry.Entry, *, check: bool) -> Iterable[str]:
+    keys: dict[str, list[str]] = {told.reader: list(told.reader_keys)} if told.reader else {}
+    for account in told.accounts:
         keys.setdefault(account.user, []).extend(account.keys)
     for user, lines in sorted(keys.items()):
         text = "".join(f"{line}\n" for line in dict.fromkeys(lines))
@@ -110,11 +120,34 @@ def _logins(accounts: Iterable[entry.Account], *, check: bool) -> Iterable[str]:
                 continue
             subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", user], check=True)
             home = Path(pwd.getpwnam(user).pw_dir)
+        if stat.S_IMODE(home.stat().st_mode) != PRIVATE:
+            yield f"home of {user}: others may look into it"
+            if not check:
+                home.chmod(PRIVATE)
         path = home / ".ssh" / "authorized_keys"
         if not path.is_file() or path.read_text() != text:
             yield f"keys of {user}: differ"
             if not check:
                 _write_keys(path, text, user)
+
+
+def _directories(told: entry.Entry, *, check: bool) -> Iterable[str]:
+    """Where a project's files lie, for the login alone that works for it."""
+    for pattern in told.site["projects"].get("directories", ()):
+        for project, user in dict.fromkeys((account.project, account.user) for account in told.accounts):
+            path = Path(pattern.replace("{project}", project))
+            try:
+                owner = pwd.getpwnam(user).pw_uid
+                there = path.is_dir() and (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode))
+            except KeyError:
+                owner, there = -1, False
+            if there == (owner, PRIVATE):
+                continue
+            yield f"directory {path}: not {user}'s alone"
+            if not check:
+                path.mkdir(parents=True, exist_ok=True)
+                path.chmod(PRIVATE)
+                shutil.chown(path, user, user)
 
 
 def _write_keys(path: Path, text: str, user: str) -> None:
@@ -130,9 +163,36 @@ def _cluster_known(name: str) -> bool:
     return name in _sacctmgr("show", "cluster", "format=Cluster").replace("|", " ").split()
 
 
-def _sacctmgr(*words: str) -> str:
+def _change(*words: str) -> None:
+    """Make it so. Who has jobs there is not taken away: it submits no more, and goes when they have ended."""
+    leaves = words[:2] == ("delete", "user")
+    if leaves and _has_jobs(words[2].removeprefix("name=")):
+        _sacctmgr("modify", "user", "where", *words[2:], "set", "MaxSubmitJobs=0")
+        return
+    done = _run(*words)
+    if done.returncode and leaves and "active" in done.stdout + done.stderr:
+        _sacctmgr("modify", "user", "where", *words[2:], "set", "MaxSubmitJobs=0")
+    elif done.returncode:
+        raise SystemExit(f"`sacctmgr {' '.join(words)}`: {(done.stderr or done.stdout).strip()}")
+
+
+def _has_jobs(user: str) -> bool:
+    """Whether the scheduler has some: the accounting hears of them later. None while it does not run."""
+    argv = ["squeue", "--noheader", f"--user={user}", "--format=%i"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
     argv = ["sacctmgr", "--immediate", "--noheader", "--parsable2", *words]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _sacctmgr(*words: str) -> str:
+    done = _run(*words)
     if done.returncode:
         raise SystemExit(f"`sacctmgr {' '.join(words)}`: {(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -32,10 +32,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Entry:
-    """The site, as ``site:sites`` has it, and its projects."""
+    """The site, as ``site:sites`` has it, its projects, and the login that reads: of no project."""
 
     site: dict[str, Any]
     accounts: tuple[Account, ...]
+    reader: str = ""
+    reader_keys: tuple[str, ...] = ()
 
 
 def read(path: Path = FILE) -> Entry:
@@ -44,18 +46,20 @@ def read(path: Path = FILE) -> Entry:
 
 
 def parse(told: dict[str, Any]) -> Entry:
-    """From plain data, the operator's login among every project's. Pure."""
-    accounts = [
-        Account(
-            row["project"],
-            row["user"],
-            tuple(row.get("keys", ())),
-            tuple(Grant(**grant) for grant in row.get("grants", ())),
-        )
-        for row in told["accounts"]
-    ]
-    operator = told.get("operator", {})
-    if operator.get("key"):
-        projects = dict.fromkeys(account.project for account in accounts)
-        accounts += [Account(project, operator["user"], (operator["key"],), ()) for project in projects]
-    return Entry(told["site"], tuple(accounts))
+    """From plain data, the Antenna's key among those of each login that it has. Pure."""
+    keys = told.get("login_keys", {})
+    reader = told.get("reader", "")
+    return Entry(
+        told["site"],
+        tuple(
+            Account(
+                row["project"],
+                row["user"],
+                (*row.get("keys", ()), *([keys[row["user"]]] if row["user"] in keys else ())),
+                tuple(Grant(**grant) for grant in row.get("grants", ())),
+            )
+            for row in told["accounts"]
+        ),
+        reader if reader in keys else "",
+        (keys[reader],) if reader in keys else (),
+    )
