@@ -1,7 +1,7 @@
 """What remote sites tell of the Antenna's work: into the ledger, into the figures, and into the balances.
 
-Whoever asks the sites hands over each answer (``looked``, ``nodes``, ``granted``); nothing here asks. All
-methods may raise SQLAlchemyError; then nothing has changed.
+Whoever asks the sites hands over each answer (``queue``, ``ended``, ``nodes``, ``granted``); nothing here
+asks. All methods but ``trouble`` may raise SQLAlchemyError; then nothing has changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from operators.budgets import (
     recent,
     windows,
 )
+from operators.collectors.ledger import Writes
 from operators.collectors.remote import (
     Samples,
     budget_samples,
@@ -36,14 +37,12 @@ from operators.collectors.remote import (
 )
 from operators.collectors.sources import Sources
 from operators.exposition.store import Store
-from operators.ledger.remote import Grant, RemoteLedger
+from operators.ledger.remote import ACCOUNTING, LOST_SECONDS, QUEUE, Grant, Read, RemoteLedger
 from operators.ledger.remote_entry import NOBODY, Payer, entry
 from operators.sites.access import Granted, NodeRow, RemoteJobRow
 from operators.sites.model import Partition, Site
 from operators.usage import LOCAL
 
-QUEUE: Final = "queue"
-ACCOUNTING: Final = "accounting"
 NODES: Final = "nodes"
 GRANTED: Final = "granted"
 
@@ -52,8 +51,8 @@ MISSED: Final = 5
 GRANTED_SECONDS: Final = 26 * 3600
 """The sites' own figures are asked for rarely, and refreshed once a day at best."""
 LOCAL_SECONDS: Final = 600
-LOST_SECONDS: Final = 2 * 86400
-"""A job that neither queue nor accounting has told of for so long reserves nothing any more."""
+UNWRITTEN_POLLS: Final = 2
+"""Of a site, after which a ledger that was not written is an alert."""
 
 
 class RemoteUsage:
@@ -66,6 +65,7 @@ class RemoteUsage:
         self._ledger = ledger
         self._clock = clock
         self._sources = Sources(store, clock)
+        self._writes = Writes(store, clock)
         self._lock = threading.RLock()
         self._sites: dict[str, Site] = {}
         self._allocations: tuple[Allocation, ...] = ()
@@ -73,6 +73,8 @@ class RemoteUsage:
         self._live: dict[str, dict[tuple[int, int], tuple[RemoteJobRow, int]]] = {}
         """By site: the jobs that have not ended by (id, submitted), and when each was last told of."""
         self._granted: dict[tuple[str, str, str], Granted] = {}
+        self._read: set[str] = set()
+        """Sites whose accounting is in the ledger up to the last look."""
 
     def configure(
         self, sites: Iterable[Site], allocations: Sequence[Allocation], payers: Iterable[Payer]
@@ -82,12 +84,16 @@ class RemoteUsage:
             found = {site.name: site for site in sites}
             for gone in self._sites.keys() - found.keys():
                 self._sources.forget(gone)
+                self._writes.forget(gone)
                 self._live.pop(gone, None)
+                self._read.discard(gone)
             self._sites = found
             self._allocations = tuple(allocations)
             self._payers = {payer.tenant: payer for payer in payers}
             for site in found.values():
-                limit = MISSED * site.access.poll_floor_seconds
+                floor = site.access.poll_floor_seconds
+                self._writes.expect(site.name, UNWRITTEN_POLLS * floor)
+                limit = MISSED * floor
                 for source in (QUEUE, ACCOUNTING, NODES):
                     self._sources.expect(site.name, source, limit)
                 self._sources.expect(site.name, GRANTED, GRANTED_SECONDS)
@@ -102,22 +108,30 @@ class RemoteUsage:
                 return
             now = int(self._clock())
             projects = self._projects(site)
-            self._write(here, rows, projects, now)
+            with self._writes.attempt(site, QUEUE):
+                self._write(here, rows, projects, now, Read(site, QUEUE, now))
             told = {key: one for key, one in self._live.get(site, {}).items() if now - one[1] < LOST_SECONDS}
             self._live[site] = {**told, **{(row.id, row.submitted): (row, now) for row in rows}}
             places = [(p.name, a.tenant) for a in self._at(site) for p in _paid_by(a, here)]
             samples = queue_samples(site, rows, projects, places, now)
             self._sources.put(site, QUEUE, samples, job_samples(site, rows, projects))
 
-    def ended(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
-        """Jobs of ours that ended there, as the accounting tells; the same may come any number of times."""
+    def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None = None) -> None:
+        """Jobs of ours that ended there, as the accounting tells; the same may come any number of times.
+
+        ``until``: they are all that have ended between what ``since`` said and then; None: some are.
+        """
         with self._lock:
             if (here := self._sites.get(site)) is None:
                 return
-            self._write(here, rows, self._projects(site), int(self._clock()))
-            for row in rows:
-                self._live.get(site, {}).pop((row.id, row.submitted), None)
-            samples = self._ledger.raised(total_samples(site, self._ledger.totals()))
+            read = None if until is None else Read(site, ACCOUNTING, until)
+            with self._writes.attempt(site, ACCOUNTING):
+                self._write(here, rows, self._projects(site), int(self._clock()), read)
+                for row in rows:
+                    self._live.get(site, {}).pop((row.id, row.submitted), None)
+                samples = self._ledger.raised(total_samples(site, self._ledger.totals()))
+            if read:
+                self._read.add(site)
             balances = [one for one in self.balances() if one.site == site]
             samples |= budget_samples(balances)
             samples |= self._differences(balances)
@@ -129,15 +143,21 @@ class RemoteUsage:
             return sorted(self._projects(site))
 
     def since(self, site: str) -> int:
-        """From when on the accounting has to be read after a start, so that no job is missed.
+        """From when on the accounting has to be read now, so that no end is missed.
 
-        Since it was read last, as the newest end says that is in the ledger: the queue may have been looked
-        at long after that.
+        As the ledger says, which alone knows what was written; of a site that it knows nothing of, from when
+        its first allocation began.
         """
-        with self._lock:
-            begun = [one.window.since for one in self._at(site)]
-        told = self._ledger.told(site)
-        return told if told is not None else min(begun, default=int(self._clock()))
+        now = int(self._clock())
+        since = self._ledger.since(site)
+        if since is None:
+            with self._lock:
+                since = min((one.window.since for one in self._at(site)), default=now)
+        return min(since, now)  # a clock that was ahead must hide nothing
+
+    def trouble(self, site: str) -> str:
+        """Why what is left there is not known, for users: the ledger cannot be written. Waits for nothing."""
+        return self._writes.trouble(site)
 
     def nodes(self, site: str, rows: Iterable[NodeRow]) -> None:
         """How the nodes of its partitions are."""
@@ -174,13 +194,15 @@ class RemoteUsage:
             return found
 
     def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
-        """What the tenant was granted there and no ended job has used; None while the queue is not known.
+        """What the tenant was granted there and no ended job has used.
+
+        None until the queue and the accounting have been read since the start, and written.
 
         For who reserves the whole cost of every job from its admission to its end: what running jobs have
         used so far is part of that, and not taken off here.
         """
         with self._lock:
-            if site not in self._live:
+            if site not in self._live or site not in self._read:
                 return None
             mine = [b for b in self.balances() if (b.tenant, b.site, b.unit) == (tenant, site, unit)]
             left = Fraction(0)
@@ -224,9 +246,14 @@ class RemoteUsage:
         return difference(told, ours)
 
     def _write(
-        self, site: Site, rows: Iterable[RemoteJobRow], projects: Mapping[str, Payer], now: int
+        self,
+        site: Site,
+        rows: Iterable[RemoteJobRow],
+        projects: Mapping[str, Payer],
+        now: int,
+        read: Read | None,
     ) -> None:
-        self._ledger.write([entry(row, site, projects.get(row.project, NOBODY), now) for row in rows])
+        self._ledger.write([entry(row, site, projects.get(row.project, NOBODY), now) for row in rows], read)
 
     def _elapsed(self, one: Balance) -> Fraction:
         """What jobs that run have used of an allocation in its present period."""

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sqlite3
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Table, case, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    Table,
+    case,
+    create_engine,
+    event,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+
+_POSTGRESQL: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 15_000,  # milliseconds without an answer of its machine
+    "options": "-c statement_timeout=120s -c idle_in_transaction_session_timeout=60s",
+}
+"""libpq's settings, unless the URL has its own: whoever waits for a database holds everything else up.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+_OPENED_ANEW: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""Results after which SQLite's file is opened again."""
 
 
 def connect(where: Path | str) -> Engine:
@@ -19,15 +40,35 @@ def connect(where: Path | str) -> Engine:
     url = make_url(where)
     sqlite_file = url.get_backend_name() == "sqlite"
     # Parameters by their place.
+    if url.get_backend_name() == "postgresql":
+        arguments = {key: value for key, value in _POSTGRESQL.items() if key not in url.query}
+        # A connection that the server has dropped meanwhile is no failure of what is written now.
+        return create_engine(url, paramstyle="format", connect_args=arguments, pool_pre_ping=True)
     engine = create_engine(url, paramstyle="qmark" if sqlite_file else "format")
     if sqlite_file:
 
         @event.listens_for(engine, "connect")
         def settings(connection: Any, _record: object) -> None:
-            # A commit survives the process at once, and the machine's power at the next checkpoint.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=10000")
+            try:
+                connection.execute("PRAGMA busy_timeout=10000")
+                # A commit survives the process at once, and the machine's power at the next checkpoint.
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                # SQLite opens what cannot be written for reading, and all of a process then reads only for as
+                # long as one does: a connection that cannot write is none.
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("PRAGMA user_version=0")
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                connection.close()
+                raise
+
+        @event.listens_for(engine, "handle_error")
+        def opened_anew(context: ExceptionContext) -> None:
+            # A connection whose volume failed stays what it is, and keeps that from being mounted anew.
+            code = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF
+            if code in _OPENED_ANEW:
+                context.is_disconnect = True
 
     return engine
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, case, func, select
@@ -22,9 +22,16 @@ from operators.billing import HOUR
 from operators.budgets import Window
 from operators.ledger.database import connect, larger, smaller, upsert
 from operators.ledger.remote_entry import RemoteEntry
-from operators.ledger.remote_tables import REMOTE_JOBS, REMOTE_MARKS
-from operators.ledger.tables import JOBS, METADATA
+from operators.ledger.remote_tables import REMOTE_CURSORS, REMOTE_JOBS, REMOTE_MARKS
+from operators.ledger.schema import prepare
+from operators.ledger.tables import JOBS
 from operators.usage import LOCAL, Account, Spell
+
+QUEUE: Final = "queue"
+ACCOUNTING: Final = "accounting"
+LOST_SECONDS: Final = 2 * 86400
+"""A job that neither queue nor accounting has told of for so long is given up: nothing is reserved for it any
+more, and its end is no longer looked for."""
 
 _CHUNK: Final = 1000  # rows a statement
 _PAYER: Final = ("tenant", "ecosystem", "sector")
@@ -37,6 +44,14 @@ Counter = tuple[str, tuple[str, ...]]
 """(family, label values)."""
 Bearer = tuple[str, str, str, str]
 """(site, tenant, sector, ecosystem)."""
+
+
+class Read(NamedTuple):
+    """A source of a site was read: what it had to tell until then is among the rows."""
+
+    site: str
+    source: str
+    until: int
 
 
 @dataclass
@@ -59,10 +74,13 @@ class RemoteLedger:
 
     def __init__(self, where: Path | str) -> None:
         self._engine = connect(where)
-        METADATA.create_all(self._engine)
+        prepare(self._engine)
 
-    def write(self, entries: Sequence[RemoteEntry]) -> None:
-        """Write all of it, or nothing. Writing it again changes nothing."""
+    def write(self, entries: Sequence[RemoteEntry], read: Read | None = None) -> None:
+        """Write all of it, or nothing: the rows, and how far their source was ``read`` with them.
+
+        Writing it again changes nothing.
+        """
         rows = [msgspec.structs.asdict(entry) for entry in entries]
         with self._engine.begin() as connection:
             for start in range(0, len(rows), _CHUNK):
@@ -75,6 +93,8 @@ class RemoteLedger:
                         new.ended.is_not(None) | (_ROW.ended.is_(None) & (new.seen >= _ROW.seen))
                     ),
                 )
+            if read:
+                upsert(connection, REMOTE_CURSORS, [read._asdict()])
 
     def open(self, site: str) -> list[RemoteEntry]:
         """Jobs of the site that had not ended when they were last told of, oldest first."""
@@ -86,12 +106,23 @@ class RemoteLedger:
             )
             return [RemoteEntry(**row) for row in found.mappings()]
 
-    def told(self, site: str) -> int | None:
-        """When the site last told of a job that had ended; None where it never did."""
-        query = select(func.max(_ROW.seen)).where(_ROW.site == site, _ROW.ended.is_not(None))
+    def since(self, site: str) -> int | None:
+        """From when on the accounting is to be read, so that no end is missed; None: from its beginning.
+
+        It was read until then, or has yet to tell how a job ended that has left the queue: of such a job the
+        end is looked for where it was seen last.
+        """
+        cursors = select(REMOTE_CURSORS.c.source, REMOTE_CURSORS.c.until).where(REMOTE_CURSORS.c.site == site)
         with self._engine.connect() as connection:
-            told: int | None = connection.scalar(query)
-            return told
+            until = {row.source: row.until for row in connection.execute(cursors)}
+            if ACCOUNTING not in until:
+                return None
+            looked = until.get(QUEUE, 0)
+            left = (_ROW.seen < looked) & (_ROW.seen >= looked - LOST_SECONDS)
+            query = select(func.min(_ROW.seen)).where(_ROW.site == site, _ROW.ended.is_(None), left)
+            seen: int | None = connection.scalar(query)
+        accounted: int = until[ACCOUNTING]
+        return accounted if seen is None else min(accounted, seen)
 
     def used(self, windows: Iterable[Window]) -> dict[Window, dict[Grant, Fraction]]:
         """What each project was billed within each window; of running jobs what is known by now."""

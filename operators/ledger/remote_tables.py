@@ -36,6 +36,15 @@ REMOTE_JOBS: Final = Table(
     Index("remote_jobs_project", "site", "project"),
 )
 
+REMOTE_CURSORS: Final = Table(
+    "remote_cursors",
+    METADATA,
+    Column("site", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+)
+"""Until when the rows know what a source of a site had to tell: written with the rows, or not at all."""
+
 REMOTE_MARKS: Final = Table(
     "remote_marks",
     METADATA,

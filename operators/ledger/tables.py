@@ -8,6 +8,14 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaD
 
 METADATA: Final = MetaData()
 
+SCHEMA: Final = Table(
+    "schema_version",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+"""One row: which tables and columns there are, see ``schema.py``."""
+
 JOBS: Final = Table(
     "jobs",
     METADATA,

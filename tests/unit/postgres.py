@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "postgresql"
 _PROGRAMS = Path("/usr/lib/postgresql")
@@ -19,41 +22,78 @@ _START_SECONDS = 60
 _FOR_TESTS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "20"}
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """The URL of a database, for SQLAlchemy. Debian's package is installed where it is missing."""
-    programs = _programs()
-    as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="antenna-postgres-"))
-    process = None
-    try:
-        if as_user:
-            shutil.chown(folder, "postgres", "postgres")
-        password = secrets.token_hex(16)
-        _run(programs, folder, password, as_user)
-        port = _free_port()
+@dataclass
+class Cluster:
+    """One that runs, and can be stopped and started. ``url`` is of a database of it, for SQLAlchemy."""
+
+    programs: Path
+    folder: Path
+    port: int
+    url: str
+    as_user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """It takes connections when this returns."""
         settings = {
             **_FOR_TESTS,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "port": port,
+            "port": self.port,
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", folder / "data", *options],
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-                **as_user,
+        log = self.folder / "log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.folder / "data", *options],
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                **self.as_user,
             )
-        _wait(process, port, folder / "log")
-        yield f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
+        _wait(self.process, log)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """It ends; at SIGTERM it would wait for whoever is still connected, at SIGQUIT it asks nobody."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait()
+            self.process = None
+
+    def reload(self) -> None:
+        """It reads its settings anew."""
+        assert self.process
+        self.process.send_signal(signal.SIGHUP)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a database. Debian's package is installed where it is missing."""
+    with cluster() as one:
+        yield one.url
+
+
+@contextmanager
+def cluster(folder: Path | None = None) -> Iterator[Cluster]:
+    """The same, to be stopped and started; in ``folder``, if there is one."""
+    programs = _programs()
+    as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    made = Path(tempfile.mkdtemp(prefix="antenna-postgres-", dir=folder))
+    one = None
+    try:
+        if as_user:
+            shutil.chown(made, "postgres", "postgres")
+        password = secrets.token_hex(16)
+        _run(programs, made, password, as_user)
+        port = _free_port()
+        url = f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
+        one = Cluster(programs, made, port, url, as_user)
+        one.start()
+        yield one
     finally:
-        if process is not None:
-            process.terminate()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        if one is not None:
+            one.stop()
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _programs() -> Path:
@@ -101,7 +141,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
+def _wait(process: subprocess.Popen, log: Path) -> None:
     until = time.monotonic() + _START_SECONDS
     while b"ready to accept connections" not in log.read_bytes():
         assert process.poll() is None and time.monotonic() < until, log.read_text()
