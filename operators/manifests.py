@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from operators.confinement import confinement
+from operators.admission import admission
+from operators.confinement import Own, confinement
 from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
+from operators.tenancy import partners_role
 
 Object = dict[str, Any]
 
@@ -26,13 +28,14 @@ METRICS_READER: Final = "antenna-metrics-reader"
 
 METRICS_PORT: Final = 8443
 HEALTH_PORT: Final = 8081
+STREAMS: Final = "/streams"
+"""On the health port: how old what the operator says is, a document that `antenna doctor` reads."""
 USAGE_PORT: Final = 8082
 """Budgets and usage, on the pod's loopback address: the way there is a forward through the API server."""
 
 STATE_ON_HEAD: Final = "/var/lib/antenna/operator"
 """Folder of the head where the finished jobs' ledger and the TLS key lie, unless a storage class is used."""
 
-USER_NAME: Final = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 USER: Final = 65532
 STATE_SIZE: Final = "1Gi"
 
@@ -44,6 +47,8 @@ Mounted: no right to read it is needed.
 
 LEASE: Final = "antenna-remote-jobs"
 """The Lease of whoever sends jobs to remote sites."""
+
+OWN: Final = Own(NAME, NAMESPACE, LEASE, CA_CONFIG_MAP)
 
 OWN_RIGHTS: Final = (
     Right("", ("configmaps",), ("get", "patch"), names=(CA_CONFIG_MAP,)),
@@ -57,11 +62,14 @@ _STATE: Final = "/var/lib/antenna-operator"
 _CREDENTIALS: Final = "/etc/antenna/remote"
 
 
-def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[Object]:
+def operator_objects(
+    *, image: str, head: str, storage_class: str = "", tenants: Iterable[str] = ()
+) -> list[Object]:
     """Everything but the definitions of its own kinds, in an order in which it can be applied.
 
-    ``image`` is a full reference. The state is in a folder of the node ``head``, or in a volume of
-    ``storage_class``, which the operator then follows to any node.
+    ``image`` is a full reference; ``tenants`` are the names of all Tenants that the site has.
+    The state is in a folder of the node ``head``, or in a volume of ``storage_class``, which the operator
+    then follows to any node.
     """
     return [
         _namespace(),
@@ -69,11 +77,13 @@ def operator_objects(*, image: str, head: str, storage_class: str = "") -> list[
         # Here before the operator is: it may fill it in, and may not make others.
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _namespaced(CA_CONFIG_MAP)},
         {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": _namespaced(LEASE)},
+        partners_role(),
         *_rights(),
         *_storage(head, storage_class),
         _service(),
         _deployment(image),
-        *confinement(NAME, USER_NAME),
+        *confinement(OWN, tenants),
+        *admission(),
     ]
 
 
@@ -168,8 +178,14 @@ def _storage(head: str, storage_class: str) -> list[Object]:
                 "capacity": {"storage": STATE_SIZE},
                 "accessModes": modes,
                 "persistentVolumeReclaimPolicy": "Retain",
-                # No such class is there: nothing but the claim below can take it.
                 "storageClassName": volume,
+                # Nothing but the claim below can take it, whatever class or name another asks for.
+                "claimRef": {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "namespace": NAMESPACE,
+                    "name": volume,
+                },
                 "local": {"path": STATE_ON_HEAD},
                 "nodeAffinity": {
                     "required": {
@@ -296,8 +312,9 @@ def _container(image: str) -> Object:
         "readinessProbe": _probe("/readyz", seconds=2, failures=3),
         # Without a limit on CPU: a scrape of 100,000 Jobs is a burst. Memory: twice what those take.
         "resources": {
-            "requests": {"cpu": "100m", "memory": "192Mi"},
-            "limits": {"memory": "1280Mi"},
+            "requests": {"cpu": "100m", "memory": "192Mi", "ephemeral-storage": "64Mi"},
+            # Its logs and /tmp: the head's disk is etcd's too.
+            "limits": {"memory": "1280Mi", "ephemeral-storage": "512Mi"},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -1,8 +1,9 @@
 """The rights that the operator needs, and no more: the rows of its ClusterRole.
 
-To make Roles that hold the submitters' rights, Kubernetes asks that the operator hold them itself, or may
-``escalate``. To hold them would be to read every Secret of the cluster; so it may escalate, and bind, for
-the Role of that one name.
+To give a partner's people their rights, Kubernetes asks that the operator hold them itself, or may ``bind``
+the role that has them. To hold them would be to read every Secret of the cluster; so it may bind that one
+ClusterRole, which comes with the site, and may write no role. What it may write of each kind is in
+``confinement``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from operators.api import GROUP
+from operators.tenancy import PARTNERS_ROLE
 
 _READ: Final = ("get", "list", "watch")
 _KEEP: Final = (*_READ, "create", "patch", "delete")
@@ -31,15 +33,22 @@ CONTROLLERS: Final = (
     Right(GROUP, ("tenants/status",), ("patch",)),
     # To name a Tenant as the owner without whom an object cannot stay.
     Right(GROUP, ("tenants/finalizers",), ("update",)),
-    Right("", ("namespaces", "resourcequotas", "limitranges"), _KEEP),
-    Right("rbac.authorization.k8s.io", ("roles", "rolebindings"), _KEEP),
-    Right("rbac.authorization.k8s.io", ("roles",), ("escalate", "bind"), names=("submitter",)),
+    Right("", ("namespaces", "resourcequotas"), _KEEP),
+    Right("rbac.authorization.k8s.io", ("rolebindings",), _KEEP),
+    Right("rbac.authorization.k8s.io", ("clusterroles",), ("bind",), names=(PARTNERS_ROLE,)),
+    # What Tenants of earlier versions had, which goes.
+    Right("rbac.authorization.k8s.io", ("roles",), (*_READ, "delete")),
+    Right("", ("limitranges",), (*_READ, "delete")),
     Right("kueue.x-k8s.io", ("clusterqueues", "localqueues"), _KEEP),
     Right("kueue.x-k8s.io", ("cohorts", "resourceflavors", "workloads"), ("get", "list")),
     # Remote work: what is asked of RemoteJobs, what is done about them, the Workloads that queue for them.
-    Right(GROUP, ("remotejobs",), (*_READ, "patch")),
+    # Those that have been over for long enough leave.
+    Right(GROUP, ("remotejobs",), (*_READ, "patch", "delete")),
     Right(GROUP, ("remotejobs/status", "remotesites/status"), ("patch",)),
     Right(GROUP, ("remotesites",), _READ),
+    # What each partner has left, in its own namespace.
+    Right(GROUP, ("budgets",), ("create",)),
+    Right(GROUP, ("budgets/status",), ("patch",)),
     Right("kueue.x-k8s.io", ("workloads",), (*_READ, "create", "delete")),
     Right("kueue.x-k8s.io", ("workloads/status", "admissionchecks/status"), ("patch",)),
     Right("kueue.x-k8s.io", ("admissionchecks",), ("get",)),

@@ -8,6 +8,7 @@ not enforce any, and a policy that nothing enforces would only look like isolati
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -39,32 +40,42 @@ SECTORS: Final = (
 )
 
 TENANT_LABEL: Final = "antenna.be/tenant"
+FINALIZER: Final = "antenna.be/tenant"
+"""Keeps a Tenant until what is its own is gone."""
 ECOSYSTEM_LABEL: Final = "antenna.be/ecosystem"
 TITLE_ANNOTATION: Final = "antenna.be/title"
 # An annotation: several sectors do not fit into the 63 characters of a label.
 SECTORS_ANNOTATION: Final = "antenna.be/sectors"
 
-# A bound on what one partner can put into etcd and on the nodes; GPUs are Kueue's matter.
+# A bound on what one partner can put into etcd and on the nodes; GPUs are Kueue's matter. How large each may
+# be is said in ``admission``. A Workload stands for each Job and RemoteJob, and one more while a Job changes.
 OBJECT_COUNTS: Final[Mapping[str, str]] = {
     "pods": "200",
     "count/jobs.batch": "500",
+    "count/remotejobs.antenna.be": "200",
+    "count/workloads.kueue.x-k8s.io": "800",
     "count/configmaps": "200",
     "count/secrets": "100",
     "persistentvolumeclaims": "50",
+    "requests.storage": "10Ti",
     "services": "20",
     "services.nodeports": "0",
     "services.loadbalancers": "0",
 }
 
-# What a container that asks for nothing is counted as. There is no default limit: it would refuse
-# every container whose request is larger than that limit.
-DEFAULT_REQUEST: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
+# Pods that no partner has at all, by the scope that quotas know them by: those of a priority class, which
+# push others off their nodes, and those that keep other namespaces' pods away from theirs.
+# https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-scopes
+NO_PODS: Final = ("PriorityClass", "CrossNamespacePodAffinity")
 
 _READ: Final = ["get", "list", "watch"]
 _WRITE: Final = [*_READ, "create", "update", "patch", "delete", "deletecollection"]
 
 # Jobs are made and deleted, never updated: their spec is Kueue's to change once they are queued.
 # Pods come from Jobs alone, so that nothing runs beside the queue.
+PARTNERS_ROLE: Final = "antenna-submitter"
+"""The ClusterRole that a partner's people are bound to, in their namespace."""
+
 SUBMITTER_RULES: Final[tuple[Object, ...]] = (
     {
         "apiGroups": ["batch"],
@@ -84,6 +95,7 @@ SUBMITTER_RULES: Final[tuple[Object, ...]] = (
         "resources": ["remotejobs"],
         "verbs": [*_READ, "create", "delete", "deletecollection"],
     },
+    {"apiGroups": ["antenna.be"], "resources": ["budgets"], "verbs": _READ},
     {
         "apiGroups": ["visibility.kueue.x-k8s.io"],
         "resources": ["localqueues/pendingworkloads"],
@@ -131,6 +143,8 @@ class Tenant:
     weight: int | str = 1
     """Share of what is idle, relative to the other partners, when several want to borrow it."""
     allocations: tuple[Allocation, ...] = ()
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """site -> its login there; of a site that is not named any will do."""
 
     def __post_init__(self) -> None:
         """Refuse Kubernetes' own groups: ``system:authenticated`` would let every partner in."""
@@ -148,8 +162,21 @@ def labels(tenant: Tenant) -> dict[str, str]:
     return {TENANT_LABEL: tenant.name, ECOSYSTEM_LABEL: tenant.ecosystem}
 
 
+def partners_role() -> Object:
+    """What a partner's people may do, wherever they are bound to it; the site has one for all partners.
+
+    Not the operator's to write: who may only bind it can give nobody more than it holds.
+    """
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": PARTNERS_ROLE},
+        "rules": [dict(rule) for rule in SUBMITTER_RULES],
+    }
+
+
 def namespace_objects(tenant: Tenant) -> list[Object]:
-    """Namespace, ResourceQuota, LimitRange, Role and RoleBinding of a partner."""
+    """Namespace, ResourceQuotas and RoleBinding of a partner."""
     namespace = namespace_name(tenant.name)
     inside = {"namespace": namespace, "labels": labels(tenant)}
     objects: list[Object] = [
@@ -176,18 +203,7 @@ def namespace_objects(tenant: Tenant) -> list[Object]:
             "metadata": {"name": "object-counts", **inside},
             "spec": {"hard": dict(OBJECT_COUNTS)},
         },
-        {
-            "apiVersion": "v1",
-            "kind": "LimitRange",
-            "metadata": {"name": "default-requests", **inside},
-            "spec": {"limits": [{"type": "Container", "defaultRequest": dict(DEFAULT_REQUEST)}]},
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": {"name": "submitter", **inside},
-            "rules": [dict(rule) for rule in SUBMITTER_RULES],
-        },
+        *(_none_of(scope, inside) for scope in NO_PODS),
     ]
     if tenant.groups:
         objects.append(
@@ -195,7 +211,11 @@ def namespace_objects(tenant: Tenant) -> list[Object]:
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "RoleBinding",
                 "metadata": {"name": "submitters", **inside},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "submitter"},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "ClusterRole",
+                    "name": PARTNERS_ROLE,
+                },
                 "subjects": [
                     {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
                     for group in tenant.groups
@@ -203,3 +223,17 @@ def namespace_objects(tenant: Tenant) -> list[Object]:
             }
         )
     return objects
+
+
+def _none_of(scope: str, inside: Object) -> Object:
+    """The quota that leaves no room for pods of a scope."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "-", scope).lower()
+    return {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": f"no-{words}", **inside},
+        "spec": {
+            "hard": {"pods": "0"},
+            "scopeSelector": {"matchExpressions": [{"scopeName": scope, "operator": "Exists"}]},
+        },
+    }

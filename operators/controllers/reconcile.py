@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,17 +11,17 @@ from time import monotonic
 from typing import Final
 
 from pydantic import ValidationError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from operators.api import API_VERSION
 from operators.api.tenant import KIND, TenantSpec
 from operators.controllers import decisions, usage
 from operators.controllers.decisions import Observed, Ready, Refusal
 from operators.k8s import Cluster
-from operators.k8s_errors import ApiError, Conflict, Invalid, NotFound, NotReady
+from operators.k8s_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, NotReady
 from operators.queues import API_VERSION as KUEUE
-from operators.tenancy import TENANT_LABEL, Object, namespace_name
+from operators.tenancy import FINALIZER, TENANT_LABEL, Object, namespace_name
 
-FINALIZER: Final = "antenna.be/tenant"
 MANAGER: Final = "antenna-operator"
 RBAC: Final = "rbac.authorization.k8s.io/v1"
 
@@ -29,7 +29,7 @@ RBAC: Final = "rbac.authorization.k8s.io/v1"
 INNER: Final = (
     ("v1", "ResourceQuota"),
     ("v1", "LimitRange"),
-    (RBAC, "Role"),
+    (RBAC, "Role"),  # of earlier versions: they go
     (RBAC, "RoleBinding"),
     (KUEUE, "LocalQueue"),
 )
@@ -42,6 +42,11 @@ LEAVING: Final = 1.0
 AT_ONCE: Final = 0.0
 # Seconds between two writes of figures that follow the work.
 FIGURES: Final = 2.0
+
+# What admission compares with is its own copy of the Tenants, which may be a moment older than what was read.
+_patiently = retry(
+    retry=retry_if_exception_type(Forbidden), stop=stop_after_attempt(4), wait=wait_fixed(0.5), reraise=True
+)
 
 _log = logging.getLogger(__name__)
 
@@ -87,12 +92,16 @@ class Reconciler:
             self._hold(tenant)
         queue = children.get(("ClusterQueue", name))
         try:
-            for obj in plan.delete:
+            # What gives rights that are not to be goes first; what something may still point to goes last.
+            first, last = _in_turn(plan.delete)
+            for obj in first:
                 self._delete(obj)
             for obj in plan.apply:
                 _log.info("tenant %s: applying %s %s", name, *decisions.key(obj))
                 applied = self._apply(obj, children.get(decisions.key(obj)))
                 queue = applied if obj["kind"] == "ClusterQueue" else queue
+            for obj in last:
+                self._delete(obj)
         except NotReady:
             raise
         except Conflict:
@@ -139,7 +148,7 @@ class Reconciler:
                 continue
             change = {"ownerReferences": others or None, "resourceVersion": metadata["resourceVersion"]}
             with suppress(NotFound):
-                self.cluster.patch(
+                _patiently(self.cluster.patch)(
                     obj["apiVersion"],
                     obj["kind"],
                     metadata["name"],
@@ -267,22 +276,33 @@ class Reconciler:
         """As it is afterwards. Raises Conflict where it is no longer what was seen as ``live``."""
         seen = {"resourceVersion": live["metadata"]["resourceVersion"]} if live else {}
         try:
-            return self.cluster.apply({**obj, "metadata": {**obj["metadata"], **seen}}, manager=MANAGER)
+            return _patiently(self.cluster.apply)(
+                {**obj, "metadata": {**obj["metadata"], **seen}}, manager=MANAGER
+            )
         except Invalid:
             if obj["kind"] != "RoleBinding":
                 raise
             # Its role cannot be changed in place, and nothing is lost when it is made anew.
             self._delete(obj)
-            return self.cluster.apply(obj, manager=MANAGER)
+            return _patiently(self.cluster.apply)(obj, manager=MANAGER)
 
     def _delete(self, obj: Object) -> None:
         metadata = obj["metadata"]
         _log.info("tenant: deleting %s %s", *decisions.key(obj))
         try:
-            self.cluster.delete(obj["apiVersion"], obj["kind"], metadata["name"], metadata.get("namespace"))
+            _patiently(self.cluster.delete)(
+                obj["apiVersion"], obj["kind"], metadata["name"], metadata.get("namespace")
+            )
         except (NotFound, Conflict):
             # A namespace that is on its way out already answers with a conflict.
             return
+
+
+def _in_turn(stale: Iterable[Object]) -> tuple[list[Object], list[Object]]:
+    """What is deleted before the rest is made, and after."""
+    objects = list(stale)
+    first = [obj for obj in objects if obj["kind"] == "RoleBinding"]
+    return first, [obj for obj in objects if obj not in first]
 
 
 def _moved_on(live: Object, seen: Object) -> bool:

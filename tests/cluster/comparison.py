@@ -20,7 +20,9 @@ LABELS = {family.name: family.labels for family in FAMILIES}
 COMPARED = tuple(
     family.name
     for family in FAMILIES
-    if family.name.startswith(("antenna_queue_", "antenna_job_", "antenna_node_", "antenna_gpus_"))
+    if family.name.startswith(
+        ("antenna_queue_", "antenna_job_", "antenna_node_", "antenna_gpus_", "antenna_tenant_gpus_")
+    )
     and family.type in ("gauge", "info")
     and family.name not in ("antenna_queue_pending_reason", "antenna_queue_oldest_pending_age_seconds")
 )
@@ -116,9 +118,31 @@ def settled(cluster, operator, check, *, patience=PATIENCE):
     raise AssertionError("\n".join(differs[:20]))
 
 
+def first_differences(cluster, operator, *, pause=0.3, patience=PATIENCE):
+    """What the first scrape beside a cluster at rest says otherwise than the API server.
+
+    At rest: nothing changed from ``pause`` seconds before the scrape until after it. Such a moment is looked
+    for, and what is scraped in it is not asked for again.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before = truth.Lists(cluster)
+        time.sleep(pause)
+        figures = operator.scrape()
+        if truth.Lists(cluster) == before:
+            failed = figures["antenna_operator_event_errors_total"].items()
+            return [*compare_gauges(before, figures), *(f"{key}: {n} errors" for key, n in failed if n)]
+    return ["the cluster never came to rest"]
+
+
 def compare_gauges(lists, figures):
     expected = truth.gauges(lists)
-    shown = {(name, labels): value for name in COMPARED for labels, value in figures[name].items()}
+    shown = {
+        (name, labels): value
+        for name in COMPARED
+        for labels, value in figures[name].items()
+        if labels[0] == truth.SITE  # what remote sites tell is not the API server's to know
+    }
     return [
         f"{key}: shown {shown.get(key)}, true {expected.get(key)}"
         for key in sorted(shown.keys() | expected.keys())

@@ -12,10 +12,11 @@ import datetime
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from infra.tools.light import ControlPlane, ensure_control_plane
 from infra.tools.manifests import render_kueue
 from infra.tools.pins import KUBERNETES_VERSION
+from operators.api import crd
 from operators.k8s import connect
 from operators.k8s_errors import KubernetesError
 from tests.cluster.access import Access
@@ -60,12 +62,20 @@ class LightCluster(Access):
 
 @contextmanager
 def light_cluster(
-    folder: Path, *, kueue: bool = True, without: tuple[str, ...] = (), configured: Object | None = None
+    folder: Path,
+    *,
+    kueue: bool = True,
+    without: tuple[str, ...] = (),
+    configured: Object | None = None,
+    gates: tuple[str, ...] = (),
+    api_server: Mapping[str, str] | None = None,
 ) -> Iterator[LightCluster]:
     """Up when entered, gone when left. ``folder`` is empty and holds all that it writes.
 
     ``without`` names programs that are not to run: ``kube-controller-manager``, ``kube-scheduler``;
-    ``configured`` is what Kueue's configuration has besides.
+    ``configured`` is what Kueue's configuration has besides, ``gates`` are features of it as in
+    ``ElasticJobsViaWorkloadSlices=true``, ``api_server`` are further flags of the API server without their
+    dashes.
     """
     programs = ensure_control_plane(print)
     name = f"light-{secrets.token_hex(4)}"
@@ -75,8 +85,8 @@ def light_cluster(
         "KWOK_WORKDIR": str(folder / "kwok"),
         "KWOK_KUBE_VERSION": KUBERNETES_VERSION,
     }
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-    configuration = _kwokctl_configuration(folder, programs, ports)
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    configuration = _kwokctl_configuration(folder, programs, ports, api_server or {})
     kwokctl: list[str | Path] = [programs.kwokctl, "--config", configuration]
     create: list[str | Path] = ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig]
     try:
@@ -84,8 +94,11 @@ def light_cluster(
             rendered = meanwhile.submit(kueue_manifests) if kueue else None
             _run([*kwokctl, *create, *(f"--disable={program}" for program in without)], environment)
         cluster = LightCluster(kubeconfig, programs, f"http://127.0.0.1:{ports['etcdPort']}")
-        with kueue_beside(cluster, folder / "kueue", rendered, configured) if rendered else nullcontext():
+        beside = kueue_beside(cluster, folder / "kueue", rendered, configured, gates) if rendered else None
+        with beside or nullcontext():
             _wait_until_ready(cluster)
+            if kueue:
+                _end(folder / "kwok" / "clusters" / name / "pids" / "kube-controller-manager.pid")
             # The controller manager ends itself where the API server is not healthy ten seconds after it:
             # on a busy host that happens. What runs is left alone.
             _run([*kwokctl, "start", "cluster", "--name", name], environment)
@@ -100,12 +113,13 @@ def kueue_beside(
     folder: Path,
     rendered: Future[list[Object]] | None = None,
     configured: Object | None = None,
+    gates: tuple[str, ...] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Kueue as a process of this host, with its CRDs and webhooks in the cluster; ready when entered."""
     certificates = folder / "etc" / "kueue" / "metrics" / "certs"
     certificates.mkdir(parents=True)
     authority = _self_signed(certificates)
-    webhook, health, metrics = _free_ports(3)
+    webhook, health, metrics = free_ports(3)
     documents = rendered.result() if rendered else kueue_manifests()
     url = f"https://127.0.0.1:{webhook}"
     _install(cluster, documents, url=url, authority=authority)
@@ -132,7 +146,7 @@ def kueue_beside(
                 *("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",))),
                 *("sh", "-c", 'mount --bind "$0" /etc && exec "$@"', folder / "etc", cluster.programs.kueue),
                 *("--config", configuration, "--kubeconfig", cluster.kubeconfig),
-                *("--feature-gates", "VisibilityOnDemand=false"),
+                *("--feature-gates", ",".join(("VisibilityOnDemand=false", *gates))),
             ],
             env={**os.environ, "POD_NAMESPACE": KUEUE_NAMESPACE},
             stdout=output,
@@ -165,7 +179,9 @@ def shipped_configuration(documents: list[Object]) -> Object:
     return configuration
 
 
-def _kwokctl_configuration(folder: Path, programs: ControlPlane, ports: dict[str, int]) -> Path:
+def _kwokctl_configuration(
+    folder: Path, programs: ControlPlane, ports: dict[str, int], api_server: Mapping[str, str]
+) -> Path:
     """kwokctl binds to every address of the host by default, etcd without authentication."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "kwokctl.yaml"
@@ -186,14 +202,16 @@ def _kwokctl_configuration(folder: Path, programs: ControlPlane, ports: dict[str
         yaml.safe_dump_all(
             [
                 {"apiVersion": version, "kind": "KwokConfiguration", "options": kwok},
-                _kwokctl_options(version, programs, ports),
+                _kwokctl_options(version, programs, ports, api_server),
             ]
         )
     )
     return path
 
 
-def _kwokctl_options(version: str, programs: ControlPlane, ports: dict[str, int]) -> Object:
+def _kwokctl_options(
+    version: str, programs: ControlPlane, ports: dict[str, int], api_server: Mapping[str, str]
+) -> Object:
     return {
         "apiVersion": version,
         "kind": "KwokctlConfiguration",
@@ -203,6 +221,15 @@ def _kwokctl_options(version: str, programs: ControlPlane, ports: dict[str, int]
                 {"name": name, "extraArgs": [{"key": "leader-elect", "value": "false"}]}
                 for name in ("kube-controller-manager", "kube-scheduler")
             ),
+            # As kubeadm has it: each controller is a service account, which policies tell from people.
+            {
+                "name": "kube-controller-manager",
+                "extraArgs": [{"key": "use-service-account-credentials", "value": "true"}],
+            },
+            {
+                "name": "kube-apiserver",
+                "extraArgs": [{"key": key, "value": value} for key, value in api_server.items()],
+            },
             # What it holds need not outlive the host, whose disk others keep busy.
             {"name": "etcd", "extraArgs": [{"key": "unsafe-no-fsync", "value": "true"}]},
         ],
@@ -231,13 +258,13 @@ def install_definitions(cluster: LightCluster) -> None:
 
 
 def _install(cluster: LightCluster, documents: list[Object], *, url: str, authority: bytes) -> None:
-    """Kueue's namespace, CRDs and webhooks, these by URL in place of a Service."""
+    """Our own CRDs, and Kueue's namespace, CRDs and webhooks, these by URL in place of a Service."""
     bundle = base64.b64encode(authority).decode()
 
     def by_url(client: Object) -> Object:
         return {"url": url + client["service"]["path"], "caBundle": bundle}
 
-    wanted = []
+    wanted = [*crd.definitions()]
     for document in documents:
         if document["kind"] in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
             for hook in document["webhooks"]:
@@ -300,7 +327,17 @@ def _self_signed(folder: Path) -> bytes:
     return pem
 
 
-def _free_ports(count: int) -> list[int]:
+def _end(pid_file: Path) -> None:
+    """End the controller manager, if it runs here: the next one counts, for quotas, the kinds defined since.
+
+    One that runs looks for new kinds twice a minute; until then none is made where a quota names it.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        pid_file.unlink()
+
+
+def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody uses now, all different."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]

@@ -16,13 +16,13 @@ from operators import controllers
 from operators.api import API_VERSION
 from operators.api.crd import definitions
 from operators.api.tenant import KIND, tenant_object
-from operators.confinement import confinement
+from operators.confinement import Own, confinement
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
-from operators.manifests import LEASE, OWN_RIGHTS, rules
+from operators.manifests import CA_CONFIG_MAP, LEASE, OWN_RIGHTS, rules
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
 from operators.rights import CONTROLLERS
-from operators.tenancy import Tenant, namespace_name
+from operators.tenancy import Tenant, namespace_name, partners_role
 from tests.cluster.access import Access
 from tests.cluster.patience import eventually
 
@@ -113,13 +113,16 @@ def operators_account() -> list[Object]:
             "kind": "Lease",
             "metadata": {"name": LEASE, "namespace": NAMESPACE},
         },
-        *confinement(NAME, f"system:serviceaccount:{NAMESPACE}:{NAME}"),
+        partners_role(),
+        *confinement(Own(NAME, NAMESPACE, LEASE, CA_CONFIG_MAP)),
     ]
 
 
-def operators_kubeconfig(admin: Access, folder: Path) -> Path:
+def operators_kubeconfig(
+    admin: Access, folder: Path, *, namespace: str = NAMESPACE, name: str = NAME
+) -> Path:
     """A kubeconfig with a token of the operator's service account."""
-    token = admin.kubectl("-n", NAMESPACE, "create", "token", NAME).strip()
+    token = admin.kubectl("-n", namespace, "create", "token", name).strip()
     config = yaml.safe_load(admin.kubeconfig.read_text())
     for user in config["users"]:
         user["user"] = {"token": token}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from infra.provider import objects_apply, objects_wait
 from infra.provider.kind import ProviderError
 from infra.provider.objects import FORGET_UNREACHABLE, Objects
+from operators.k8s import connect
 from operators.k8s_errors import NotFound
 
 
@@ -194,6 +196,33 @@ def test_what_others_set_stays_theirs(bundle, cluster, namespace, admin):
 
 
 # Import
+
+
+def test_what_another_owner_writes_meanwhile_is_no_drift(bundle, admin, namespace):
+    """A Lease that comes with the bundle and is renewed by who holds it, here without a pause."""
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "held", "namespace": namespace},
+    }
+    made = bundle().up(lease)
+    over = threading.Event()
+
+    def renew():
+        holder = connect(admin.kubeconfig)
+        while not over.wait(0.05):
+            at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            patch = {"spec": {"renewTime": at}}
+            holder.patch("coordination.k8s.io/v1", "Lease", "held", namespace, patch)
+        holder.close()
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        assert [made.drift() for _ in range(30)] == [[]] * 30
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_bundle_is_imported_by_its_name(bundle, namespace, admin, monkeypatch):

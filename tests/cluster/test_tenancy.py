@@ -7,7 +7,7 @@ import json
 import pytest
 
 from operators.queues import Cohort, Flavor, cohort_objects, tenant_objects
-from operators.tenancy import Tenant, namespace_name
+from operators.tenancy import Tenant, namespace_name, partners_role
 from tests.cluster.conftest import RUN, Bundle
 
 ISO = f"iso{RUN}"
@@ -24,7 +24,7 @@ OTHERS = namespace_name(VUB.name)
 def partners(admin):
     made = []
     for name, objects in (
-        (f"{ISO}-queues", cohort_objects(COHORT)),
+        (f"{ISO}-queues", [*cohort_objects(COHORT), partners_role()]),
         (f"{ISO}-ulb", tenant_objects(ULB, COHORT)),
         (f"{ISO}-vub", tenant_objects(VUB, COHORT)),
     ):
@@ -136,28 +136,6 @@ def test_a_privileged_pod_is_refused_in_a_partners_namespace(partners, cluster):
     refused = partners.kubectl("apply", "-f", "-", given=json.dumps(pod), check=False)
     assert "violates PodSecurity" in refused
     assert cluster.find("v1", "Pod", "root", OWN) is None
-
-
-def test_a_pod_that_asks_for_nothing_is_counted_with_the_default_request(partners, cluster):
-    restricted = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    template = {
-        "restartPolicy": "Never",
-        "containers": [{"name": "work", "image": "x", "securityContext": restricted}],
-    }
-    made = cluster.create(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "small", "namespace": OWN},
-            "spec": template,
-        }
-    )
-    assert made["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
 
 
 def test_load_balancers_are_beyond_a_partners_quota(partners):

@@ -27,6 +27,7 @@ from tests.cluster.tenant_controller import (
     tenant_controller,
     train,
 )
+from tests.merge_patch import merged
 
 Object = dict[str, Any]
 FLAVOR, OTHER = f"refusals-{RUN}", f"refusals-other-{RUN}"
@@ -142,19 +143,6 @@ def named(value: Any, name: str) -> Any:
     """The change with the test's own names in it."""
     text = json.dumps(value).replace("NAME", name).replace("FLAVOR", FLAVOR).replace("OTHER", OTHER)
     return json.loads(text)
-
-
-def merged(obj: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    made = dict(obj) if isinstance(obj, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            made.pop(name, None)
-        else:
-            made[name] = merged(made.get(name), value)
-    return made
 
 
 def everything(cluster, partner: Tenant) -> dict[tuple[str, str], Object | None]:

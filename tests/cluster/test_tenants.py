@@ -11,10 +11,10 @@ from operators.api import API_VERSION
 from operators.api.tenant import tenant_object
 from operators.controllers.decisions import key
 from operators.k8s import connect
-from operators.k8s_errors import Conflict, Forbidden, Invalid, NotFound
+from operators.k8s_errors import Conflict, Forbidden, NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
-from operators.tenancy import Quota, Tenant, namespace_name
+from operators.tenancy import PARTNERS_ROLE, Quota, Tenant, namespace_name
 from tests.cluster.conftest import RUN, Bundle
 from tests.cluster.patience import eventually
 from tests.cluster.tenant_controller import (
@@ -170,8 +170,7 @@ def test_what_is_edited_by_hand_is_put_right(made, cluster):
     edits = [
         ("v1", "Namespace", namespace, {"metadata": {"labels": {f"{POD_SECURITY}/enforce": "privileged"}}}),
         ("v1", "ResourceQuota", "object-counts", {"spec": {"hard": {"pods": "9000"}}}),
-        ("v1", "LimitRange", "default-requests", {"spec": {"limits": None}}),
-        (RBAC, "Role", "submitter", {"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
+        ("v1", "ResourceQuota", "no-priority-class", {"spec": {"hard": {"pods": "9000"}}}),
         (RBAC, "RoleBinding", "submitters", {"subjects": None}),
         (KUEUE, "ClusterQueue", made.name, {"spec": {"resourceGroups": []}}),
         (KUEUE, "ClusterQueue", made.name, {"spec": {"fairSharing": {"weight": "9"}}}),
@@ -202,7 +201,7 @@ def content(obj):
     ("api_version", "kind", "name"),
     [
         (RBAC, "RoleBinding", "submitters"),
-        ("v1", "LimitRange", "default-requests"),
+        ("v1", "ResourceQuota", "no-priority-class"),
         (KUEUE, "LocalQueue", "default"),
     ],
 )
@@ -366,7 +365,12 @@ def test_partners_declared_before_there_were_tenants_keep_what_runs(vib, bundle,
     "obj",
     [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "no-partners"}},
-        {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": "submitter", "namespace": "kube-system"}},
+        {
+            "apiVersion": RBAC,
+            "kind": "RoleBinding",
+            "metadata": {"name": "submitters", "namespace": "kube-system"},
+            "roleRef": {"apiGroup": RBAC.partition("/")[0], "kind": "ClusterRole", "name": PARTNERS_ROLE},
+        },
         {
             "apiVersion": "v1",
             "kind": "ResourceQuota",
@@ -374,11 +378,11 @@ def test_partners_declared_before_there_were_tenants_keep_what_runs(vib, bundle,
             "spec": {"hard": {"pods": "0"}},
         },
     ],
-    ids=["a namespace", "a role", "a quota"],
+    ids=["a namespace", "a binding", "a quota"],
 )
 def test_the_operator_may_write_nowhere_but_in_partners_namespaces(controller, obj):
     operator = connect(controller.kubeconfig)
-    with pytest.raises(Invalid, match="writes in namespaces tenant-\\* only"):
+    with pytest.raises(Forbidden, match="writes in namespaces tenant-\\* only"):
         operator.apply(obj, manager="antenna-operator", dry_run=True)
     operator.close()
 

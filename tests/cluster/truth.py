@@ -47,7 +47,11 @@ class Lists:
             *(("batch/v1", "Job"), (KUEUE, "Workload"), (KUEUE, "ClusterQueue"), (KUEUE, "LocalQueue")),
             *(("v1", "Pod"), ("v1", "Node"), ("v1", "Namespace")),
         )
-        self.by_kind = {kind: cluster.list_objects(version, kind) for version, kind in kinds}
+        # What nobody has looked at yet has no status.
+        self.by_kind = {
+            kind: [{"status": {}, **obj} for obj in cluster.list_objects(version, kind)]
+            for version, kind in kinds
+        }
         self.versions = {
             (kind, o["metadata"]["uid"]): o["metadata"]["resourceVersion"]
             for kind, objects in self.by_kind.items()
@@ -64,10 +68,15 @@ class Lists:
         return self.by_kind[kind]
 
     def workload_of(self, job):
-        for workload in self["Workload"]:
-            if workload["metadata"]["labels"].get("kueue.x-k8s.io/job-uid") == job["metadata"]["uid"]:
-                return workload
-        return None
+        """Of the slices of an elastic job the one that it runs with, else the one that it waits with."""
+        uid = job["metadata"]["uid"]
+        own = [w for w in self["Workload"] if w["metadata"]["labels"].get("kueue.x-k8s.io/job-uid") == uid]
+        live = [w for w in own if not holds(w, "Finished")] or own
+        running = sorted(
+            (w for w in live if holds(w, "Admitted")),
+            key=lambda w: seconds(condition(w, "Admitted")["lastTransitionTime"]),
+        )
+        return next(iter([*running[::-1], *live]), None)
 
     def tenant(self, namespace):
         for one in self["Namespace"]:
@@ -140,7 +149,8 @@ def gauges(lists):
                 if admission
                 else lists.queue(metadata["namespace"], workload["spec"]["queueName"])
             )
-            if target != name or holds(workload, "Finished"):
+            off = admission is None and workload["spec"].get("active") is False
+            if target != name or holds(workload, "Finished") or off:
                 continue
             gone = {pods["name"]: pods["count"] for pods in status.get("reclaimablePods", ())}
             for family, resource in FAMILIES.items():
@@ -173,6 +183,7 @@ def gauges(lists):
         figures["antenna_queue_jobs", (SITE, *lists.place(job), state(job))] += 1
         figures.update(job_gauges(lists, job))
     figures.update(node_gauges(lists))
+    figures.update(partner_gauges(lists))
     return {key: float(value) for key, value in figures.items()}
 
 
@@ -225,6 +236,25 @@ def node_gauges(lists):
     return figures
 
 
+def partner_gauges(lists):
+    figures = Counter()
+    for one in lists["Namespace"]:
+        if tenant := lists.tenant(one["metadata"]["name"]):
+            figures["antenna_tenant_gpus_running", (SITE, tenant)] = sum(
+                amount(c.get("resources", {}).get("requests", {}).get(GPU, 0))
+                for pod in lists["Pod"]
+                if pod["metadata"]["namespace"] == one["metadata"]["name"] and on_a_node(pod)
+                for c in pod["spec"]["containers"]
+            )
+    return figures
+
+
+def on_a_node(pod):
+    """Whether it runs there, or is about to: it has not ended and was not told to end."""
+    ends = pod["status"]["phase"] in ("Succeeded", "Failed") or "deletionTimestamp" in pod["metadata"]
+    return bool(pod["spec"].get("nodeName")) and not ends
+
+
 def finished(job):
     if holds(job, "Complete"):
         return seconds(job["status"]["completionTime"])
@@ -240,7 +270,7 @@ def restarts(job):
 
 def evictions(workload):
     found = Counter()
-    for one in workload["status"].get("schedulingStats", {}).get("evictions", ()):
+    for one in workload.get("status", {}).get("schedulingStats", {}).get("evictions", ()):
         found[one["reason"]] += one["count"]
     return found
 
@@ -282,7 +312,9 @@ class Life:
         """GPUs x the time of all admissions that are over."""
         total = 0
         for workload in self.workloads:
-            total += asked(workload, GPU) * workload["status"].get("accumulatedPastExecutionTimeSeconds", 0)
+            # One that went at once has no status yet.
+            past = workload.get("status", {}).get("accumulatedPastExecutionTimeSeconds", 0)
+            total += asked(workload, GPU) * past
         return total + (asked(self.workloads[-1], GPU) * (self.held() or 0) if self.workloads else 0)
 
 

@@ -37,22 +37,14 @@ def partners(prefix, flavor, count):
     ]
 
 
-class World:
-    """Tenants over a few GPU nodes. ``hold`` stops everything that the test itself does."""
+class Load:
+    """Jobs of partners, and what runs them. ``hold`` stops everything that the test itself does."""
 
-    def __init__(self, cluster, name, *, tenants, nodes=2, gpus=4, seed=1):
-        self.cluster, self.name = cluster, name
-        self.random = random.Random(seed)  # noqa: S311
-        flavor = f"{name}-gpu"
-        self.tenants = partners(name, flavor, tenants)
-        cohort = Cohort(name, (Flavor(flavor),))
-        for obj in cohort_objects(cohort):
-            cluster.apply(obj, manager="test")
-        for tenant in self.tenants:
-            for obj in tenant_objects(tenant, cohort):
-                cluster.apply(obj, manager="test")
-        for number in range(nodes):
-            self._node(f"{name}-{number}", gpus)
+    def __init__(self, cluster, tenants, nodes):
+        """``nodes``: GPUs by the node's name."""
+        self.cluster, self.tenants = cluster, tenants
+        for node, gpus in nodes.items():
+            self._node(node, gpus)
         self.moving = threading.Lock()
         self.stopping = threading.Event()
         self.threads = []
@@ -78,8 +70,8 @@ class World:
         with self.moving:
             yield
 
-    def submit(self, tenant, gpus, seconds, *, pods=1, outcome="Succeeded", priority=0):
-        """A job whose pods run for so long and then end so."""
+    def submit(self, tenant, gpus, seconds, *, pods=1, at_once=None, outcome="Succeeded", **metadata):
+        """A job whose pods, all ``at_once`` unless told otherwise, run for so long and then end so."""
         requests = {"cpu": "500m", "memory": "1Gi", GPU: str(gpus)}
         container = {
             "name": "work",
@@ -92,10 +84,14 @@ class World:
             {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
-                "metadata": {"generateName": "job-", "namespace": namespace_name(tenant.name)},
+                "metadata": {
+                    "generateName": "job-",
+                    "namespace": namespace_name(tenant.name),
+                    **metadata,
+                },
                 "spec": {
                     "backoffLimit": 0 if outcome == "Succeeded" else 1,
-                    "parallelism": pods,
+                    "parallelism": at_once or pods,
                     "completions": pods,
                     "template": {
                         "metadata": {"annotations": plan},
@@ -194,3 +190,20 @@ class World:
             except KubernetesError as error:
                 self.broken.append(error)
             time.sleep(0.3)
+
+
+class World(Load):
+    """Tenants over a few GPU nodes."""
+
+    def __init__(self, cluster, name, *, tenants, nodes=2, gpus=4, seed=1):
+        self.name = name
+        self.random = random.Random(seed)  # noqa: S311
+        flavor = f"{name}-gpu"
+        cohort = Cohort(name, (Flavor(flavor),))
+        there = partners(name, flavor, tenants)
+        for obj in cohort_objects(cohort):
+            cluster.apply(obj, manager="test")
+        for tenant in there:
+            for obj in tenant_objects(tenant, cohort):
+                cluster.apply(obj, manager="test")
+        super().__init__(cluster, there, {f"{name}-{number}": gpus for number in range(nodes)})

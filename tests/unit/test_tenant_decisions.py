@@ -83,8 +83,8 @@ def test_where_all_is_right_nothing_is_done() -> None:
 
 def test_what_differs_is_applied_and_nothing_else() -> None:
     seen = observed()
-    seen.children["Role", "submitter"]["rules"][0]["verbs"].append("*")
-    assert kinds(decide(seen=seen)) == ["Role"]
+    seen.children["RoleBinding", "submitters"]["subjects"][0]["name"] = "others"
+    assert kinds(decide(seen=seen)) == ["RoleBinding"]
 
 
 def test_what_is_no_longer_wanted_is_deleted_where_it_is_the_tenants() -> None:
@@ -133,8 +133,8 @@ def test_an_unknown_cohort_or_flavor_makes_nothing_new_and_leaves_the_queue(
     assert (made.refusal.reason, made.apply) == (reason, ())
     seen = observed(**others)
     seen.children["ClusterQueue", "vib"]["spec"]["cohortName"] = "other"
-    seen.children["LimitRange", "default-requests"]["spec"]["limits"] = []
-    assert kinds(decide(seen=seen)) == ["LimitRange"]
+    seen.children["ResourceQuota", "object-counts"]["spec"]["hard"] = {}
+    assert kinds(decide(seen=seen)) == ["ResourceQuota"]
 
 
 def test_an_outer_object_that_is_being_deleted_is_waited_for() -> None:
