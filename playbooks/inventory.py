@@ -25,6 +25,9 @@ GPU_RESOURCE = "nvidia.com/gpu"
 # What needs no GPU goes elsewhere while there is room: a GPU node can leave without interrupting it.
 GPU_TAINT = f"{GPU_RESOURCE}:PreferNoSchedule"
 
+# The head is no worker: only what the Antenna itself runs tolerates it.
+HEAD_TAINT = "node-role.kubernetes.io/control-plane:NoSchedule"
+
 
 def gpu_labels(gpus: Mapping[str, Any] | None) -> dict[str, str]:
     """Node labels for a machine's GPUs {model, count, simulated, memory_mib}; none without GPUs."""
@@ -52,12 +55,18 @@ def nodes(hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "address": hosts[name]["address"],
             "pod_cidr": hosts[name]["vars"]["antenna_pod_cidr"],
             "labels": gpu_labels(hosts[name]["vars"].get("antenna_gpus")),
-            "taints": [GPU_TAINT] if hosts[name]["vars"].get("antenna_gpus") else [],
+            "taints": taints(hosts[name]),
             "resources": [GPU_RESOURCE] if hosts[name]["vars"].get("antenna_gpus") else [],
         }
         for name in sorted(hosts)
         if "antenna_pod_cidr" in hosts[name]["vars"]
     ]
+
+
+def taints(host: Mapping[str, Any]) -> list[str]:
+    """Taints of one machine as a node, as kubectl writes them."""
+    on_head = [HEAD_TAINT] if "head" in host["groups"] else []
+    return on_head + ([GPU_TAINT] if host["vars"].get("antenna_gpus") else [])
 
 
 def head(hosts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -55,6 +55,18 @@ def refusals(facts: Facts) -> list[Finding]:
     return [finding for finding in run(facts, needed) if finding.verdict.level == "fail"]
 
 
+def failures_of_cluster(facts: Facts) -> list[Finding]:
+    """What is wrong with the cluster, for the end of `up`."""
+    found = run(facts, [check for check in CHECKS if check.about == "cluster"])
+    return [finding for finding in found if finding.verdict.level == "fail"]
+
+
+def is_mended_by_time(facts: Facts) -> bool:
+    """Whether what is wrong with the cluster may pass by itself: not where nobody asked for it."""
+    cluster = facts.cluster
+    return cluster is None or bool(cluster.problem) or cluster.operator.wanted > 0
+
+
 _NSPAWN = frozenset({"embedded"})
 _ALL = frozenset({"embedded", "ssh"})
 
@@ -84,7 +96,9 @@ CHECKS: tuple[Check, ...] = (
     Check("nodes", "cluster", stack.in_cluster(stack.nodes)),
     Check("gpus", "cluster", stack.in_cluster(stack.gpus)),
     Check("kueue", "cluster", stack.in_cluster(stack.kueue)),
+    Check("operator", "cluster", stack.in_cluster(stack.operator)),
     Check("queues", "cluster", stack.in_cluster(stack.queues)),
     Check("remote-sites", "cluster", stack.in_cluster(stack.remote_sites)),
     Check("certificates", "cluster", stack.in_cluster(stack.certificates)),
+    Check("control-plane", "cluster", stack.in_cluster(stack.control_plane)),
 )

@@ -69,6 +69,29 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Operator:
+    """The operator: its Deployment, its pod, and what it says of itself."""
+
+    deployed: bool = False
+    wanted: int = 0
+    """Pods that the Deployment asks for."""
+    ready: bool = False
+    state: str = ""
+    """Why its pod is not ready, as Kubernetes tells; empty where the operator itself knows better."""
+    unlisted: tuple[str, ...] = ()
+    """Resources whose first list it has not taken yet."""
+    stalest: str = ""
+    """The resource of which the API server has told it nothing for longest, ``age`` seconds."""
+    age: float = 0.0
+    silent: str = ""
+    """Why it does not say how old its figures are."""
+    errors: int = 0
+    """Errors in its log within the last minute."""
+    error: str = ""
+    """The last of them."""
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The cluster as its API tells. ``problem`` says why it does not answer."""
 
@@ -77,11 +100,23 @@ class Cluster:
     nodes: int = 0
     gpus: int = 0
     kueue_ready: bool = False
+    operator: Operator = field(default_factory=Operator)
     inactive_queues: tuple[str, ...] = ()
     queues: int = 0
     certificate_days: float | None = None
+    """Until the API server's certificate ends."""
+    administrator_days: float | None = None
+    """Until that of whoever asks does."""
+    flags: int = 0
+    """Flags of the control plane and the kubelets that were compared with the table."""
+    flags_differ: tuple[str, ...] = ()
     remote_sites: int = 0
     silent_sites: tuple[str, ...] = ()
+    sites_not_asked: tuple[str, ...] = ()
+    partners_shut_out: tuple[str, ...] = ()
+    """Remote sites that cannot be used as every partner's login there, and why."""
+    unasked: str = ""
+    """Why nobody asks any of them; empty where somebody does."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import yaml
 from cryptography import x509
 
 from infra import paths
-from infra.cli import facts, overview
+from infra.cli import control_plane_facts, facts, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
@@ -151,7 +151,12 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         found = overview.queues(
             api.list_objects(queues.API_VERSION, "ClusterQueue"), [], [], datetime.now(UTC)
         )
-        sites = overview.sites(own_objects(api, "RemoteSite"), [], [], nodes)[1:]
+        unasked = operator_facts.unasked(api)
+        entries = own_objects(api, "RemoteSite")
+        sites = overview.sites(entries, [], [], nodes, unasked)[1:]
+        runs = operator_facts.look(api)
+        ready = [node.name for node in nodes if node.ready]
+        flags, flags_differ = control_plane_facts.look(api, ready)
     except KubernetesError as error:
         return facts.Cluster(problem=str(error))
     return facts.Cluster(
@@ -159,11 +164,18 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         nodes_not_ready=tuple(f"{n.name} ({n.reason})" for n in nodes if not n.ready),
         gpus=sum(n.gpus for n in nodes),
         kueue_ready=kueue is not None and is_true(kueue, "Available"),
+        operator=runs,
         queues=len(found),
         inactive_queues=tuple(f"{q.name} ({q.reason})" for q in found if not q.active),
-        certificate_days=_certificate_days(kubeconfig, api.server),
+        certificate_days=_days_left(_server_certificate(api.server)),
+        administrator_days=_days_left(_own_certificates(kubeconfig)),
+        flags=flags,
+        flags_differ=flags_differ,
         remote_sites=len(sites),
+        unasked=unasked,
         silent_sites=tuple(f"{site.name}: {site.reason}" for site in sites if not site.usable),
+        partners_shut_out=overview.shut_out(entries),
+        sites_not_asked=tuple(f"{s.name}: {s.reason}" for s in sites if s.usable and not s.asked),
     )
 
 
@@ -248,18 +260,26 @@ def _go() -> str:
         return str(error)
 
 
-def _certificate_days(kubeconfig: Path, server: str) -> float | None:
-    """Days until the first of the operator's and the API server's certificates ends."""
-    address = urlsplit(server)
+def _own_certificates(kubeconfig: Path) -> list[str]:
+    """The certificates (PEM) of whoever asks."""
     document = yaml.safe_load(kubeconfig.read_text())
-    pems = [
+    return [
         base64.b64decode(user["user"]["client-certificate-data"]).decode()
         for user in document.get("users") or []
         if "client-certificate-data" in user.get("user", {})
     ]
+
+
+def _server_certificate(server: str) -> list[str]:
+    """The API server's certificate (PEM); none where it does not answer."""
+    address = urlsplit(server)
     try:
-        pems.append(ssl.get_server_certificate((address.hostname or "", address.port or 443), timeout=5))
+        return [ssl.get_server_certificate((address.hostname or "", address.port or 443), timeout=5)]
     except (OSError, socket.gaierror):
-        return None
+        return []
+
+
+def _days_left(pems: Iterable[str]) -> float | None:
+    """Days until the first of them ends; None without any."""
     ends = [x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc for pem in pems]
-    return (min(ends) - datetime.now(UTC)).total_seconds() / 86400
+    return (min(ends) - datetime.now(UTC)).total_seconds() / 86400 if ends else None

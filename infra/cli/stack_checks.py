@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from infra.cli.facts import Cluster, Facts
+from infra.cli.operator_checks import judge
 from infra.cli.verdict import Level, Verdict
 
 CERTIFICATE_DAYS = 30
+ADMINISTRATOR_DAYS = 3
+"""`up` makes it anew when 7 days are left: a site that was not looked at for longer."""
+SHOWN_FLAGS = 3
 
 
 def lock(facts: Facts) -> Verdict:
@@ -125,6 +129,11 @@ def kueue(facts: Facts, cluster: Cluster) -> Verdict:
     return Verdict("fail", "its Deployment is not available", fix)
 
 
+def operator(facts: Facts, cluster: Cluster) -> Verdict:
+    """The operator runs, is ready, and knows what is so now."""
+    return judge(cluster.operator, f"antenna up --stack {facts.stack_name}")
+
+
 def queues(facts: Facts, cluster: Cluster) -> Verdict:
     """Every partner has a queue, and it is active."""
     if cluster.inactive_queues:
@@ -137,25 +146,45 @@ def queues(facts: Facts, cluster: Cluster) -> Verdict:
 
 
 def remote_sites(facts: Facts, cluster: Cluster) -> Verdict:
-    """Every remote site's scheduler answers. A maintenance there is not ours to mend: a warning."""
+    """Every remote site's scheduler answers, and lets in the login of each partner with a project there.
+
+    A maintenance there is not ours to mend: a warning.
+    """
     if not cluster.remote_sites:
         return Verdict("skip", "the site has none")
+    if cluster.unasked:
+        return Verdict("warn", cluster.unasked, "the row `operator` has the fix")
     if cluster.silent_sites:
         fix = "antenna links; docs/runbooks/AntennaRemoteSourceStale.md"
         return Verdict("warn", "; ".join(cluster.silent_sites), fix)
-    return Verdict("ok", f"{cluster.remote_sites} answer")
+    if cluster.partners_shut_out:
+        fix = "docs/remote-jobs.md, Credentials: a login a partner in Secret antenna-remote-credentials"
+        return Verdict("warn", "; ".join(cluster.partners_shut_out), fix)
+    answer = cluster.remote_sites - len(cluster.sites_not_asked)
+    beside = f", not asked: {'; '.join(cluster.sites_not_asked)}" if cluster.sites_not_asked else ""
+    return Verdict("ok", f"{answer} answer{beside}")
 
 
 def certificates(facts: Facts, cluster: Cluster) -> Verdict:
-    """The operator's and the API server's certificates are good for a while."""
-    days = cluster.certificate_days
+    """The API server's certificate is good for a while, and the administrator's for some days."""
+    up = f"antenna up --stack {facts.stack_name}"
+    days, own = cluster.certificate_days, cluster.administrator_days
+    if own is not None and own < ADMINISTRATOR_DAYS:
+        level: Level = "fail" if own <= 0 else "warn"
+        return Verdict(level, f"the administrator's certificate ends in {own:.0f} days", up)
     if days is None:
         return Verdict("skip", "not known")
     if days < CERTIFICATE_DAYS:
-        level: Level = "fail" if days <= 0 else "warn"
-        return Verdict(
-            level,
-            f"the cluster's certificate ends in {days:.0f} days",
-            "on the head: kubeadm certs renew all",
-        )
-    return Verdict("ok", f"the cluster's certificate is good for {days:.0f} days")
+        cause = f"the cluster's certificate ends in {days:.0f} days"
+        return Verdict("fail" if days <= 0 else "warn", cause, "on the head: kubeadm certs renew all")
+    beside = "" if own is None else f", the administrator's for {own:.0f}"
+    return Verdict("ok", f"the cluster's certificate is good for {days:.0f} days{beside}")
+
+
+def control_plane(facts: Facts, cluster: Cluster) -> Verdict:
+    """What runs has the flags of the table (playbooks/roles/kubernetes/files/control_plane.yml)."""
+    if found := cluster.flags_differ:
+        more = f" and {len(found) - SHOWN_FLAGS} more" if len(found) > SHOWN_FLAGS else ""
+        fix = f"antenna up --refresh --stack {facts.stack_name}; docs/security-cis.md"
+        return Verdict("fail", f"{'; '.join(found[:SHOWN_FLAGS])}{more}", fix)
+    return Verdict("ok", f"{cluster.flags} flags as declared")

@@ -30,9 +30,13 @@ class Cluster(pulumi.ComponentResource):
         identity_file: str,
         known_hosts: str,
         kubeconfig: str,
+        people: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``digest`` covers the playbooks and the pinned tools; paths are on the operator's host."""
+        """``digest`` covers the playbooks and the pinned tools; paths are on the operator's host.
+
+        ``people`` are the variables that say who partners' people are.
+        """
         super().__init__("antenna:site:Cluster", "cluster", None, opts)
         made_here = site.platform == "embedded"
         head = machines[site.head.name]
@@ -48,6 +52,7 @@ class Cluster(pulumi.ComponentResource):
             hosts={m.name: _host(site, m, machines[m.name]) for m in site.nodes},
             variables={
                 **site_variables(site),
+                **people,
                 "antenna_artifacts": ARTIFACTS,
                 **({} if made_here else {"antenna_artifacts_source": artifacts_source}),
                 "antenna_kubernetes_version": kubernetes_version,

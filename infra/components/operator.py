@@ -35,7 +35,10 @@ class Operator(pulumi.ComponentResource):
             kubeconfig=kubeconfig,
             cluster=cluster,
             objects=operator_objects(
-                image=self.image, head=site.head.name, storage_class=site.operator.storage_class or ""
+                image=self.image,
+                head=site.head.name,
+                storage_class=site.operator.storage_class or "",
+                tenants=[tenant.name for tenant in site.tenants],
             ),
             wait=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), deleted_with=deleted_with),

@@ -25,6 +25,9 @@ description:
     record the work is taken up again, from a reset machine where kubeadm cannot go on from what is there.
   - A worker that belongs to another cluster than the head's is reset and joined anew. One that the API no
     longer knows registers again.
+  - A control plane that holds data is never reset on the way: an init that was cut before its end is begun
+    anew, one that had finished is taken over as it is, and where neither can be, a person has to name the
+    machine.
   - reset takes the machine out of any cluster.
 options:
   state: {description: What to do., type: str, choices: [survey, init, join, reset], required: true}
@@ -35,6 +38,7 @@ options:
   server: {description: Address of the API as https URL (join)., type: str}
   ca_certificate: {description: Certificate of the head's authority (join)., type: str}
   token: {description: Bootstrap token; only needed by a machine that is no member yet (join)., type: str}
+  may_reset: {description: The machine whose control plane may be reset with its data (init)., type: str}
   timeout: {description: Seconds for a joined node to be Ready., type: int, default: 90}
 """
 
@@ -56,6 +60,10 @@ RECORD = "/var/lib/antenna/kubeadm.json"
 AUTHORITY = "/etc/kubernetes/pki/ca.crt"
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
+ETCD = "/var/lib/etcd/member"
+STARTED = "/var/lib/antenna/kubeadm-init.started"
+"""There from the beginning of an init to its end: what etcd holds then is nobody's."""
 LOCK = "/run/antenna-kubeadm.lock"
 FAILED = "/run/antenna-kubeadm.failed"
 """There while the last init failed, so that machines that wait for it need not."""
@@ -99,6 +107,8 @@ def record(pem: str) -> None:
     with open(f"{RECORD}.new", "w", encoding="utf-8") as file:
         json.dump({"authority": fingerprint(pem)}, file)
     os.replace(f"{RECORD}.new", RECORD)
+    if os.path.exists(STARTED):
+        os.unlink(STARTED)
 
 
 def private_file(text: str) -> str:
@@ -122,8 +132,44 @@ def bootstrap_kubeconfig(server: str, ca_certificate: str, token: str) -> str:
 def reset(module: AnsibleModule) -> None:
     """Undo whatever kubeadm left here."""
     module.run_command([module.params["kubeadm"], "reset", "--force"])
-    if os.path.exists(RECORD):
-        os.unlink(RECORD)
+    for path in (RECORD, STARTED):
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def answers(module: AnsibleModule) -> bool:
+    """Whether the control plane of this machine runs; one that is busy or has just begun is waited for."""
+    if not os.path.exists(ADMIN_CONF):
+        return False
+    command = [module.params["kubectl"], "--kubeconfig", ADMIN_CONF, "--request-timeout=20s"]
+    deadline = time.monotonic() + module.params["timeout"]
+    while module.run_command([*command, "get", "--raw=/readyz"])[0]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(1)
+    return True
+
+
+def takes_over(module: AnsibleModule) -> bool:
+    """Whether a finished control plane is here, of which only the record is lost.
+
+    Fails where etcd holds data that no init of ours was cut at and nobody named the machine.
+    """
+    if not os.path.exists(ETCD) or os.path.exists(STARTED):
+        return False
+    name = module.params["name"]
+    if module.params["may_reset"] == name:
+        if not module.check_mode:
+            reset(module)
+        return False
+    if answers(module):
+        return True
+    module.fail_json(
+        msg=f"{name} holds a control plane with data that does not answer, and no record of how it was made. "
+        f"Mend it (journalctl -u kubelet on {name}); or, to lose all that it holds: "
+        f"antenna up --reset-control-plane {name}"
+    )
+    return False
 
 
 def run_kubeadm(module: AnsibleModule, verb: str, documents: list[dict[str, Any]]) -> None:
@@ -155,6 +201,14 @@ def reason(output: str) -> str:
     noise = ("W", "\t[WARNING", "To see the stack trace")
     lines = [line for line in output.splitlines() if line.strip() and not line.startswith(noise)]
     return "\n".join(lines[-12:])
+
+
+def init(module: AnsibleModule) -> None:
+    """Make the machine the control plane."""
+    os.makedirs(os.path.dirname(STARTED), exist_ok=True)
+    with open(STARTED, "w", encoding="ascii"):
+        pass
+    run_kubeadm(module, "init", module.params["config"])
 
 
 def join(module: AnsibleModule) -> None:
@@ -209,8 +263,12 @@ def mend(module: AnsibleModule, member: bool) -> list[str]:
             reset(module)
         return ["the machine belongs to a cluster"] if left else []
     if not member:
+        if verb == "init" and takes_over(module):
+            if not module.check_mode:
+                record(authority())
+            return [f"node {name}: no record of its control plane"]
         if not module.check_mode:
-            run_kubeadm(module, "init", module.params["config"]) if verb == "init" else join(module)
+            init(module) if verb == "init" else join(module)
             record(authority())
             await_ready(module)
         return [f"node {name}: not in the cluster"]
@@ -234,6 +292,7 @@ def main() -> None:
             "server": {"type": "str"},
             "ca_certificate": {"type": "str"},
             "token": {"type": "str", "no_log": True},
+            "may_reset": {"type": "str"},
             "timeout": {"type": "int", "default": 90},
         },
         supports_check_mode=True,

@@ -32,6 +32,7 @@ options:
   ca_certificate: {description: The cluster's authority (PEM)., type: str, required: true}
   certificate: {description: The signed certificate (PEM)., type: str}
   renew_before: {description: Days before its end that a certificate is renewed., type: int, default: 30}
+  lifetime: {description: Days that a certificate is good for at most., type: int, default: 365}
 """
 
 EXAMPLES = r"""
@@ -70,7 +71,7 @@ def public_pem(key: Any) -> bytes:
     )
 
 
-def fault(text: str, server: str, ca_certificate: str, days: int) -> str:
+def fault(text: str, server: str, ca_certificate: str, days: int, lifetime: int) -> str:
     """What is wrong with a kubeconfig's text; empty when it is good."""
     try:
         content = yaml.safe_load(text)
@@ -85,6 +86,10 @@ def fault(text: str, server: str, ca_certificate: str, days: int) -> str:
         return "for another cluster"
     if public_pem(key.public_key()) != public_pem(certificate.public_key()):
         return "key and certificate do not fit"
+    given = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    # Certificates begin a little before they are made.
+    if given > datetime.timedelta(days=lifetime, hours=1):
+        return f"good for {given.days} days, declared {lifetime}"
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return "" if left > datetime.timedelta(days=days) else f"ends in {left.days} days"
 
@@ -156,6 +161,7 @@ def main() -> None:
             "ca_certificate": {"type": "str", "required": True},
             "certificate": {"type": "str"},
             "renew_before": {"type": "int", "default": 30},
+            "lifetime": {"type": "int", "default": 365},
         },
         supports_check_mode=True,
     )
@@ -170,7 +176,13 @@ def main() -> None:
     wrong = "missing"
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
-            wrong = fault(file.read(), params["server"], params["ca_certificate"], params["renew_before"])
+            wrong = fault(
+                file.read(),
+                params["server"],
+                params["ca_certificate"],
+                params["renew_before"],
+                params["lifetime"],
+            )
     if not wrong:
         module.exit_json(changed=False, request="", changes=[])
     request = "" if module.check_mode else new_request(key_path, params["user"], params["group"])

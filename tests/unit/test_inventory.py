@@ -77,7 +77,7 @@ def test_gpus_become_the_labels_that_feature_discovery_writes() -> None:
 def test_gpu_nodes_are_the_second_choice_for_what_needs_no_gpu() -> None:
     nodes = {row["name"]: row for row in inventory(HOSTS, {}, "/k")["all"]["vars"]["antenna_nodes"]}
     assert nodes["gpu-1"]["taints"] == ["nvidia.com/gpu:PreferNoSchedule"]
-    assert nodes["head"]["taints"] == []
+    assert nodes["head"]["taints"] == ["node-role.kubernetes.io/control-plane:NoSchedule"]
 
 
 def test_ssh_reaches_hosts_by_name_and_only_with_known_keys() -> None:

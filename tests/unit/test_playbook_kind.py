@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from infra.provider.kind import UNKNOWN, ProviderError
 from infra.provider.playbook import Playbook, state_dir
@@ -100,6 +107,34 @@ def test_drift_and_missing_credentials_mean_a_run(tmp_path: Path) -> None:
     assert Playbook().diff(elsewhere, {"drift": []}, elsewhere).changes == []
 
 
+def kubeconfig(path: Path, days: int) -> None:
+    """A kubeconfig whose certificate ends in so many days."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "antenna-admin:eve")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days, hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    user = {"client-certificate-data": base64.b64encode(pem).decode()}
+    path.write_text(json.dumps({"users": [{"name": "eve", "user": user}]}))
+
+
+@pytest.mark.parametrize(("days", "changes"), [(14, []), (8, []), (6, ["drift"]), (-1, ["drift"])])
+def test_an_administrators_certificate_is_made_anew_before_it_ends(
+    tmp_path: Path, days: int, changes: list[str]
+) -> None:
+    kubeconfig(tmp_path / "kubeconfig", days)
+    own = inputs(vars={"antenna_kubeconfig": str(tmp_path / "kubeconfig")})
+    assert Playbook().diff(own, {"drift": []}, own).changes == changes
+
+
 def test_another_stack_is_another_run() -> None:
     assert Playbook().diff(inputs(), {"drift": []}, inputs(stack="u")).replaces == ["stack"]
 
@@ -178,7 +213,11 @@ def run_against_nothing(tmp_path: Path) -> Run:
     return Run(
         playbook="remove_node.yml",
         hosts={"head": host("192.0.2.1", "head")},
-        variables={"antenna_leaving": []},
+        variables={
+            **dict.fromkeys(("antenna_stack", "antenna_service_cidr", "antenna_kubernetes_version"), "x"),
+            "antenna_nested": True,
+            "antenna_leaving": [],
+        },
         identity_file=str(tmp_path / "key"),
         known_hosts=str(tmp_path / "known"),
         state_dir=tmp_path / "state",

@@ -54,6 +54,7 @@ def would_change(site: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
     [
         "package nvidia-container-toolkit: missing",
         "/etc/containerd/config.toml: content differs",
+        "/etc/nvidia-container-runtime/config.toml: missing",
         "RuntimeClass..nvidia: differs",
         "DaemonSet.kube-system.nvidia-device-plugin: differs",
         "DaemonSet.kube-system.nvidia-dcgm-exporter: differs",

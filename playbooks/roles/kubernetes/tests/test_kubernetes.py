@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from infra.control_plane import table
+
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/kubelet.conf"
 
 
@@ -67,3 +69,45 @@ def test_only_the_head_holds_the_clusters_authority(
     is_head = node["name"] == variables["antenna_head"]
     assert machine.file("/etc/kubernetes/pki/ca.key").exists == is_head
     assert machine.file("/etc/kubernetes/admin.conf").exists == is_head
+
+
+def test_files_are_roots_alone_and_no_wider_than_the_table_says(machine: Any) -> None:
+    for row in table().files:
+        listed = machine.check_output(f"stat -c '%a %U:%G %n' {row.path} 2>/dev/null || true")
+        for line in listed.splitlines():
+            mode, owner, path = line.split(" ", 2)
+            assert owner == "root:root", path
+            assert int(mode, 8) & ~int(row.mode, 8) == 0, f"{path}: {mode}, at most {row.mode}"
+
+
+def test_the_head_has_every_file_of_the_table(
+    machine: Any, node: dict[str, Any], variables: dict[str, Any]
+) -> None:
+    if node["name"] == variables["antenna_head"]:
+        missing = [row.path for row in table().files if machine.run(f"stat {row.path}").rc]
+        assert missing == []
+        assert not machine.file("/etc/kubernetes/super-admin.conf").exists
+
+
+def test_the_heads_own_credentials_end_within_days(
+    machine: Any, node: dict[str, Any], variables: dict[str, Any]
+) -> None:
+    if node["name"] == variables["antenna_head"]:
+        pem = "sed -n 's/.*client-certificate-data: //p' /etc/kubernetes/admin.conf | base64 -d"
+        assert machine.run(f"{pem} | openssl x509 -noout -checkend {6 * 86400}").rc == 0
+        assert machine.run(f"{pem} | openssl x509 -noout -checkend {15 * 86400}").rc == 1
+
+
+def test_the_kubelet_shows_a_certificate_of_the_cluster(machine: Any, node: dict[str, Any]) -> None:
+    trusted = "-CAfile /etc/kubernetes/pki/ca.crt -verify_return_error </dev/null"
+    shown = machine.run(f"openssl s_client -connect %s:10250 {trusted}", node["address"])
+    assert shown.rc == 0, shown.stderr
+    assert f"CN = system:node:{node['name']}" in shown.stdout
+
+
+def test_a_pod_cannot_take_all_processes_of_the_node(machine: Any) -> None:
+    limit = str(table().value("kubelet", "podPidsLimit"))
+    found = machine.check_output("find /sys/fs/cgroup -regex '.*/pod[^/]*/pids.max' -exec cat {} +")
+    assert set(found.split()) <= {limit}
+    # A node may have no pods just now; the head always has.
+    assert found or not machine.file("/etc/kubernetes/manifests/kube-apiserver.yaml").exists
