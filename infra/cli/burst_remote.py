@@ -13,7 +13,7 @@ from infra.cli.burst import RUN_LABEL
 from infra.cli.kube import Object, is_true
 from infra.cli.overview import held_gpus
 from operators.api import API_VERSION
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB
 from operators.tenancy import namespace_name
 
 _LIMIT: Final = "5m"
@@ -59,17 +59,14 @@ def plan(
     Second, the sites that are left out since they do not answer.
     """
     sites = sorted(sites, key=lambda s: str(s["metadata"]["name"]))
-    silent = [s["metadata"]["name"] for s in sites if not is_true(s, "Answers")]
     partners: dict[str, list[str]] = {}
     for tenant in sorted(tenants, key=lambda t: str(t["metadata"]["name"])):
         for name in {a["site"] for a in tenant["spec"].get("allocations") or ()}:
             partners.setdefault(name, []).append(tenant["metadata"]["name"])
-    places = [
-        place
-        for site in sites
-        if site["metadata"]["name"] not in silent and partners.get(site["metadata"]["name"])
-        for place in _places(site)
-    ]
+    # A site where nobody has a project is not asked, and lacks nothing here.
+    sites = [site for site in sites if site["metadata"]["name"] in partners]
+    silent = [site["metadata"]["name"] for site in sites if not is_true(site, "Answers")]
+    places = [place for site in sites if site["metadata"]["name"] not in silent for place in _places(site)]
     works = []
     for i in range(jobs if places else 0):
         turn, at = divmod(i, len(places))
@@ -99,7 +96,7 @@ def remote_job(work: RemoteWork, run: str) -> dict[str, Any]:
         **({} if work.gpus is None else {"gpusPerNode": work.gpus}),
     }
     metadata = {"name": work.name, "namespace": namespace_name(work.tenant), "labels": {RUN_LABEL: run}}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": REMOTE_JOB, "metadata": metadata, "spec": spec}
 
 
 def outcome(job: Object) -> str:

@@ -60,7 +60,7 @@ REMOTE_JOBS = 16
 def demo(
     session: Session, /, jobs: int, partners: int, timeout: int, *, remote_jobs: int | None, keep: bool
 ) -> None:
-    """Submit a burst of real GPU jobs from several partners and watch them queue, borrow, run, finish.
+    """Submit a burst of real GPU jobs of several partners and watch them queue, borrow and run.
 
     Together they ask for more GPUs than there are; others go to remote sites. Exits with 1 when a job
     fails, or when more GPUs were admitted at once than the site has.

@@ -17,16 +17,27 @@ from infra.cli.up import raise_unless_ok
 from infra.provider import leftovers
 from infra.site import SiteError
 
+FORGET_LEDGER = "ANTENNA_FORGET_LEDGER"
+"""What the role kubernetes reads, through the engine and the provider, in this one run."""
+
 
 @click.command(cls=Verb, epilog=epilog("antenna down", "antenna down --yes --stack lab"))
+@click.option(
+    "--forget-ledger",
+    is_flag=True,
+    help="On adopted machines: also remove what partners have used, for good.",
+)
 @options("stack", "config-file", "engine", "yes")
 @click.pass_obj
-def down(session: Session) -> None:
+def down(session: Session, forget_ledger: bool) -> None:
     """Take the site down and leave nothing of it on this host.
 
     Works where a run was killed and where the state was lost. Built tools stay in the cache. Machines
-    that were adopted (platform ssh) are reset and stay.
+    that were adopted (platform ssh) are reset and stay; the ledger of what partners have used stays on
+    the head, and the next `up` goes on with it.
     """
+    if forget_ledger:
+        os.environ[FORGET_LEDGER] = "yes"
     screen = session.begin("down")
     engine = open_engine(session, screen, touch=True)
     known = [r for r in engine.resources() if is_ours(r.urn)]
@@ -43,7 +54,8 @@ def down(session: Session) -> None:
     screen.log.open()
     outcome = _destroy(engine, session, screen, clear=not adopted)
     done = summary(outcome.changes) if known else "the state was lost, the host was cleared"
-    rest = "the machines stay" if adopted else "nothing of the stack is left here"
+    ledger = "" if forget_ledger else ", and with them the ledger of what partners have used"
+    rest = f"the machines stay{ledger}" if adopted else "nothing of the stack is left here"
     screen.say(f"down: {done} in {time.monotonic() - began:.0f} s; {rest}", "bold green")
 
 

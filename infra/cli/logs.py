@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import click
 
-from infra import paths
+from infra.cli.access import open_access
 from infra.cli.failure import Failure
 from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.why import find
-from operators import k8s
-from operators.api.remote_job import KIND
+from operators.api.names import REMOTE_JOB
 from operators.k8s import Cluster, Object
 from operators.k8s_errors import ApiError
-from operators.tenancy import namespace_name
 
 LINES = 200
 
@@ -20,14 +18,14 @@ LINES = 200
 @click.command(cls=Verb, epilog=epilog("antenna logs train-7 --tenant imec"))
 @click.argument("job")
 @click.option("--tenant", metavar="NAME", help="Whose the job is.")
-@options("stack")
+@options("stack", "kubeconfig")
 @click.pass_obj
 def logs(session: Session, job: str, tenant: str | None) -> None:
     """Show the end of a job's output."""
     session.begin("logs")
-    api = k8s.connect(paths.kubeconfig(session.stack))
-    found = find(api, job, namespace_name(tenant) if tenant else None)
-    text = remote_output(found) if found["kind"] == KIND else local_output(api, found)
+    with open_access(session) as access:
+        found = find(access.api, job, access.within(tenant), access.namespace or None)
+        text = remote_output(found) if found["kind"] == REMOTE_JOB else local_output(access.api, found)
     click.echo(text, nl=not text.endswith("\n"))
 
 

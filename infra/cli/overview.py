@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from infra.cli.kube import Object, condition, gpus, instant, is_true, nominal, reservation
-from operators.api.remote_job import KIND as REMOTE_JOB
+from infra.cli.verdict import Verdict
+from operators.api.names import REMOTE_JOB
 from operators.queues import GPU
 
 LOCAL = "local"
@@ -67,6 +68,8 @@ class Site:
     gpus_used: int
     running: int
     waiting: int
+    asked: bool = True
+    """Whether anybody asks its scheduler: where no partner has a project there is nothing to ask."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,15 @@ class Overview:
     queues: list[Queue]
     problem: str
     sites: list[Site] = field(default_factory=list)
+    operator: Verdict | None = None
+    """None where there is no cluster to ask."""
 
     @property
     def healthy(self) -> bool:
-        """All machines run, all nodes are Ready, all queues are active, all sites usable."""
+        """All machines run, all nodes are Ready, queues active, sites usable, and the operator is well."""
         parts = [m.running for m in self.machines] + [n.ready for n in self.nodes]
         parts += [site.usable for site in self.sites]
+        parts += [self.operator is None or self.operator.level != "fail"]
         return not self.problem and all(parts + [q.active for q in self.queues])
 
     def document(self) -> dict[str, Any]:
@@ -101,6 +107,7 @@ class Overview:
             "nodes": [asdict(n) for n in self.nodes],
             "queues": [asdict(q) for q in self.queues],
             "sites": [asdict(s) for s in self.sites],
+            "operator": asdict(self.operator) if self.operator else None,
         }
 
 
@@ -171,11 +178,16 @@ def queues(
 
 
 def sites(
-    remote: Iterable[Object], jobs: Iterable[Object], workloads: Iterable[Object], found: Iterable[Node]
+    remote: Iterable[Object],
+    jobs: Iterable[Object],
+    workloads: Iterable[Object],
+    found: Iterable[Node],
+    unasked: str,
 ) -> list[Site]:
     """The local site first, then the RemoteSites by name with their RemoteJobs. None without remote sites.
 
-    What waits for a site that is not chosen yet (``any``) is counted at none.
+    What waits for a site that is not chosen yet (``any``) is counted at none. ``unasked`` says why nobody
+    asks any remote site; what their conditions say is old then.
     """
     remote, jobs, found = list(remote), list(jobs), list(found)
     if not remote:
@@ -191,7 +203,7 @@ def sites(
         running=sum(is_true(w, "Admitted") and not is_true(w, "Finished") for w in here),
         waiting=sum(waiting_since(w) is not None for w in here),
     )
-    rows = [_site(site, jobs) for site in remote]
+    rows = [_site(site, jobs, unasked) for site in remote]
     return [local, *sorted(rows, key=lambda s: s.name)]
 
 
@@ -204,7 +216,7 @@ def held_gpus(job: Object, site: Object) -> int:
     return int(a_node or 0) * int(spec.get("nodes") or 1)
 
 
-def _site(site: Object, jobs: Iterable[Object]) -> Site:
+def _site(site: Object, jobs: Iterable[Object], unasked: str) -> Site:
     name = site["metadata"]["name"]
     states: list[str] = []
     used = 0
@@ -216,10 +228,32 @@ def _site(site: Object, jobs: Iterable[Object]) -> Site:
         states.append(state)
         if state == "running":
             used += held_gpus(job, site)
-    wrong = next((c for c in ("Ready", "Answers") if not is_true(site, c)), "")
-    reason = str(condition(site, wrong).get("message") or f"{wrong}: not known yet") if wrong else ""
     title = str(site["spec"].get("title") or name)
-    return Site(name, title, not wrong, reason, None, used, states.count("running"), states.count("pending"))
+    usable, asked, reason = _answers(site, unasked)
+    counts = (used, states.count("running"), states.count("pending"))
+    return Site(name, title, usable, reason, None, *counts, asked=asked)
+
+
+def _answers(site: Object, unasked: str) -> tuple[bool, bool, str]:
+    """Whether a remote site can be used, whether it is asked, and why not."""
+    answers = condition(site, "Answers")
+    if not is_true(site, "Ready"):
+        return False, True, str(condition(site, "Ready").get("message") or "Ready: not known yet")
+    if unasked:
+        return False, False, unasked
+    if answers.get("reason") == "NotAsked":
+        return True, False, str(answers.get("message"))
+    if not is_true(site, "Answers"):
+        return False, True, str(answers.get("message") or "Answers: not known yet")
+    return True, True, ""
+
+
+def shut_out(sites: Iterable[Object]) -> tuple[str, ...]:
+    """The RemoteSites that do not let in the login of every partner with a project there, and why."""
+    found = {site["metadata"]["name"]: condition(site, "Logins") for site in sites}
+    return tuple(
+        f"{name}: {one.get('message')}" for name, one in found.items() if one.get("status") == "False"
+    )
 
 
 def _owners(workload: Object) -> list[Object]:

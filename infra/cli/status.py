@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import paths
-from infra.cli import overview
+from infra.cli import operator_checks, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.overview import Machine, Overview, Queue, Site
@@ -73,11 +73,13 @@ def look(session: Session) -> Overview:
             api.list_objects(queues.API_VERSION, kind) for kind in ("ClusterQueue", "LocalQueue", "Workload")
         ]
         remote, sent = (own_objects(api, kind) for kind in ("RemoteSite", "RemoteJob"))
+        unasked = operator_facts.unasked(api) if remote else ""
+        runs = operator_checks.judge(operator_facts.look(api), session.command("up"))
     except KubernetesError as error:
         return Overview(session.stack, machines, [], [], str(error))
     found = overview.queues(lists[0], lists[1], lists[2], datetime.now(UTC))
-    sites = overview.sites(remote, sent, lists[2], nodes)
-    return Overview(session.stack, machines, nodes, found, "", sites)
+    sites = overview.sites(remote, sent, lists[2], nodes, unasked)
+    return Overview(session.stack, machines, nodes, found, "", sites, runs)
 
 
 def machine(resource: Resource) -> Machine:
@@ -114,6 +116,9 @@ def render(shown: Overview, session: Session) -> RenderableType:
     if shown.problem:
         return Group(*parts, Text(f"stack {shown.stack}: {shown.problem}", style="red"))
     parts.append(Text(summary, "bold"))
+    if shown.operator and shown.operator.level != "ok":
+        told = f"operator: {shown.operator.cause} -> {shown.operator.fix}"
+        parts.append(Text(told, "red" if shown.operator.level == "fail" else "yellow"))
     if not shown.healthy:
         advice = f"something is wrong: `{session.command('doctor')}` says what, and how to mend it"
         parts.append(Text(advice, "red"))
@@ -125,7 +130,8 @@ def _sites(found: Sequence[Site]) -> Table:
     counts = ("GPUS", "IN USE", "RUNNING", "WAITING")
     table = _table("SITE", "STATE", *counts, numbers=counts)
     for site in found:
-        state = _state(site.usable, "usable" if site.name == overview.LOCAL else "answers", site.reason)
+        word = "usable" if site.name == overview.LOCAL else "answers"
+        state = _state(site.usable, word if site.asked else f"not asked: {site.reason}", site.reason)
         numbers = (site.gpus, site.gpus_used, site.running, site.waiting)
         table.add_row(site.name, state, *(str(n) if n else "·" for n in numbers))
     return table

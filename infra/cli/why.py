@@ -11,16 +11,17 @@ from typing import Any
 
 import click
 
-from infra import paths
+from infra.cli.access import Access, open_access
 from infra.cli.failure import WrongInput
 from infra.cli.session import Session, Verb, epilog, options
-from operators import k8s
-from operators.api import API_VERSION, remote_job
+from operators.api import API_VERSION
+from operators.api.names import REMOTE_JOB
 from operators.k8s import Cluster
 from operators.k8s_errors import NotFound
 from operators.tenancy import namespace_name
 from operators.why import Explanation, explain
 from operators.why.gathering import facts, surroundings
+from operators.why.own import own_explanation
 from operators.why.remote import explain_remote
 
 Object = dict[str, Any]
@@ -39,7 +40,7 @@ Object = dict[str, Any]
     "--namespace", "-n", metavar="NAME", help="Where the job is. Needed when its name is not unique."
 )
 @click.option("--tenant", metavar="NAME", help="Whose the job is, in place of the namespace.")
-@options("stack", "json")
+@options("stack", "json", "kubeconfig")
 @click.pass_obj
 def why(session: Session, job: str, namespace: str | None, tenant: str | None) -> None:
     """Say why a job waits: for what, since when, what is ahead of it, what would unblock it.
@@ -47,16 +48,10 @@ def why(session: Session, job: str, namespace: str | None, tenant: str | None) -
     For a job that runs or has ended it says so.
     """
     screen = session.begin("why")
-    if namespace and tenant:
-        raise WrongInput("--namespace and --tenant are two names for one thing: give one of them")
-    api = k8s.connect(paths.kubeconfig(session.stack))
-    found = find(api, job, namespace_name(tenant) if tenant else namespace)
     now = datetime.now(UTC)
-    if found["kind"] == remote_job.KIND:
-        queue, told = found["metadata"]["namespace"].removeprefix("tenant-"), explain_remote(found)
-    else:
-        known = facts(api, found, surroundings(api, now))
-        queue, told = known.queue_name, explain(known)
+    with open_access(session) as access:
+        found = find(access.api, job, access.within(tenant, namespace), access.namespace or None)
+        queue, told = explanation(access, found, now)
     if session.json:
         namespace = found["metadata"]["namespace"]
         about = {"stack": session.stack, "job": job, "namespace": namespace, "queue": queue}
@@ -64,6 +59,16 @@ def why(session: Session, job: str, namespace: str | None, tenant: str | None) -
         return
     for line in lines(told):
         screen.say(line)
+
+
+def explanation(access: Access, job: Object, now: datetime) -> tuple[str, Explanation]:
+    """(ClusterQueue, why the job waits), from what these rights may read."""
+    if job["kind"] == REMOTE_JOB:
+        return job["metadata"]["namespace"].removeprefix(namespace_name("")), explain_remote(job)
+    if access.namespace:
+        return own_explanation(access.api, job, now)
+    known = facts(access.api, job, surroundings(access.api, now))
+    return known.queue_name, explain(known)
 
 
 def lines(told: Explanation) -> list[str]:
@@ -81,8 +86,11 @@ def lines(told: Explanation) -> list[str]:
     ]
 
 
-def find(api: Cluster, name: str, namespace: str | None) -> Object:
-    """The Job or RemoteJob of that name. Raises WrongInput where there is none, or more than one."""
+def find(api: Cluster, name: str, namespace: str | None, own: str | None = None) -> Object:
+    """The Job or RemoteJob of that name. Raises WrongInput where there is none, or more than one.
+
+    ``own`` is the only namespace that may be searched for names that come near; None: all of them may.
+    """
     found = _jobs(api, namespace, fields=f"metadata.name={name}")
     if len(found) == 1:
         return found[0]
@@ -92,24 +100,25 @@ def find(api: Cluster, name: str, namespace: str | None) -> Object:
             f"there are {len(found)} jobs {name}: in {there}", "add --namespace and one of these"
         )
     where = f" in {namespace}" if namespace else ""
-    raise WrongInput(f"there is no job {name}{where}", _advice(api, name, namespace))
+    raise WrongInput(f"there is no job {name}{where}", _advice(api, name, namespace, own))
 
 
 def _jobs(api: Cluster, namespace: str | None = None, fields: str = "") -> list[Object]:
     """Jobs and RemoteJobs. A site that was last brought up before there were RemoteJobs has none."""
     found = api.list_objects("batch/v1", "Job", namespace, fields=fields)
     with suppress(NotFound):
-        found += api.list_objects(API_VERSION, remote_job.KIND, namespace, fields=fields)
+        found += api.list_objects(API_VERSION, REMOTE_JOB, namespace, fields=fields)
     return found
 
 
-def _advice(api: Cluster, name: str, namespace: str | None) -> str:
-    """The names that come near, of that namespace or else of all."""
-    every = _jobs(api)
+def _advice(api: Cluster, name: str, namespace: str | None, own: str | None) -> str:
+    """The names that come near, of that namespace or else of all that may be searched."""
+    every = _jobs(api, own)
     inside = [j for j in every if j["metadata"]["namespace"] == namespace]
     near = _near(name, inside or every)
     if not near:
-        return "`kubectl get jobs --all-namespaces` lists all"
+        where = f"--namespace {own}" if own else "--all-namespaces"
+        return f"`kubectl get jobs {where}` lists all"
     return "did you mean " + " or ".join(near) + "?"
 
 

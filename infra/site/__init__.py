@@ -4,6 +4,7 @@
 which everything holds, or raises a ``SiteError`` with one line a problem: file, key, fix.
 """
 
+from infra.site.authentication import Authentication, authentication_configuration, issuer
 from infra.site.cohort import Cohort, Flavor, Shared
 from infra.site.kubernetes import Kubernetes
 from infra.site.links import Link
@@ -20,6 +21,7 @@ __all__ = [
     "Access",
     "Accounting",
     "Allocation",
+    "Authentication",
     "Cohort",
     "Flavor",
     "Funding",
@@ -39,4 +41,6 @@ __all__ = [
     "Site",
     "SiteError",
     "Tenant",
+    "authentication_configuration",
+    "issuer",
 ]

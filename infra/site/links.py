@@ -10,7 +10,7 @@ from pydantic import Field
 
 from infra.site.problem import Problem
 from infra.site.values import MachineName, Model, Range, RemoteName
-from infra.site.vocabulary import suggestion
+from infra.suggestion import suggestion
 
 if TYPE_CHECKING:
     from infra.site.site import Site

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from infra.site import layout
+from infra.site.authentication import authentication_problems
 from infra.site.links import link_problems
 from infra.site.machines import end_problems, platform_problems, role_problems
 from infra.site.problem import Problem
-from infra.site.vocabulary import suggestion
+from infra.site.remote import READER
+from infra.suggestion import suggestion
 from operators.sites.flavors import flavor_name
 
 if TYPE_CHECKING:
@@ -171,6 +173,40 @@ def _allocations(site: Site) -> Iterator[Problem]:
                 )
 
 
+_READS = "the Antenna's own, which only reads,"
+
+
+def _logins(site: Site) -> Iterator[Problem]:
+    """A login is one partner's at a site, or who works for one could read and end what is the other's."""
+    sites = {remote.name: remote for remote in site.sites}
+    played = {link.site for link in site.links} if site.platform == "embedded" else set()
+    owners = {(name, READER): _READS for name in played}
+    for i, tenant in enumerate(site.tenants):
+        granted = {allocation.site for allocation in tenant.allocations}
+        for name in tenant.logins:
+            key = f"tenants[{i}].logins.{name}"
+            if name not in sites:
+                yield Problem(
+                    key,
+                    f"there is no remote site {name}; {suggestion(name, sites)}",
+                )
+            elif name not in granted:
+                yield Problem(
+                    key,
+                    f"{tenant.name} has no allocation at {name}; add one, or remove the login",
+                )
+        for name in sorted(granted & (tenant.logins.keys() | played) & sites.keys()):
+            login = tenant.login(name)
+            owner = owners.setdefault((name, login), f"{tenant.name}'s")
+            pooled = sites[name].access.pooled_accounts and owner != _READS
+            if owner != f"{tenant.name}'s" and not pooled:
+                why = "" if owner == _READS else f", and {name} has `pooled_accounts: false`"
+                yield Problem(
+                    f"tenants[{i}].logins.{name}",
+                    f"{login} is {owner} already{why}; write a login of the partner's own",
+                )
+
+
 def _grants(site: Site) -> Iterator[Problem]:
     """Use is told by site, project and unit: it must be clear whose it is, and what it is taken off."""
     owners: dict[tuple[str, str], str] = {}
@@ -211,7 +247,8 @@ CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
     (_platform,),
     (_flavors, _quota),
     (_tenants,),
-    (_remote, layout.tunnels, link_problems, _allocations, _grants),
+    (_remote, layout.tunnels, link_problems, _allocations, _logins, _grants),
     (_funding,),
+    (authentication_problems,),
 )
 """Each rule of a chain takes it that the ones before it hold."""

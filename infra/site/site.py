@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError
 
+from infra.site.authentication import Authentication
 from infra.site.cohort import Cohort
 from infra.site.kubernetes import Kubernetes
 from infra.site.links import Link
@@ -19,7 +20,8 @@ from infra.site.problem import Problem, SiteError, explain
 from infra.site.remote import RemoteSite
 from infra.site.rules import broken_rules
 from infra.site.tenants import Funding, Tenant
-from infra.site.values import Model, Text, nearest_label
+from infra.site.values import Model, Text
+from infra.suggestion import nearest_label
 
 Platform = Literal["embedded", "ssh"]
 
@@ -45,6 +47,8 @@ class Site(Model):
     funding: Funding = Funding()
     operator: Operator = Operator()
     monitoring: Monitoring = Monitoring()
+    authentication: Authentication | None = None
+    """None: partners' people have no way in of their own."""
 
     _stack: str = PrivateAttr(default="")
 

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from infra.site.values import Amount, Count, FlavorName, Model, Positive, RemoteName, TenantName, Text, refuse
+from infra.site.values import (
+    Amount,
+    Count,
+    FlavorName,
+    LoginName,
+    Model,
+    Positive,
+    RemoteName,
+    TenantName,
+    Text,
+    refuse,
+)
 from infra.site.vocabulary import Ecosystem, Sector
 
 Funder = Literal["eurohpc", "national"]
@@ -24,7 +35,7 @@ Group = Annotated[
     Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9:._/@-]{0,127}$", examples=["ku-leuven-ai"]),
     AfterValidator(_not_kubernetes_own),
 ]
-"""A group as the cluster's authentication names it; its members get the tenant's rights."""
+"""A group as the issuer of `site:authentication` names it; its members get the tenant's rights."""
 
 
 class Allocation(Model):
@@ -50,6 +61,14 @@ class Tenant(Model):
     quota: dict[FlavorName, Count] = Field(examples=[{"h100": 2}])
     """GPUs of each flavor that are this partner's own. 0 or absent: the partner only borrows."""
     allocations: tuple[Allocation, ...] = ()
+    logins: dict[RemoteName, LoginName] = Field(default={}, examples=[{"lumi": "antenna-ugent"}])
+    """Its login at each remote site, as the site's administrators call it: the Secret must hold that one.
+    What is not named is left to the Secret; a site that is played here has one of the partner's name.
+    """
+
+    def login(self, site: str) -> str:
+        """Its login at a site that is played here."""
+        return self.logins.get(site, self.name)
 
 
 class Funding(Model):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.cli import checks
-from infra.cli.facts import GIB, Cluster, Facts, Host, Machine, Site, Stack
+from infra.cli.facts import GIB, Cluster, Facts, Host, Machine, Operator, Site, Stack
 from infra.cli.verdict import Verdict
 
 HOST = Host(
@@ -17,7 +17,18 @@ HOST = Host(
 )  # fmt: skip
 SITE = Site(platform="embedded", machines=3, nodes=3, gpus=8, tenants=15)
 UP = Stack(recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)), links=2)
-CLUSTER = Cluster(nodes=3, gpus=8, kueue_ready=True, queues=15, certificate_days=364.0, remote_sites=2)
+OPERATOR = Operator(deployed=True, wanted=1, ready=True)
+CLUSTER = Cluster(
+    nodes=3,
+    gpus=8,
+    kueue_ready=True,
+    operator=OPERATOR,
+    queues=15,
+    certificate_days=364.0,
+    remote_sites=2,
+    administrator_days=13.9,
+    flags=80,
+)
 SOUND = Facts("embedded", HOST, SITE, UP, CLUSTER)
 
 
@@ -96,6 +107,11 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
         ("nodes", "fail", replace(SOUND, cluster=replace(CLUSTER, nodes=2))),
         ("gpus", "fail", replace(SOUND, cluster=replace(CLUSTER, gpus=4))),
         ("kueue", "fail", replace(SOUND, cluster=replace(CLUSTER, kueue_ready=False))),
+        ("operator", "fail", replace(SOUND, cluster=replace(CLUSTER, operator=Operator()))),
+        (
+            *("operator", "fail"),
+            replace(SOUND, cluster=replace(CLUSTER, operator=replace(OPERATOR, ready=False))),
+        ),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, inactive_queues=("imec",)))),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, queues=14))),
         ("links", "skip", replace(SOUND, stack=replace(SOUND.stack, links=0))),
@@ -106,13 +122,42 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
             "warn",
             replace(SOUND, cluster=replace(CLUSTER, silent_sites=("lumi: no route",))),
         ),
+        (
+            *("remote-sites", "warn"),
+            replace(SOUND, cluster=replace(CLUSTER, partners_shut_out=("lumi: has no login for vib",))),
+        ),
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, certificate_days=10.0))),
+        ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, administrator_days=2.0))),
+        ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, administrator_days=-0.1))),
+        ("control-plane", "fail", replace(SOUND, cluster=replace(CLUSTER, flags_differ=("etcd --x is y",)))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, certificate_days=-1.0))),
         ("tun", "warn", replace(SOUND, host=replace(HOST, tun=False))),
     ],
 )
 def test_each_thing_that_can_be_wrong_has_a_verdict(name: str, level: str, facts: Facts) -> None:
     assert verdict(facts, name).level == level
+
+
+def test_a_site_that_nobody_asks_is_not_said_to_answer() -> None:
+    facts = replace(
+        SOUND, cluster=replace(CLUSTER, sites_not_asked=("lumi: no partner has a project there",))
+    )
+    said = verdict(facts, "remote-sites")
+    assert (said.level, said.cause) == ("ok", "1 answer, not asked: lumi: no partner has a project there")
+    facts = replace(SOUND, cluster=replace(CLUSTER, unasked="not asked: the operator does not run"))
+    said = verdict(facts, "remote-sites")
+    assert (said.level, said.cause) == ("warn", "not asked: the operator does not run")
+    assert "`operator`" in said.fix
+
+
+def test_time_mends_an_operator_that_is_wanted_and_not_one_that_is_not() -> None:
+    waits = replace(SOUND, cluster=replace(CLUSTER, operator=replace(OPERATOR, ready=False)))
+    assert [f.check.name for f in checks.failures_of_cluster(waits)] == ["operator"]
+    assert checks.is_mended_by_time(waits)
+    stopped = replace(SOUND, cluster=replace(CLUSTER, operator=replace(OPERATOR, wanted=0, ready=False)))
+    assert [f.check.name for f in checks.failures_of_cluster(stopped)] == ["operator"]
+    assert not checks.is_mended_by_time(stopped)
+    assert checks.failures_of_cluster(SOUND) == []
 
 
 def test_every_failure_names_a_fix() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.cli import overview
+from infra.cli.verdict import Verdict
 
 NOW = datetime(2026, 1, 1, 10, 1, tzinfo=UTC)
 
@@ -106,7 +107,9 @@ def test_the_document_has_stable_keys() -> None:
         overview.queues([queue("a")], [], [], NOW),
         "",
     ).document()
-    assert set(shown) == {"stack", "healthy", "problem", "gpus", "machines", "nodes", "queues", "sites"}
+    assert set(shown) == {
+        *("stack", "healthy", "problem", "gpus", "machines", "nodes", "queues", "sites", "operator"),
+    }
     assert set(shown["machines"][0]) == {"name", "driver", "address", "running", "reason"}
     assert set(shown["nodes"][0]) == {"name", "ready", "reason", "gpus", "gpus_used"}
     assert set(shown["queues"][0]) == {
@@ -125,6 +128,7 @@ def test_the_document_has_stable_keys() -> None:
         overview.Overview("s", [], overview.nodes([node("head", ready="False")], []), [], ""),
         overview.Overview("s", [], [], overview.queues([queue("a", active="False")], [], [], NOW), ""),
         overview.Overview("s", [], [], [], "the API server does not answer"),
+        overview.Overview("s", [], [], [], "", operator=Verdict("fail", "scaled to 0", "scale it")),
     ],
 )
 def test_one_thing_wrong_is_not_healthy(shown: overview.Overview) -> None:
@@ -169,11 +173,28 @@ def test_sites_stand_side_by_side_the_local_one_first() -> None:
         remote_site("lumi", Ready="True", Answers="False"),
         remote_site("jupiter", Ready="True", Answers="True"),
     ]
-    local, jupiter, lumi = overview.sites(sites, jobs, loads, overview.nodes([node("gpu-1")], []))
+    local, jupiter, lumi = overview.sites(sites, jobs, loads, overview.nodes([node("gpu-1")], []), "")
     assert (local.name, local.usable, local.gpus, local.running, local.waiting) == ("local", True, 4, 0, 1)
     assert (jupiter.usable, jupiter.running, jupiter.waiting, jupiter.gpus_used) == (True, 2, 1, 12)
     assert (lumi.usable, lumi.reason, lumi.running) == (False, "no route to host", 0)
 
 
 def test_a_site_without_remote_ones_has_no_table_of_sites() -> None:
-    assert overview.sites([], [], [], overview.nodes([node("head")], [])) == []
+    assert overview.sites([], [], [], overview.nodes([node("head")], []), "") == []
+
+
+def test_a_site_that_nobody_asks_does_not_answer_whatever_its_condition_says() -> None:
+    sites = [remote_site("lumi", Ready="True", Answers="True")]
+    _, lumi = overview.sites(sites, [], [], [], "not asked: the operator does not run")
+    assert (lumi.usable, lumi.asked, lumi.reason) == (
+        False,
+        False,
+        "not asked: the operator does not run",
+    )
+
+
+def test_a_site_where_nobody_has_a_project_is_usable_and_not_asked() -> None:
+    site = remote_site("lumi", Ready="True", Answers="Unknown")
+    site["status"]["conditions"][1] |= {"reason": "NotAsked", "message": "no partner has a project there"}
+    _, lumi = overview.sites([site], [], [], [], "")
+    assert (lumi.usable, lumi.asked, lumi.reason) == (True, False, "no partner has a project there")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from click.testing import CliRunner, Result
 from infra import paths
 from infra.cli import main
 from infra.cli.events import Change, Outcome
+from infra.cli.facts import Cluster, Operator
 from infra.cli.failure import Failure, Locked
 from infra.provider.leftovers import Trace
 from tests.unit.cli_fakes import MACHINE, NETWORK, OBJECTS, FakeEngine, note, steps, urn
 
+OPERATOR = Operator(deployed=True, wanted=1, ready=True)
+CLUSTER = Cluster(nodes=5, gpus=8, kueue_ready=True, operator=OPERATOR, queues=15)
 Use = Callable[[FakeEngine], FakeEngine]
 
 
@@ -26,6 +30,8 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
     monkeypatch.setattr("infra.cli.up.refusals", lambda _: [])
     monkeypatch.setattr("infra.cli.up.artifacts.ensure_artifacts", lambda report, **_: ("digest", tmp_path))
     monkeypatch.setattr("infra.cli.up.base.ensure", lambda report, *_: "digest")
+    monkeypatch.setattr("infra.cli.up.gather.cluster", lambda _: CLUSTER)
+    monkeypatch.setattr("infra.cli.up.WELL_POLL", 0)
 
     def install(engine: FakeEngine) -> FakeEngine:
         for verb in ("up", "preview", "refresh", "down"):
@@ -65,10 +71,64 @@ def test_up_looks_at_network_and_machines_first_and_names_drift(use: Use) -> Non
     assert "drift        Network network: gone" in shown.output
 
 
+def operators(monkeypatch: pytest.MonkeyPatch, *states: Operator) -> None:
+    """The cluster is looked at, and its operator is so each time; the last of them from then on."""
+    left = list(states)
+    monkeypatch.setattr(
+        "infra.cli.up.gather.cluster",
+        lambda _: replace(CLUSTER, operator=left.pop(0) if len(left) > 1 else left[0]),
+    )
+
+
+def test_up_waits_for_an_operator_that_has_just_been_deployed(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeEngine(steps("update", "Objects", "operator"), [OBJECTS]))
+    operators(monkeypatch, *[replace(OPERATOR, ready=False)] * 3, OPERATOR)
+    shown = antenna("up")
+    assert (shown.exit_code, "next:" in shown.output) == (0, True)
+
+
+def test_up_ends_with_what_is_not_well_and_not_with_0(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(FakeEngine(steps("same", "Objects", "operator"), [OBJECTS]))
+    operators(monkeypatch, replace(OPERATOR, wanted=0, ready=False))
+    shown = antenna("up")
+    assert shown.exit_code == 1
+    assert "up: 0 changes, 1 unchanged" in shown.output
+    assert "the site is as its file says, and not well:\n       operator: scaled to 0" in shown.output
+    assert "scale deployment antenna-operator --replicas=1" in shown.output
+    assert "antenna demo" not in shown.output
+    [row] = json.loads(antenna("up", "--json").stdout)["unwell"]
+    assert (row["check"], row["verdict"]) == ("operator", "fail")
+
+
+def test_up_gives_up_waiting_for_an_operator_that_does_not_become_ready(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeEngine(steps("same", "Objects", "operator"), [OBJECTS]))
+    monkeypatch.setattr("infra.cli.up.WELL_SECONDS", 0.1)
+    operators(monkeypatch, replace(OPERATOR, ready=False, unlisted=("workloads",)))
+    shown = antenna("up")
+    assert shown.exit_code == 1
+    assert "operator: not ready: still waiting for workloads" in shown.output
+
+
 def test_up_with_refresh_looks_at_everything(use: Use) -> None:
     engine = use(FakeEngine(state=[NETWORK, MACHINE, OBJECTS]))
     antenna("up", "--refresh")
     assert engine.calls == ["refresh", "up"]
+
+
+def test_a_control_plane_may_be_reset_by_its_name_alone(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTENNA_RESET_CONTROL_PLANE", raising=False)
+    use(FakeEngine(steps("same", "Network", "network")))
+    refused = antenna("up", "--reset-control-plane", "gpu-1")
+    assert refused.exit_code == 2
+    assert "the control plane is on head" in refused.output
+    assert "ANTENNA_RESET_CONTROL_PLANE" not in os.environ
+    monkeypatch.setenv("ANTENNA_RESET_CONTROL_PLANE", "")
+    assert antenna("up", "--reset-control-plane", "head").exit_code == 0
+    assert os.environ["ANTENNA_RESET_CONTROL_PLANE"] == "head"
 
 
 def test_a_dry_run_only_previews(use: Use) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from infra.cli import checks, main
 from infra.cli.checks import CHECKS, Finding
 from infra.cli.events import Change, Resource, Step, describe, difference, drift, summary, tally
-from infra.cli.overview import Machine, Node, Overview, Queue
+from infra.cli.overview import Machine, Node, Overview, Queue, Site
 from infra.cli.runlog import RunLog
 from infra.cli.screen import Screen
 from infra.cli.tools import outdated
@@ -86,6 +86,28 @@ def test_status_of_something_wrong_exits_with_1_and_points_to_the_doctor(shows: 
     assert shown.exit_code == 1
     assert "head     stopped" in shown.output
     assert "antenna doctor --stack lab" in shown.output
+
+
+def test_status_says_in_one_line_that_the_operator_is_not_well_and_how_to_mend_it(
+    shows: pytest.MonkeyPatch,
+) -> None:
+    shows.setattr(
+        "infra.cli.status.look", lambda _: replace(SOUND, operator=Verdict("fail", "stopped", "x 1"))
+    )
+    shown = antenna("status")
+    assert "operator: stopped -> x 1" in shown.output.splitlines()
+    assert shown.exit_code == 1
+    assert json.loads(antenna("status", "--json").stdout)["operator"]["level"] == "fail"
+
+
+def test_status_of_a_site_that_nobody_asks_does_not_say_that_it_answers(shows: pytest.MonkeyPatch) -> None:
+    local = Site("local", "here", True, "", 8, 0, 0, 0)
+    asked = Site("jupiter", "JUPITER", True, "", None, 0, 0, 0)
+    idle = Site("lumi", "LUMI", True, "no partner has a project there", None, 0, 0, 0, asked=False)
+    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, sites=[local, asked, idle]))
+    lines = [" ".join(line.split()) for line in antenna("status").output.splitlines()]
+    assert any(line.startswith("jupiter answers ") for line in lines)
+    assert any(line.startswith("lumi not asked: no partner has a project there ") for line in lines)
 
 
 def test_status_of_a_site_that_is_not_up_says_how_to_raise_it(shows: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from ipaddress import IPv4Address
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from infra.paths import REPOSITORY
+from infra.paths import REPOSITORY, site_file
 from infra.site import Site
+from infra.site import remote as entry
 from infra.site.remote import LargestShare, WholeNodes
-from infra.site.vocabulary import nearest
-from infra.sitefile import load, path_of, stacks
+from infra.sitefile import load, stacks
+from infra.suggestion import nearest
+from operators.sites import model
 from operators.tenancy import ECOSYSTEMS, PRIORITY_SECTORS, SECTORS
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, edited
 
@@ -49,11 +52,11 @@ def pods(site: Site) -> dict[str, str]:
 def test_every_site_that_ships_is_right() -> None:
     assert {"embedded", "example-site"} <= set(stacks())
     for stack in ("embedded", "example-site"):
-        assert load(path_of(stack)).stack == stack
+        assert load(site_file(stack)).stack == stack
 
 
 def test_the_embedded_site_is_a_head_and_two_nodes_with_four_simulated_gpus_each() -> None:
-    site = load(path_of("embedded"))
+    site = load(site_file("embedded"))
     assert [(m.name, m.role, str(m.address)) for m in site.machines] == [
         ("head", "head", "10.77.0.10"),
         ("gpu-1", "gpu", "10.77.0.11"),
@@ -68,13 +71,13 @@ def test_the_embedded_site_is_a_head_and_two_nodes_with_four_simulated_gpus_each
 
 @pytest.mark.parametrize("stack", ["embedded", "example-site"])
 def test_the_fifteen_named_partners_are_there_and_every_gpu_is_given_out(stack: str) -> None:
-    site = load(path_of(stack))
+    site = load(site_file(stack))
     assert {tenant.title: tenant.ecosystem for tenant in site.tenants} == PARTNERS
     assert site.unassigned == {"h100": 0}
 
 
 def test_the_example_is_a_head_and_eight_gpu_nodes_that_exist_with_lumi_and_jupiter() -> None:
-    site = load(path_of("example-site"))
+    site = load(site_file("example-site"))
     assert site.platform == "ssh"
     assert [m.role for m in site.machines] == ["head"] + ["gpu"] * 8
     assert len({m.host_key for m in site.machines}) == 9
@@ -82,7 +85,7 @@ def test_the_example_is_a_head_and_eight_gpu_nodes_that_exist_with_lumi_and_jupi
 
 
 def test_lumi_and_jupiter_bill_and_limit_as_they_publish() -> None:
-    lumi, jupiter = load(path_of("example-site")).sites
+    lumi, jupiter = load(site_file("example-site")).sites
     partitions = {p.name: p for p in (*lumi.partitions, *jupiter.partitions)}
     limits = {name: (p.limits.hours, p.limits.nodes) for name, p in partitions.items()}
     assert limits["standard-g"] == (48, 1024)
@@ -104,9 +107,25 @@ def test_lumi_and_jupiter_bill_and_limit_as_they_publish() -> None:
     assert partitions["standard-g"].kwh_per_gpu_hour == pytest.approx(4.46 / 3.6 / 8, abs=0.001)
     assert partitions["booster"].node.architecture == "aarch64"
     assert jupiter.accounting.carry_over_months == 1
-    assert jupiter.access.second_factor == "interactive-logins"
+    assert jupiter.access.key_types == ("ed25519",)
     assert not jupiter.access.pooled_accounts
     assert lumi.units == ("gpu-hours", "core-hours", "tb-hours")
+
+
+def test_one_login_may_serve_several_partners_where_the_site_says_so() -> None:
+    grant = {**EMBEDDED["tenants"][0]["allocations"][0], "project": "project_465000002"}
+    shared = edited(
+        EMBEDDED,
+        ("sites[0].access.pooled_accounts", True),
+        ("tenants[1].allocations", [grant]),
+        *((f"tenants[{number}].logins", {"lumi": "antenna"}) for number in (0, 1)),
+    )
+    site = Site.parse(shared, source="Pulumi.shared.yaml")
+    assert {tenant.login("lumi") for tenant in site.tenants} == {"antenna"}
+
+
+def test_every_key_of_a_sites_access_gets_to_what_keeps_to_it() -> None:
+    assert set(entry.Access.model_fields) == {one.name for one in dataclasses.fields(model.Access)}
 
 
 def test_the_vocabulary_is_the_antennas() -> None:
@@ -166,7 +185,7 @@ def test_a_new_partner_is_one_row_of_data() -> None:
 
 
 def test_twenty_three_partners_fit() -> None:
-    document = yaml.safe_load(path_of("embedded").read_text())["config"]
+    document = yaml.safe_load(site_file("embedded").read_text())["config"]
     keys = {key.removeprefix("site:"): value for key, value in document.items()}
     for n in range(8):
         keys["tenants"].append(
@@ -209,7 +228,7 @@ def test_the_costs_are_split_by_funder() -> None:
 
 def test_the_shipped_files_stay_readable() -> None:
     for stack in ("embedded", "example-site"):
-        for line in path_of(stack).read_text().splitlines():
+        for line in site_file(stack).read_text().splitlines():
             assert len(line) <= 120, line
 
 
@@ -229,7 +248,7 @@ def test_the_project_is_the_one_that_both_engines_expect() -> None:
 
 
 def test_the_embedded_sites_lumi_and_jupiter_are_the_real_ones_but_for_the_way_there() -> None:
-    site, real = load(path_of("embedded")), load(path_of("example-site"))
+    site, real = load(site_file("embedded")), load(site_file("example-site"))
     assert [machine.name for machine in site.ends] == ["lumi", "jupiter"]
     assert [str(link.endpoint_address) for link in site.links] == ["10.76.0.2", "10.76.0.6"]
     assert [remote.access.host for remote in site.sites] == ["10.76.0.2", "10.76.0.6"]

@@ -1,0 +1,107 @@
+"""`antenna login`, `token` and `logout`, where no provider is reached: each ends with one message."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from infra import issuer, paths
+from infra.cli import kept_login, main
+from infra.cli.oidc import Provider, Tokens
+from infra.site import Site
+from tests.unit.site_examples import EMBEDDED, edited
+
+STACK = "x"
+BUILT_IN = ("authentication", {"built_in": {"port": 59999}})
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANTENNA_HOME", str(tmp_path))
+    monkeypatch.delenv("ANTENNA_KUBECONFIG", raising=False)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> tuple[str, ...]:
+    (tmp_path / "ca.crt").write_text("no matter")
+    return ("--server", "https://192.0.2.1:6443", "--certificate-authority", str(tmp_path / "ca.crt"))
+
+
+def antenna(*words: str) -> Result:
+    return CliRunner().invoke(main, ["--stack", STACK, *words])
+
+
+def site_file(folder: Path, *edits: tuple[str, Any]) -> tuple[str, str]:
+    path = folder / f"Pulumi.{STACK}.yaml"
+    keys = edited(EMBEDDED, *edits)
+    path.write_text(yaml.safe_dump({"config": {f"site:{key}": value for key, value in keys.items()}}))
+    return "--config-file", str(path)
+
+
+def keep(expires: datetime, renewal: str = "") -> None:
+    provider = Provider("https://127.0.0.1:59999", "antenna", ("openid",))
+    kept_login.write(STACK, provider, Tokens("the token", renewal, expires))
+
+
+def test_a_site_without_an_issuer_says_what_to_add(tmp_path: Path, cluster: tuple[str, ...]) -> None:
+    done = antenna(*site_file(tmp_path), "login", *cluster)
+    assert done.exit_code == 2
+    assert "names no issuer" in done.output
+    assert "site:authentication" in done.output
+
+
+def test_where_the_cluster_is_must_be_known(tmp_path: Path) -> None:
+    done = antenna(*site_file(tmp_path, BUILT_IN), "login")
+    assert done.exit_code == 2
+    assert "--server and --certificate-authority" in done.output
+
+
+def test_who_vouches_for_a_built_in_issuer_must_be_known(tmp_path: Path, cluster: tuple[str, ...]) -> None:
+    described = site_file(tmp_path, BUILT_IN)
+    done = antenna(*described, "login", *cluster)
+    assert done.exit_code == 2
+    assert "--issuer-authority" in done.output
+    keys = edited(EMBEDDED, BUILT_IN, ("machines[0].address", "127.0.0.1"))
+    keys["network"] |= {"cidr": "127.0.0.0/24", "gateway": "127.0.0.2"}
+    for number, machine in enumerate(keys["machines"][1:], 5):
+        machine["address"] = f"127.0.0.{number}"
+    issuer.ensure(Site.parse(keys, f"Pulumi.{STACK}.yaml"))
+    here = site_file(tmp_path, *keys.items())
+    done = antenna(*here, "login", *cluster)
+    assert done.exit_code == 1
+    assert "https://127.0.0.1:59999 does not answer" in done.output
+    assert not paths.login_kubeconfig(STACK).exists()
+
+
+def test_a_token_that_lasts_is_printed_as_kubectl_reads_it() -> None:
+    keep(datetime.now(UTC) + timedelta(hours=1))
+    told = json.loads(antenna("token").stdout)
+    assert told["kind"] == "ExecCredential"
+    assert told["status"]["token"] == "the token"  # noqa: S105 (no secret)
+    assert told["status"]["expirationTimestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(("renewal", "says"), [("", "the login has ended"), ("x", "does not answer")])
+def test_a_token_that_has_ended_is_not_printed(renewal: str, says: str) -> None:
+    keep(datetime.now(UTC) - timedelta(seconds=1), renewal)
+    done = antenna("token")
+    assert done.exit_code == 1
+    assert says in done.output
+    assert "the token" not in done.output.replace("the token has", "")
+
+
+def test_a_logout_leaves_nothing() -> None:
+    assert "nobody was logged in" in antenna("logout").output
+    keep(datetime.now(UTC) + timedelta(hours=1))
+    kept_login.write_kubeconfig(
+        STACK, kept_login.Cluster("https://192.0.2.1:6443", "ca"), "oidc:ann", "tenant-ulb"
+    )
+    assert antenna("logout").exit_code == 0
+    assert list(paths.login_dir(STACK).iterdir()) == []
+    assert "nobody is logged in" in antenna("token").output
