@@ -3,7 +3,7 @@ SHELL := /bin/bash
 STACK ?= $(or $(ANTENNA_STACK),embedded)
 ANTENNA := .venv/bin/antenna --stack $(STACK)
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo status preview down doctor test bench check generate lock format
+.PHONY: help setup up demo status preview down doctor test prove bench check generate lock format
 
 help: ## What there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,17 @@ down: setup ## Take the site down; leaves nothing behind
 doctor: setup ## Check the host and the site; each finding with its fix
 	@$(ANTENNA) doctor
 
-test: setup ## All tests, on a site of their own
+# WORKERS=1 runs them one after another.
+test: WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+test: setup ## All tests, side by side, on a site of their own
 	@.venv/bin/antenna tools build
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n $(WORKERS) --no-loadscope-reorder
 
-# PEERS=no leaves the peers out, ONLY=scrape (or events, freshness, jobs, poll, live) measures that alone.
+prove: setup ## The slow proofs: kills by the hundred, outages of minutes (ONLY=name; hours in all)
+	@.venv/bin/antenna tools build
+	@.venv/bin/python -m tests.prove $(ONLY)
+
+# PEERS=no leaves the peers out, ONLY=scrape (or commands, events, freshness, jobs, poll, live) measures that alone.
 bench: JOBS ?= 100000
 bench: RUNS ?= 5
 bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
@@ -48,11 +54,13 @@ bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
 	@.ci/check
 
-generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md, protobuf messages
+generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md, docs/security-cis.md, protobuf messages
 	@.venv/bin/python -m operators.api.crd
 	@.venv/bin/python -m monitoring.rules
 	@.venv/bin/python -m operators.catalog >docs/metrics.md
-	@.venv/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. operators/exposition/metrics.proto
+	@.venv/bin/python -m infra.control_plane_page >docs/security-cis.md
+	@.venv/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
+		operators/exposition/metrics.proto operators/stream/kubernetes.proto
 
 format: setup ## Format the Python code
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .

@@ -120,7 +120,6 @@ def _cluster_role_binding() -> Object:
 def _storage(head: str) -> list[Object]:
     """A pod of the restricted profile may hold a claim, and no folder of its node."""
     at_head = {"key": "kubernetes.io/hostname", "operator": "In", "values": [head]}
-    # No such class is there: nothing but the claim can take the volume.
     common = {"accessModes": ["ReadWriteOnce"], "storageClassName": NAME}
     return [
         {
@@ -131,6 +130,13 @@ def _storage(head: str) -> list[Object]:
                 **common,
                 "capacity": {"storage": _SIZE},
                 "persistentVolumeReclaimPolicy": "Retain",
+                # Nothing but the claim below can take it, whatever class or name another asks for.
+                "claimRef": {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "namespace": NAMESPACE,
+                    "name": NAME,
+                },
                 "local": {"path": FIGURES_ON_HEAD},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [at_head]}]}},
             },
@@ -288,7 +294,11 @@ def _container(
         "name": name,
         "image": image,
         "args": arguments,
-        "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}},
+        "resources": {
+            "requests": {"cpu": cpu, "memory": memory, "ephemeral-storage": "32Mi"},
+            # Its logs: the head's disk is etcd's too.
+            "limits": {"memory": limit, "ephemeral-storage": "256Mi"},
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

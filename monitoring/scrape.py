@@ -19,11 +19,13 @@ KUEUE_JOB: Final = "kueue"
 DCGM_JOB: Final = "dcgm"
 STORE_JOB: Final = "victoria-metrics"
 ALERTER_JOB: Final = "vmalert"
+API_SERVER_JOB: Final = "apiserver"
 
 OPERATOR_ADDRESS: Final = "antenna-operator.antenna-system.svc:8443"
 KUEUE_ADDRESS: Final = "kueue-controller-manager-metrics-service.kueue-system.svc:8443"
 NODE_EXPORTER_PORT: Final = 9100
 DCGM_PORT: Final = 9400
+API_SERVER_ADDRESS: Final = "kubernetes.default.svc:443"
 STORE_PORT: Final = 8428
 ALERTER_PORT: Final = 8880
 
@@ -33,6 +35,11 @@ OPERATOR_TOKEN: Final = f"{TOKENS}/operator/token"
 OPERATOR_CA: Final = f"{TOKENS}/operator-ca/ca.crt"
 CLUSTER_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 (a path)
 
+CLUSTER_CA: Final = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+_API_SERVER_SECONDS: Final = 60
+"""Its page is some megabytes, of which one family is kept."""
+_API_SERVER_FAMILIES: Final = ("apiserver_storage_size_bytes",)
 _CADVISOR_FAMILIES: Final = (
     "container_cpu_usage_seconds_total",
     "container_memory_working_set_bytes",
@@ -59,6 +66,7 @@ def scrape_config() -> Config:
             _gpus(),
             _kubelet(KUBELET_JOB, "/metrics", _KUBELET_FAMILIES),
             _kubelet(CADVISOR_JOB, "/metrics/cadvisor", _CADVISOR_FAMILIES),
+            _api_server(),
             _beside(STORE_JOB, STORE_PORT),
             _beside(ALERTER_JOB, ALERTER_PORT),
         ],
@@ -117,14 +125,29 @@ def _kubelet(job: str, path: str, families: tuple[str, ...]) -> Config:
         "scheme": "https",
         "metrics_path": path,
         "authorization": {"credentials_file": CLUSTER_TOKEN},
-        # A kubelet signs its serving certificate itself unless somebody approves its requests.
-        "tls_config": {"insecure_skip_verify": True},
+        # The head approves the kubelets' requests for certificates of the cluster.
+        "tls_config": {"ca_file": CLUSTER_CA},
         # cAdvisor's timestamps are older than the scrape, so a container that ends would linger.
         "honor_timestamps": False,
         "kubernetes_sd_configs": [{"role": "node"}],
         "relabel_configs": [_node_name()],
         "metric_relabel_configs": [
             {"source_labels": ["__name__"], "regex": "|".join(families), "action": "keep"}
+        ],
+    }
+
+
+def _api_server() -> Config:
+    """How large etcd's data is, which nobody but the API server may ask."""
+    return {
+        "job_name": API_SERVER_JOB,
+        "scheme": "https",
+        "scrape_interval": f"{_API_SERVER_SECONDS}s",
+        "authorization": {"credentials_file": CLUSTER_TOKEN},
+        "tls_config": {"ca_file": CLUSTER_CA},
+        "static_configs": [{"targets": [API_SERVER_ADDRESS]}],
+        "metric_relabel_configs": [
+            {"source_labels": ["__name__"], "regex": "|".join(_API_SERVER_FAMILIES), "action": "keep"}
         ],
     }
 

@@ -146,18 +146,25 @@ _HEALTH: Final = Row(
             width=3,
         ),
         Panel(
+            "Ledger not written",
+            "By site, how long what it told could not be written: 0 is well. Jobs for it are held meanwhile.",
+            (Query("max by (site) (antenna_ledger_unwritten_seconds)", "{{site}}"),),
+            unit="s",
+            width=2,
+        ),
+        Panel(
             "Events a second",
             "Changes that the API server told the operator of.",
             (Query("sum by (resource) (rate(antenna_operator_events_total[1m]))", "{{resource}}"),),
             unit="1/s",
-            width=3,
+            width=2,
         ),
         Panel(
             "Time of a scrape",
             "How long the operator takes to answer one.",
             (Query("max (antenna_operator_scrape_duration_seconds)", "seconds"),),
             unit="s",
-            width=3,
+            width=2,
         ),
     ),
 )

@@ -13,6 +13,13 @@ from monitoring.scrape import OPERATOR_JOB
 RUNBOOKS: Final = "docs/runbooks"
 """Where the pages are, in this repository."""
 
+WATCH_STALE_SECONDS: Final = 60
+"""Seconds without a word of the API server after which what the operator says of a resource is stale."""
+
+ETCD_QUOTA_BYTES: Final = 2 * 2**30
+"""What etcd may hold (the control plane's --quota-backend-bytes): above it no write is taken."""
+ETCD_NEARLY_FULL: Final = 0.8
+
 Severity = Literal["critical", "warning"]
 """critical: somebody looks now. warning: somebody looks on the same working day."""
 
@@ -62,6 +69,15 @@ def _waiting_fits(resource: str) -> str:
     return f"({quota} - {reserved}) >= (({requested} - {reserved}) / {waiting})"
 
 
+def _beside_the_queue() -> str:
+    """Partners whose pods hold more GPUs than their queues have reserved; without a queue that is none."""
+    running, reserved = (
+        f"sum by (site, tenant) ({series})"
+        for series in ("antenna_tenant_gpus_running", "antenna_queue_gpus_reserved")
+    )
+    return f"{running} > ({reserved} or {running} * 0)"
+
+
 ALERTS: Final = (
     Alert(
         name="AntennaOperatorDown",
@@ -77,7 +93,7 @@ ALERTS: Final = (
     ),
     Alert(
         name="AntennaWatchStale",
-        expression="max by (resource) (antenna_operator_watch_age_seconds) > 60",
+        expression=f"max by (resource) (antenna_operator_watch_age_seconds) > {WATCH_STALE_SECONDS}",
         holds="1m",
         severity="warning",
         owner="platform",
@@ -112,6 +128,18 @@ ALERTS: Final = (
         ),
     ),
     Alert(
+        name="AntennaEtcdNearlyFull",
+        expression=f"max(apiserver_storage_size_bytes) / {ETCD_QUOTA_BYTES} > {ETCD_NEARLY_FULL}",
+        holds="5m",
+        severity="critical",
+        owner="platform",
+        summary="etcd is {{ $value | humanizePercentage }} full",
+        description=(
+            "etcd holds {{ $value | humanizePercentage }} of what it may. At 100% the cluster takes no "
+            "change: no job starts or is queued, no node reports, and only an administrator gets it out."
+        ),
+    ),
+    Alert(
         name="AntennaGPULost",
         expression="antenna_node_gpus_capacity - antenna_node_gpus_allocatable > 0",
         holds="1m",
@@ -121,6 +149,20 @@ ALERTS: Final = (
         description=(
             "{{ $labels.node }} has GPUs of model {{ $labels.model }} that its device plugin calls "
             "unhealthy. Quotas promise them still, so some partner waits longer than it should."
+        ),
+    ),
+    Alert(
+        name="AntennaGPUsBesideQueue",
+        expression=_beside_the_queue(),
+        # What gives way has its quota taken a moment before its pods are told; watches differ by seconds.
+        holds="2m",
+        severity="critical",
+        owner="platform",
+        summary="{{ $labels.tenant }} runs on {{ $value }} GPUs, more than its queue counts",
+        description=(
+            "Pods of {{ $labels.tenant }} have held {{ $value }} GPUs for 2 minutes, and Kueue has "
+            "reserved fewer for its queue: something of it runs beside the queue. Other partners' jobs are "
+            "admitted to GPUs that are taken, and wait for a node."
         ),
     ),
     Alert(
@@ -151,6 +193,23 @@ ALERTS: Final = (
         ),
     ),
     Alert(
+        name="AntennaLedgerNotWritten",
+        expression=(
+            "max by (site) (antenna_ledger_unwritten_seconds)"
+            " > max by (site) (antenna_ledger_unwritten_limit_seconds)"
+        ),
+        holds="0s",
+        severity="critical",
+        owner="platform",
+        summary="What {{ $labels.site }} tells cannot be written to the ledger "
+        "for {{ $value | humanizeDuration }}",
+        description=(
+            "The operator has not been able to write to its ledger what it was told of {{ $labels.site }} "
+            "for longer than two polls. Nothing is lost: it is told and written again. Until then new jobs "
+            "for a remote site are held, what runs goes on, and figures of use stand still."
+        ),
+    ),
+    Alert(
         name="AntennaRemoteSourceStale",
         expression=(
             "max by (site, source) (antenna_remote_source_age_seconds)"
@@ -169,16 +228,20 @@ ALERTS: Final = (
     Alert(
         name="AntennaRemoteCredentialsExpire",
         expression=(
-            "min by (site) (antenna_remote_credentials_expiry_timestamp_seconds) - time() < 14 * 86400"
+            "min by (site, tenant) (antenna_remote_credentials_expiry_timestamp_seconds)"
+            " - time() < 14 * 86400"
         ),
         holds="10m",
         severity="warning",
         owner="platform",
-        summary="The credentials for {{ $labels.site }} end within 14 days",
+        summary="The credentials for {{ $labels.site }}{{ with $labels.tenant }} of {{ . }}{{ end }} "
+        "end within 14 days",
         description=(
-            "The key or certificate with which the operator logs in to {{ $labels.site }} is good for "
-            "{{ $value | humanizeDuration }} more (below 0: it has ended). From then on nothing is sent "
-            "there, nothing is heard of what runs there, and new jobs for it are held."
+            "The key or certificate with which the operator logs in to {{ $labels.site }}"
+            "{{ with $labels.tenant }} for {{ . }}{{ end }} is good for "
+            "{{ $value | humanizeDuration }} more (below 0: it has ended). From then on "
+            "{{ if $labels.tenant }}nothing of {{ $labels.tenant }}'s is sent there, and its new jobs for it "
+            "are held.{{ else }}nothing is heard of what runs there, and new jobs for it are held.{{ end }}"
         ),
     ),
     Alert(

@@ -14,14 +14,13 @@ from infra.engine.properties import (
     UNKNOWN,
     changed_keys,
     equal,
-    from_struct,
     mark_secrets,
     mask,
     reveal,
     secret,
-    to_struct,
 )
 from infra.engine.state import Resource, Snapshot, dump, load
+from infra.engine.wire import from_struct, to_struct
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ LIFE: list[tuple[str, tuple[str, Any], dict[str, str]]] = [
     ("what is shared", ("cohort.flavors[0].shared.gpus", 2), {"queues": "update"}),
     ("a node more", ("machines[3]", GPU_3), {"gpu-3": "create", "network": "update", "nodes": "update"}),
     ("a remote site", ("sites[0].title", "LUMI-G"), {"remote-sites": "update"}),
-    ("a partner less", ("tenants[1]", DROP), {"tenant-ulb": "delete"}),
+    ("a partner less", ("tenants[1]", DROP), {"tenant-ulb": "delete", "operator": "update"}),
 ]
 
 

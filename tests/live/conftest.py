@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from infra import paths
+from operators.k8s import connect
+from operators.k8s_errors import Unreachable
 from operators.manifests import METRICS_READER
-from tests.live.site_under_test import SiteUnderTest
+from tests.cluster.invariant import beside_the_queue
+from tests.live.site_under_test import SiteUnderTest, eventually
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The README ends with `make down`: nothing can be tested on the site after it.
-    items.sort(key=lambda item: item.path.name == "test_readme.py")
     if sys.platform == "linux" and os.geteuid() == 0:
         return
     why = pytest.mark.skip(reason="an embedded site is made of machines on this host: needs Linux and root")
@@ -42,6 +45,24 @@ def the_site_as_declared(request: pytest.FixtureRequest) -> Iterator[None]:
     if "site" in request.fixturenames:
         site: SiteUnderTest = request.getfixturevalue("site")
         site.write()
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_beside_the_queue(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test, whatever it did: no partner's pods hold more GPUs than Kueue counts for its queue."""
+    yield
+    if "site" not in request.fixturenames:
+        return
+    site: SiteUnderTest = request.getfixturevalue("site")
+    cluster = connect(paths.kubeconfig(site.stack))
+
+    def holds() -> bool:
+        with suppress(Unreachable):
+            return not beside_the_queue(cluster)
+        return False
+
+    eventually("no partner runs on more GPUs than its queue counts", holds)
+    cluster.close()
 
 
 @pytest.fixture

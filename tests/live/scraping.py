@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from operators.manifests import CA_CONFIG_MAP, NAME, NAMESPACE
+from tests.cluster.comparison import read
 from tests.live.site_under_test import SiteUnderTest
 
 AUDIENCE = "antenna-operator"
@@ -31,6 +34,19 @@ class Door:
         )
         body, _, status = answer.rpartition("\n")
         return int(status), body
+
+
+class ScrapedOperator:
+    """The operator of a site with its figures, as a scraper with a token of the account sees them."""
+
+    def __init__(self, site: SiteUnderTest, account: str) -> None:
+        self.door, self.bearer = Door(site), token(site, account)
+
+    def scrape(self) -> Any:
+        """Every figure, as ``read`` tells them."""
+        status, body = self.door.scrape(self.bearer)
+        assert status == 200, body
+        return read(body)
 
 
 def scrape(site: SiteUnderTest, bearer: str) -> tuple[int, str]:

@@ -27,6 +27,7 @@ LONG = pytest.mark.skipif(
 )
 
 SCRAPED = {
+    "apiserver": 1,
     "antenna-operator": 1,
     "kueue": 1,
     "node": 3,

@@ -51,7 +51,11 @@ def test_the_operators_keys_are_in_its_secret_and_in_no_state_nor_log(site: Site
     key = site.on("head", "sed -n 4p /etc/antenna/remote/lumi.key").strip()
     assert len(key) > 60
     secret = site.get("secret", "-n", "antenna-system", "antenna-remote-credentials")["data"]
-    assert set(secret) == {f"{name}.{part}" for name in PLAYED for part in ("user", "key", "known_hosts")}
+    tenants = site.config["config"]["site:tenants"]
+    logins = {f"{a['site']}.{tenant['name']}" for tenant in tenants for a in tenant.get("allocations", ())}
+    assert set(secret) == {f"{name}.known_hosts" for name in PLAYED} | {
+        f"{login}.{part}" for login in {*PLAYED, *logins} for part in ("user", "key")
+    }
     folder = paths.stack_dir(site.stack)
     kept = [p for p in folder.rglob("*") if p.is_file() and "machines" not in p.relative_to(folder).parts]
     assert len(kept) > 5

@@ -24,8 +24,8 @@ from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound
 from operators.queues import API_VERSION as KUEUE
 from tests.cluster import truth
-from tests.cluster.comparison import Journal, compare_gauges, compare_totals, read, settled, totals_of
-from tests.live.scraping import Door, token
+from tests.cluster.comparison import Journal, compare_gauges, compare_totals, settled, totals_of
+from tests.live.scraping import ScrapedOperator
 from tests.live.site_under_test import SiteUnderTest, eventually
 
 JOBS = 200
@@ -52,23 +52,11 @@ def cluster(site: SiteUnderTest) -> Iterator[Cluster]:
     one.close()
 
 
-class Operator:
-    """What ``settled`` scrapes."""
-
-    def __init__(self, site: SiteUnderTest, account: str) -> None:
-        self.door, self.bearer = Door(site), token(site, account)
-
-    def scrape(self) -> Any:
-        status, body = self.door.scrape(self.bearer)
-        assert status == 200, body
-        return read(body)
-
-
 def test_every_figure_is_the_truth_at_twenty_moments_while_200_jobs_run(
     site: SiteUnderTest, cluster: Cluster, reader: str
 ) -> None:
     dice = random.Random(17)  # noqa: S311
-    operator, journal = Operator(site, reader), Journal(cluster)
+    operator, journal = ScrapedOperator(site, reader), Journal(cluster)
     tenants = {
         tenant["metadata"]["name"]: (tenant["spec"]["sectors"][0], tenant["spec"]["ecosystem"])
         for tenant in cluster.list_objects(API_VERSION, "Tenant")

@@ -10,6 +10,7 @@ from typing import Any
 from operators.k8s_errors import Conflict, NotFound
 from operators.queues import CHECKS, REMOTE_GPU
 from operators.tenancy import Object
+from tests.merge_patch import merged
 
 Key = tuple[str, str, str]
 
@@ -104,19 +105,6 @@ def kueue(server: ApiServer, room: dict[str, int]) -> None:
             _say(server, found, {"admission": assigned, "admissionChecks": checks}, reserved)
         elif "Admitted" not in true and all(c["state"] == "Ready" for c in status["admissionChecks"]):
             _say(server, found, {}, ("Admitted", "True", ""))
-
-
-def merged(obj: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    made = dict(obj) if isinstance(obj, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            made.pop(name, None)
-        else:
-            made[name] = merged(made.get(name), value)
-    return made
 
 
 def _flavor(found: Object) -> str:

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from infra import remote
-from infra.paths import REPOSITORY
+from infra.paths import REPOSITORY, site_file
 from infra.site import Site
-from infra.sitefile import load, path_of, read
+from infra.sitefile import load, read
 from operators.api.remote_job import RemoteJobSpec
 from operators.api.remote_site import RemoteSiteSpec, remote_site_object, site_of
 from operators.billing import estimate
@@ -26,7 +26,7 @@ from operators.sites.flavors import flavors, quotas
 NAME = "karolaina"
 PAGE = (REPOSITORY / "docs/adding-a-site.md").read_text()
 ENTRY, GRANT = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-EXAMPLE = path_of("example-site")
+EXAMPLE = site_file("example-site")
 PARTNER = "vib"
 TODAY = date(2026, 6, 1)
 

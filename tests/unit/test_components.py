@@ -11,11 +11,16 @@ import pytest
 import yaml
 
 from infra import paths
-from infra.sitefile import path_of, read
+from infra.paths import site_file
+from infra.sitefile import read
 from infra.tools import artifacts, operator_image
 from infra.tools.failure import ToolError
+from operators.manifests import NAME as OPERATOR
 from tests.unit.program import UNKNOWN, Program, declare, difference
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, HOST_KEY, REMOTE, edited
+
+DECLARED = f"ValidatingAdmissionPolicy/{OPERATOR}-declared"
+"""Names the Tenants that there are to be."""
 
 GPU_3 = {
     "name": "gpu-3",
@@ -47,6 +52,12 @@ def objects(program: Program, name: str) -> dict[str, dict[str, Any]]:
     return {f"{o['kind']}/{o['metadata']['name']}": o for o in found}
 
 
+def changed(before: Program, after: Program, name: str) -> list[str]:
+    """What of a bundle is new or other than before, by kind and name."""
+    old, new = objects(before, name), objects(after, name)
+    return [key for key in new if new[key] != old.get(key)]
+
+
 def nominal(queue: dict[str, Any]) -> dict[str, str]:
     (group,) = queue["spec"]["resourceGroups"]
     (flavor,) = group["flavors"]
@@ -59,7 +70,7 @@ def own(tenant: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner() -> None:
-    program = declare(read(path_of("embedded")), "embedded")
+    program = declare(read(site_file("embedded")), "embedded")
     by_type: dict[str, list[str]] = {}
     for resource in program.resources.values():
         by_type.setdefault(resource.type, []).append(resource.name)
@@ -207,6 +218,13 @@ def test_the_run_is_given_what_the_roles_require() -> None:
         "antenna_kubeconfig": str(paths.kubeconfig("x")),
         "antenna_operator_state": "/var/lib/antenna/operator",
         "antenna_monitoring_state": "/var/lib/antenna/monitoring",
+        "antenna_authentication": {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthenticationConfiguration",
+            "jwt": [],
+        },
+        "antenna_issuer_folder": "",
+        "antenna_issuer_digest": "",
     }
 
 
@@ -308,7 +326,7 @@ def test_flavors_find_their_nodes_once_there_are_two() -> None:
 
 
 def test_two_partners_never_share_an_object() -> None:
-    program = declare(read(path_of("embedded")), "embedded")
+    program = declare(read(site_file("embedded")), "embedded")
     owners: dict[tuple[str, str, str], str] = {}
     for name in program.resources:
         for o in program.resources[name].inputs.get("objects", []):
@@ -343,20 +361,22 @@ def test_a_node_that_leaves_is_left_out_of_the_run_before_its_machine_goes() -> 
 def test_one_partners_quota_is_one_change() -> None:
     before, after = declare(EMBEDDED), declare(edited(EMBEDDED, ("tenants[1].quota.h100", 2)))
     assert difference(before, after) == {"tenant-ulb": "update"}
-    old, new = objects(before, "tenant-ulb"), objects(after, "tenant-ulb")
-    assert [name for name in new if new[name] != old[name]] == ["Tenant/ulb"]
+    assert changed(before, after, "tenant-ulb") == ["Tenant/ulb"]
 
 
 def test_a_partner_that_leaves_takes_exactly_what_was_its_own() -> None:
     before, after = declare(EMBEDDED), declare(edited(EMBEDDED, ("tenants[1]", DROP)))
-    assert difference(before, after) == {"tenant-ulb": "delete"}
+    assert difference(before, after) == {"operator": "update", "tenant-ulb": "delete"}
+    assert changed(before, after, "operator") == [DECLARED]
     assert before.components.keys() - after.components.keys() == {"tenant-ulb"}
 
 
-def test_a_new_partner_is_one_bundle() -> None:
+def test_a_new_partner_is_one_bundle_and_a_name_in_what_the_operator_may_not_write() -> None:
     row = {**EMBEDDED["tenants"][1], "name": "walloon-1", "groups": ["walloon-1"], "quota": {}}
-    after = declare(edited(EMBEDDED, ("tenants[2]", row)))
-    assert difference(declare(EMBEDDED), after) == {"tenant-walloon-1": "create"}
+    before, after = declare(EMBEDDED), declare(edited(EMBEDDED, ("tenants[2]", row)))
+    assert difference(before, after) == {"operator": "update", "tenant-walloon-1": "create"}
+    assert changed(before, after, "operator") == [DECLARED]
+    assert "'walloon-1'" in objects(after, "operator")[DECLARED]["spec"]["validations"][0]["expression"]
 
 
 def test_what_is_shared_is_the_cohorts_alone() -> None:
@@ -533,6 +553,24 @@ def test_a_stand_in_is_told_the_sites_own_entry_and_each_tenants_project() -> No
     assert told["antenna_site_tunnels"] == ["wg-lumi-a", "wg-lumi-b"]
     assert told["antenna_site_udp_ports"] == [51820, 51821]
     assert told["antenna_site_management"] == ["10.77.0.1"]
+
+
+def test_the_antenna_has_a_login_a_partner_at_a_site_that_is_played_here_and_one_that_reads() -> None:
+    other = {**REMOTE["tenants"][0]["allocations"][0], "project": "project_465000002"}
+    both = edited(
+        *(REMOTE, ("tenants[1].allocations", [other]), ("tenants[1].logins", {"lumi": "antenna-ulb"})),
+    )
+    (told,) = declare(both).resources["sites"].inputs["hosts"]["head"]["vars"]["antenna_remote_access"]
+    assert (told["name"], told["user"], told["key_type"]) == ("lumi", "antenna", "ed25519")
+    assert told["logins"] == [
+        {"tenant": "imec", "user": "imec"},
+        {"tenant": "ulb", "user": "antenna-ulb"},
+    ]
+    played = declare(both).resources["sites"].inputs["hosts"]["lumi"]["vars"]["antenna_site_accounts"]
+    assert [(row["project"], row["user"]) for row in played] == [
+        ("project_465000001", "imec"),
+        ("project_465000002", "antenna-ulb"),
+    ]
 
 
 def test_on_machines_that_exist_nothing_plays_a_site() -> None:

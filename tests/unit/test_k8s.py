@@ -13,6 +13,7 @@ import yaml
 from operators.k8s import connect
 from operators.k8s_errors import (
     ApiError,
+    Busy,
     Conflict,
     Forbidden,
     Invalid,
@@ -22,6 +23,7 @@ from operators.k8s_errors import (
     api_error,
     patiently,
     status_of,
+    while_busy,
     why,
 )
 
@@ -38,7 +40,7 @@ def status(code, message="", **others):
         (status(403, "jobs is forbidden: User ..."), Forbidden),
         (status(422), Invalid),
         (status(400), ApiError),
-        (status(429), NotReady),
+        (status(429), Busy),
         (status(503), NotReady),
         (status(500, "Internal error occurred: failed calling webhook: connection refused"), NotReady),
         (status(500, "conversion webhook for kueue.x-k8s.io/v1beta1 failed: Post"), NotReady),
@@ -80,6 +82,27 @@ def test_what_is_coming_up_is_tried_again_and_what_is_refused_is_not():
         for attempt in patiently(10, told.append):
             with attempt:
                 raise Forbidden(403, "Forbidden", "no")
+
+
+def test_a_server_that_is_busy_is_asked_again_and_another_error_is_one():
+    calls = []
+
+    def ask():
+        calls.append(1)
+        if len(calls) < 3:
+            raise api_error(status_of(504, b"Timeout: request did not complete within requested timeout"))
+        return "done"
+
+    assert while_busy(10)(ask) == "done"
+    with pytest.raises(NotReady):
+        while_busy(10)(raising(api_error({"code": 500, "message": "failed calling webhook: no endpoints"})))
+
+
+def raising(error):
+    def raises():
+        raise error
+
+    return raises
 
 
 def test_without_a_kubeconfig_there_is_no_cluster(tmp_path):

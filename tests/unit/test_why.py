@@ -11,13 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from operators.collectors.workloads import workload_facts
 from operators.k8s import Cluster
-from operators.objects import Job as StreamedJob
 from operators.objects import Workload
 from operators.queues import GPU
 from operators.reasons import Condition, Reason, of_quota, of_refusal, of_scheduler, of_workload
-from operators.stream.source import Source
 from operators.why import Facts, explain, reading, words
 from operators.why.facts import (
     Check,
@@ -572,22 +569,6 @@ def test_every_reason_is_on_the_page_about_waiting():
 # Following the stream
 
 
-class Taken:
-    """A collector's sink that keeps what it is given."""
-
-    def __init__(self):
-        self.given = []
-
-    def replace(self, objects):
-        self.given = list(objects)
-
-    def apply(self, obj):
-        self.given.append(obj)
-
-    def delete(self, obj):
-        self.given.remove(obj)
-
-
 def streamed(name, **status):
     workload = {
         "metadata": {
@@ -603,23 +584,25 @@ def streamed(name, **status):
     return msgspec.json.decode(json.dumps(workload), type=Workload)
 
 
-def test_the_collector_gets_all_workloads_and_the_notices_keep_those_that_wait():
-    taken, other = Taken(), Taken()
+def test_the_notices_keep_the_workloads_that_wait_and_let_go_of_those_that_do_not():
     notices = Notices(Cluster(None))
-    source = Source("workloads", "kueue.x-k8s.io/v1beta2", "Workload", Workload, read=workload_facts)
-    jobs = Source("jobs", "batch/v1", "Job", StreamedJob)
-    (both, sink), (_, untouched) = notices.listening([(source, taken), (jobs, other)])
-    assert untouched is other
-    waits = streamed("waits")
-    runs = streamed("runs", conditions=[{"type": t, "status": "True"} for t in ("QuotaReserved", "Admitted")])
-    sink.replace(map(both.read, [waits, runs]))
-    assert taken.given == [workload_facts(waits), workload_facts(runs)]
+    sink, read = notices.listener.sink, notices.listener.read
+    waits = read(streamed("waits"))
+    runs = read(
+        streamed("runs", conditions=[{"type": t, "status": "True"} for t in ("QuotaReserved", "Admitted")])
+    )
+    ended = read(streamed("waits", conditions=[{"type": "Finished", "status": "True"}]))
+    sink.replace([waits, runs])
     assert [entry.name for entry in notices.waiting()] == ["waits"]
-    sink.apply(both.read(streamed("waits", conditions=[{"type": "Finished", "status": "True"}])))
+    sink.apply(ended)
     assert notices.waiting() == []
-    sink.apply(both.read(waits))
-    sink.delete(both.read(waits))
+    sink.apply(waits)
+    sink.delete(waits)
     assert notices.waiting() == []
-    sink.replace(map(both.read, [waits]))
-    sink.replace(map(both.read, [runs]))
+    sink.replace([waits])
+    sink.replace([runs])
     assert notices.waiting() == []
+
+
+def test_figures_do_not_wait_for_the_notices():
+    assert not Notices(Cluster(None)).listener.essential
