@@ -15,7 +15,7 @@ import pulumi
 from pulumi.output import UNKNOWN
 from pulumi.runtime.config import CONFIG, get_config_env
 
-from infra import paths, quotas, remote, resources
+from infra import issuer, paths, quotas, remote, resources
 from infra.components.cluster import Cluster
 from infra.components.links import Links
 from infra.components.machines import Machines
@@ -26,7 +26,7 @@ from infra.components.queueing import Queueing
 from infra.components.remote import Remote
 from infra.components.tenants import Tenant
 from infra.provider import base, keys, tunnel
-from infra.site import Site, SiteError
+from infra.site import Site, SiteError, authentication_configuration
 from infra.tools import artifacts, images, operator_image, pins
 from infra.tools.failure import ToolError
 from infra.tools.progress import Progress
@@ -63,6 +63,7 @@ def declare(site: Site) -> None:
         identity_file=str(identity),
         known_hosts=known_hosts,
         kubeconfig=kubeconfig,
+        people=people(site),
     )
     before_operator: list[pulumi.Resource] = []
     if site.links:
@@ -127,6 +128,20 @@ def declare(site: Site) -> None:
     pulumi.export("known_hosts", known_hosts)
     pulumi.export("kubeconfig", kubeconfig)
     pulumi.export("tenants", [tenant.name for tenant in site.tenants])
+
+
+def people(site: Site) -> dict[str, Any]:
+    """What the playbook is told of people: the API server's configuration, where a provider's files are."""
+    stated = site.authentication
+    made = None
+    if stated and stated.built_in:
+        made = issuer.ensure(site, dry_run=pulumi.runtime.is_dry_run())
+    return {
+        "antenna_authentication": authentication_configuration(site, made.authority if made else ""),
+        "antenna_issuer_folder": str(made.folder) if made else "",
+        # Of the files, which the state does not hold: with them the playbook has something to do.
+        "antenna_issuer_digest": made.digest if made else "",
+    }
 
 
 def remote_keys(site: Site) -> dict[str, dict[str, list[str]]]:

@@ -12,6 +12,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,11}$")
 
 
+def site_file(stack: str) -> Path:
+    """The file that describes a stack, where no other is named."""
+    return REPOSITORY / f"Pulumi.{stack}.yaml"
+
+
 def cache_dir() -> Path:
     """What can be made again: built tools, images, the machines' base. Shared by stacks and clones."""
     if chosen := os.environ.get("ANTENNA_CACHE"):
@@ -57,6 +62,21 @@ def known_hosts(stack: str) -> Path:
 def kubeconfig(stack: str) -> Path:
     """The operator's own credentials to the stack's cluster."""
     return stack_dir(stack) / "kubeconfig"
+
+
+def issuer_dir(stack: str) -> Path:
+    """What an embedded site's own OpenID provider is made from: its key, who may log in, their passwords."""
+    return stack_dir(stack) / "issuer"
+
+
+def login_dir(stack: str) -> Path:
+    """What `antenna login` keeps: the person's kubeconfig, and what renews their token."""
+    return stack_dir(stack) / "login"
+
+
+def login_kubeconfig(stack: str) -> Path:
+    """The kubeconfig of the person who logged in on this host."""
+    return login_dir(stack) / "kubeconfig"
 
 
 def logs(stack: str) -> Path:

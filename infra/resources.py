@@ -94,7 +94,8 @@ class Link(pulumi.CustomResource):
     """A WireGuard tunnel from ``gateway`` to ``endpoint``; keys are made on the machines and stay there.
 
     ``ports`` are the TCP ports that it is for; ``reaches`` the ranges beyond the endpoint; ``sources`` what
-    the gateway forwards from. ``port`` is the endpoint's UDP port; rotations of keys use the next one too.
+    the gateway forwards from, with ``mark`` on the packets. ``port`` is the endpoint's UDP port; rotations of
+    keys use the next one too.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Link(pulumi.CustomResource):
         ports: Sequence[int],
         reaches: Sequence[str],
         sources: Sequence[str],
+        mark: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -128,6 +130,7 @@ class Link(pulumi.CustomResource):
             "ports": ports,
             "reaches": reaches,
             "sources": sources,
+            "mark": mark,
             "gateway_key": None,
             "endpoint_key": None,
             "drift": None,

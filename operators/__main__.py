@@ -3,7 +3,8 @@
     python -m operators --kubeconfig FILE     beside a cluster
     python -m operators                       as a pod of it
 
-Ends with 0 when told to (SIGTERM, SIGINT), with 1 when it cannot begin, with 2 when called wrongly.
+Ends with 0 when told to (SIGTERM, SIGINT), with 1 when it cannot begin or a part of it fails, with 2 when
+called wrongly.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -35,8 +37,6 @@ from tenacity import (
 from operators import logs
 from operators.catalog import FAMILIES
 from operators.collectors import collectors
-from operators.dispatch.access import opener
-from operators.dispatch.run import Dispatch, Settings
 from operators.documents import documents
 from operators.exposition import tls
 from operators.exposition.access import Access
@@ -45,12 +45,15 @@ from operators.exposition.store import Store
 from operators.k8s import Cluster, connect, connect_in_cluster
 from operators.k8s_errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
+from operators.ledger.opening import opened
 from operators.ledger.remote import RemoteLedger
-from operators.manifests import CA_CONFIG_MAP, NAMESPACE
-from operators.remote_accounts import RemoteAccounts
+from operators.ledger.schema import NewerSchema
+from operators.ledger.trouble import told
+from operators.manifests import CA_CONFIG_MAP, NAMESPACE, STREAMS
 from operators.remote_credentials import CredentialExpiries
 from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
+from operators.tenant_budgets import TenantBudgets
 from operators.why.notices import Notices
 
 _log = logging.getLogger("operators")
@@ -72,12 +75,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    failed = _end_when_a_thread_fails(stop)
     try:
         _run(options, stop)
-    except (Unreachable, OSError) as error:
+    except (Unreachable, OSError, NewerSchema) as error:
         _log.error("%s", error)
         return 1
-    return 0
+    except ArgumentError as error:  # SQLAlchemy's for an URL that names no database
+        _log.error("%s names no database: %s", LEDGER_URL, error)
+        return 1
+    return 1 if failed.is_set() else 0
+
+
+def _end_when_a_thread_fails(stop: threading.Event) -> threading.Event:
+    """Set ``stop`` when any thread ends by an error, and the event that is returned: it was no order.
+
+    Half an operator would look well, and nobody would miss its other half: a ledger that is not written, a
+    site that is not asked. Whoever started it starts it anew.
+    """
+    failed = threading.Event()
+
+    def hook(ended: threading.ExceptHookArgs) -> None:
+        if stop.is_set() or ended.exc_value is None:
+            return  # what breaks while all ends is of no account
+        name = ended.thread.name if ended.thread else "a thread"
+        _log.error("%s failed: %r; ending", name, ended.exc_value, exc_info=ended.exc_value)
+        failed.set()
+        stop.set()
+
+    threading.excepthook = hook
+    return failed
 
 
 def _run(options: argparse.Namespace, stop: threading.Event) -> None:
@@ -87,13 +114,8 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     store = Store(FAMILIES, without=frozenset(options.without))
     options.state.mkdir(parents=True, exist_ok=True)
     where = os.environ.get(LEDGER_URL) or options.state / "ledger.sqlite"
-    ledger, remote = Ledger(where), RemoteLedger(where)
-    usage = RemoteUsage(store, remote)
-    sinks, notices = collectors(store, ledger), Notices(cluster)
-    if options.controllers:
-        sinks = notices.listening(sinks)
-    dispatcher = Dispatcher(cluster, sinks, store)
-    pages = Pages(dispatcher.waiting_for, store, None if options.plain else Access(cluster).judge)
+    ready = _Readiness()
+    pages = Pages(ready.waiting_for, store, None if options.plain else Access(cluster).judge)
     if options.plain:
         server = Server(options.listen, pages)
     else:
@@ -104,9 +126,48 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
             _begin("publish", partial(_publish, cluster, namespace, certificate, stop))
     server.start()
     if options.health_listen:
-        Server(options.health_listen, Pages(dispatcher.waiting_for)).start()
+        Server(options.health_listen, Pages(ready.waiting_for, documents={STREAMS: ready.report})).start()
+    if options.controllers:
+        _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
+    _log.info("listening on port %s", server.server_address[1])
+    # Whoever asks is answered meanwhile: an operator that waits for its ledger need not be started again.
+    if ledgers := opened(lambda: (Ledger(where), RemoteLedger(where)), stop):
+        _work(options, cluster, store, ledgers=ledgers, ready=ready, stop=stop)
+    server.shutdown()
+
+
+@dataclass
+class _Readiness:
+    """What is not there yet: the ledger, then the lists of the cluster's objects."""
+
+    dispatcher: Dispatcher | None = None
+
+    def waiting_for(self) -> Sequence[str]:
+        return self.dispatcher.waiting_for() if self.dispatcher else ("the ledger",)
+
+    def report(self, _query: Mapping[str, str]) -> dict[str, Any]:
+        return self.dispatcher.report() if self.dispatcher else {"streams": []}
+
+
+def _work(
+    options: argparse.Namespace,
+    cluster: Cluster,
+    store: Store,
+    *,
+    ledgers: tuple[Ledger, RemoteLedger],
+    ready: _Readiness,
+    stop: threading.Event,
+) -> None:
+    """All that needs the ledger, until told to end."""
+    ledger, remote = ledgers
+    usage = RemoteUsage(store, remote)
+    streams, notices = collectors(store, ledger), Notices(cluster)
+    if options.controllers:
+        streams["workloads"] = streams["workloads"].heard_by(notices.listener)
+    dispatcher = ready.dispatcher = Dispatcher(cluster, streams.values(), store)
+    pages = documents(usage, remote)
     if options.usage_listen:
-        shared = Pages(dispatcher.waiting_for, documents=documents(usage, remote))
+        shared = Pages(ready.waiting_for, documents=pages)
         Server(options.usage_listen, shared).start()
     dispatcher.start()
     _begin("local-usage", partial(_show_local_usage, usage, stop))
@@ -114,14 +175,12 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
         expiries = CredentialExpiries(store, options.remote_credentials)
         _begin("remote-credentials", partial(_show_expiries, expiries, stop))
     if options.controllers:
-        _begin("controllers", partial(_control, cluster, options.kubeconfig, store, stop))
         _begin("why", partial(notices.run, stop))
+        _begin("budgets", partial(TenantBudgets(cluster, pages["/budgets"]).run, stop))
         _begin("remote-jobs", partial(_dispatch, cluster, options, usage, store, stop))
-    _log.info("listening on port %s", server.server_address[1])
     stop.wait()
     _log.info("ending")
     dispatcher.stop()
-    server.shutdown()
     ledger.close()
     remote.close()
 
@@ -130,8 +189,8 @@ def _show_local_usage(usage: RemoteUsage, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             usage.local()
-        except SQLAlchemyError:
-            _log.exception("local usage could not be read; trying again")
+        except SQLAlchemyError as error:
+            _log.warning("local usage could not be read: %s; trying again", told(error))
         stop.wait(LOCAL_USAGE_SECONDS)
 
 
@@ -157,6 +216,11 @@ def _control(cluster: Cluster, kubeconfig: Path | None, store: Store, stop: thre
 def _dispatch(
     cluster: Cluster, options: argparse.Namespace, usage: RemoteUsage, store: Store, stop: threading.Event
 ) -> None:
+    # Imported here, as the controllers are: what a start waits for is the lists.
+    from operators.dispatch.access import Credentials  # noqa: PLC0415
+    from operators.dispatch.run import Dispatch, Settings  # noqa: PLC0415
+    from operators.remote_accounts import RemoteAccounts  # noqa: PLC0415
+
     errors = itertools.count(1)
 
     def failed() -> None:
@@ -164,7 +228,7 @@ def _dispatch(
 
     store.set("antenna_operator_reconcile_errors_total", ("RemoteJob",), 0)
     settings = Settings(namespace=NAMESPACE, identity=options.identity or _identity(options.kubeconfig))
-    access = opener(options.remote_credentials)
+    access = Credentials(options.remote_credentials)
     Dispatch(cluster, settings, access=access, accounts=RemoteAccounts(usage), failed=failed).run(stop)
 
 
@@ -211,14 +275,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operators",
         description="Antenna operator: job and queue metrics, and the controllers of tenants.",
-        epilog="Exit codes: 0 told to end, 1 cannot begin, 2 wrong usage. "
+        epilog="Exit codes: 0 told to end, 1 cannot begin or a part of it failed, 2 wrong usage. "
         f"{LEDGER_URL} names another database than an SQLite file in --state: postgresql+psycopg://...",
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, metavar="FILE", help="the cluster; without it, the one this is a pod of")
     add("--listen", type=_address, default=_address(":8443"), metavar="HOST:PORT", help="/metrics (:8443)")
     add(
-        "--health-listen", type=_address, metavar="HOST:PORT", help="/healthz and /readyz over plain HTTP too"
+        "--health-listen",
+        type=_address,
+        metavar="HOST:PORT",
+        help="/healthz, /readyz and /streams over plain HTTP too",
     )
     add(
         "--usage-listen",

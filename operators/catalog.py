@@ -346,6 +346,14 @@ _TENANTS: Final = (
         ("tenant",),
         "1 while the Tenant's condition Ready is True.",
     ),
+    Family(
+        "antenna_tenant_gpus_running",
+        "gauge",
+        "",
+        ("site", "tenant"),
+        "GPUs that pods in the tenant's namespace hold: on a node, not ended and not told to end. At most "
+        "what its queue has reserved.",
+    ),
 )
 
 _BEARER: Final = ("site", "tenant", "sector", "ecosystem")
@@ -392,6 +400,23 @@ _BUDGETS: Final = (
     ),
 )
 
+_LEDGER: Final = (
+    Family(
+        "antenna_ledger_unwritten_seconds",
+        "gauge",
+        "seconds",
+        ("site",),
+        "Time for which something that the site told could not be written to the ledger; 0 while it can.",
+    ),
+    Family(
+        "antenna_ledger_unwritten_limit_seconds",
+        "gauge",
+        "seconds",
+        ("site",),
+        "The time past which that is an alert: two polls of the site.",
+    ),
+)
+
 _REMOTE: Final = (
     Family(
         "antenna_remote_nodes",
@@ -425,8 +450,9 @@ _REMOTE: Final = (
         "antenna_remote_credentials_expiry_timestamp_seconds",
         "gauge",
         "seconds",
-        ("site",),
-        "When the site's key or certificate ends; absent where no end is known.",
+        ("site", "tenant"),
+        "When the key or certificate of a partner's login there, or of the reader's (no tenant), ends; "
+        "absent where no end is known.",
     ),
 )
 
@@ -437,6 +463,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     *_NODES,
     *_TENANTS,
     *_BUDGETS,
+    *_LEDGER,
     *_REMOTE,
     *_OPERATOR,
 )

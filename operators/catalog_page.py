@@ -21,6 +21,7 @@ _SECTIONS: Final = (
     ("Nodes and GPUs", ("antenna_node_", "antenna_gpus_")),
     ("Partners", ("antenna_tenant_",)),
     ("Budgets", ("antenna_budget_", "antenna_billed_")),
+    ("The ledger", ("antenna_ledger_",)),
     ("Remote sites", ("antenna_remote_",)),
     ("The operator itself", ("antenna_operator_",)),
 )

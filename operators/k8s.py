@@ -283,9 +283,11 @@ class Cluster:
             data = response.data
         return json.loads(data) if data.startswith((b"{", b"[")) else data.decode()
 
-    def read(self, path: str, query: Mapping[str, str], *, silence: float = READ_TIMEOUT) -> bytes:
+    def read(
+        self, path: str, query: Mapping[str, str], *, silence: float = READ_TIMEOUT, accept: str = JSON
+    ) -> bytes:
         """The body of a GET as it came. Raises Silent after ``silence`` seconds without a byte."""
-        response = self._send("GET", path, query, None, JSON, read_timeout=silence)
+        response = self._send("GET", path, query, None, JSON, read_timeout=silence, accept=accept)
         with self._answering():
             return bytes(response.data)
 
@@ -311,9 +313,10 @@ class Cluster:
         content_type: str,
         *,
         read_timeout: float,
+        accept: str = JSON,
     ) -> Any:
         discovery = path in ("/api", "/apis")
-        headers = {"Accept": _DISCOVERY if discovery else JSON, "Content-Type": content_type}
+        headers = {"Accept": _DISCOVERY if discovery else accept, "Content-Type": content_type}
         self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         given = {key: value for key, value in query.items() if value}
         url = self.server + path + (f"?{urlencode(given)}" if given else "")

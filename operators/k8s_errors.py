@@ -61,6 +61,10 @@ class NotReady(ApiError):
     """The server, or a webhook that it must ask, is not ready yet. Trying again helps."""
 
 
+class Busy(NotReady):
+    """The server has too much to do: it refuses requests for a while, or gives up on them in time."""
+
+
 def patiently(
     seconds: float, waiting: Callable[[KubernetesError], None], *also: type[KubernetesError]
 ) -> Retrying:
@@ -69,13 +73,23 @@ def patiently(
     ``waiting`` is told why before each pause; after ``seconds`` the last error is raised. ``also``
     names further errors after which the call is worth another try.
     """
+    return _retrying(seconds, waiting, NotReady, Unreachable, *also)
 
+
+def while_busy(seconds: float) -> Retrying:
+    """Calls again while the server says that it is busy; after ``seconds`` the last error is raised."""
+    return _retrying(seconds, lambda _: None, Busy)
+
+
+def _retrying(
+    seconds: float, waiting: Callable[[KubernetesError], None], *passing: type[KubernetesError]
+) -> Retrying:
     def tell(state: RetryCallState) -> None:
         if state.outcome and isinstance(error := state.outcome.exception(), KubernetesError):
             waiting(error)
 
     return Retrying(
-        retry=retry_if_exception_type((NotReady, Unreachable, *also)),
+        retry=retry_if_exception_type(passing),
         stop=stop_after_delay(seconds),
         wait=wait_exponential(multiplier=0.1, max=2),
         before_sleep=tell,
@@ -113,9 +127,9 @@ _ERRORS: Final[Mapping[int, type[ApiError]]] = {
     409: Conflict,
     410: Gone,
     422: Invalid,
-    429: NotReady,
+    429: Busy,
     503: NotReady,
-    504: NotReady,
+    504: Busy,
 }
 
 

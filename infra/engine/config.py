@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # a tenth of safe_load's time
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing") from None
     except (OSError, yaml.YAMLError) as error:

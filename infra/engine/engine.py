@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.engine import backend as backends
 from infra.engine import config, passphrase, state
@@ -17,11 +17,13 @@ from infra.engine.backend import FileBackend
 from infra.engine.config import ConfigValue
 from infra.engine.events import Diagnostic, Event, Result, Summary
 from infra.engine.lock import Holder
-from infra.engine.operation import Operation
 from infra.engine.passphrase import Cipher
 from infra.engine.properties import mask, reveal
 from infra.engine.record import Record
 from infra.engine.state import Resource, Snapshot
+
+if TYPE_CHECKING:
+    from infra.engine.operation import Operation
 
 _DEFAULT_BACKEND = "file://~"
 
@@ -53,20 +55,26 @@ class Engine:
 
     def preview(self, targets: Sequence[str] = ()) -> Result:
         """Tell what an up would do; touches nothing and takes no lock."""
-        return self._run("preview", targets, preview=True, work=Operation.update)
+        return self._run("preview", targets, preview=True, work=lambda operation: operation.update())
 
     def up(self, refresh: bool = False, targets: Sequence[str] = ()) -> Result:
         """Make everything as the program says; `refresh` looks first at what is really there."""
-        work = Operation.refresh_and_update if refresh else Operation.update
+
+        def work(operation: Operation) -> None:
+            if refresh:
+                operation.refresh_and_update()
+            else:
+                operation.update()
+
         return self._run("up", targets, preview=False, work=work)
 
     def refresh(self, preview: bool = False, targets: Sequence[str] = ()) -> Result:
         """Look at what is really there and take it as the state; the steps tell what differs."""
-        return self._run("refresh", targets, preview=preview, work=Operation.refresh)
+        return self._run("refresh", targets, preview=preview, work=lambda operation: operation.refresh())
 
     def destroy(self, preview: bool = False, targets: Sequence[str] = ()) -> Result:
         """Delete everything in the state."""
-        return self._run("destroy", targets, preview=preview, work=Operation.destroy)
+        return self._run("destroy", targets, preview=preview, work=lambda operation: operation.destroy())
 
     def outputs(self, show_secrets: bool = False) -> dict[str, Any]:
         """Return the stack's outputs as the state has them; empty for a stack that was never up."""
@@ -112,6 +120,9 @@ class Engine:
     def _run(
         self, op: str, targets: Sequence[str], *, preview: bool, work: Callable[[Operation], None]
     ) -> Result:
+        # Who only reads the state needs neither gRPC nor Pulumi, which take a second and a half to import.
+        from infra.engine.operation import Operation  # noqa: PLC0415
+
         started = time.monotonic()
         record = Record(self._events)
         with contextlib.ExitStack() as stack:

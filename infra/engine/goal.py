@@ -18,11 +18,11 @@ from infra.engine.properties import (
     ASSET,
     Properties,
     contains,
-    from_struct,
     lower_outputs,
     output_dependencies,
     signature,
 )
+from infra.engine.wire import from_struct
 
 _TIMEOUT_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 

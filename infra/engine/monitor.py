@@ -24,9 +24,10 @@ from infra.engine.deployment import Deployment
 from infra.engine.errors import EngineError
 from infra.engine.events import Diagnostic, Event, StepProgress
 from infra.engine.plugin import ProviderFailedError
-from infra.engine.properties import contains, from_struct, is_unknown, lower_outputs, to_struct
+from infra.engine.properties import contains, is_unknown, lower_outputs
 from infra.engine.run import RefusedError
 from infra.engine.steps import HaltedError, Steps
+from infra.engine.wire import from_struct, to_struct
 
 # Every registration that waits for its step holds a thread; they are made when needed.
 _THREADS = 1024

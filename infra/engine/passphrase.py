@@ -10,17 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulumi_crypto.constants import PASSPHRASE_SALT_SIZE_BYTES, PBKDF2_COUNT, VERIFICATION_PLAINTEXT
-from pulumi_crypto.exceptions import PulumiCryptoError
-from pulumi_crypto.util import decrypt_string, encrypt_string
-
 from infra.engine.errors import PassphraseError, StateError
 
 
 class Cipher:
     """Encrypts and decrypts the secrets of one stack.
 
-    The key is derived (half a second) when the first secret is met, so a stack without secrets never waits.
+    The key is derived (half a second) when the first secret is met, and pulumi-crypto is imported then (a
+    quarter): a stack without secrets never waits.
     `salt` is the text that Pulumi keeps as ``encryptionsalt``; empty makes a new one when it is first needed.
     """
 
@@ -41,12 +38,17 @@ class Cipher:
     def encrypt(self, plaintext: str) -> str:
         """Return the ciphertext. Raises PassphraseError."""
         key = self._unlock()
+        from pulumi_crypto.util import encrypt_string  # noqa: PLC0415 (see the class)
+
         if plaintext not in self._known:
             self._known[plaintext] = encrypt_string(plaintext, key)
         return self._known[plaintext]
 
     def decrypt(self, ciphertext: str) -> str:
         """Return the plaintext. Raises PassphraseError."""
+        from pulumi_crypto.exceptions import PulumiCryptoError  # noqa: PLC0415 (see the class)
+        from pulumi_crypto.util import decrypt_string  # noqa: PLC0415
+
         key = self._unlock()
         try:
             plaintext = decrypt_string(ciphertext, key)
@@ -56,6 +58,13 @@ class Cipher:
         return plaintext
 
     def _unlock(self) -> bytes:
+        from pulumi_crypto.constants import (  # noqa: PLC0415 (see the class)
+            PASSPHRASE_SALT_SIZE_BYTES,
+            VERIFICATION_PLAINTEXT,
+        )
+        from pulumi_crypto.exceptions import PulumiCryptoError  # noqa: PLC0415
+        from pulumi_crypto.util import decrypt_string, encrypt_string  # noqa: PLC0415
+
         with self._lock:
             if self._key:
                 return self._key
@@ -107,5 +116,7 @@ def _passphrase(environ: Mapping[str, str]) -> str:
 
 
 def _derive(passphrase: str, salt: bytes) -> bytes:
+    from pulumi_crypto.constants import PBKDF2_COUNT  # noqa: PLC0415 (see Cipher)
+
     # pulumi-crypto derives the same key in pure Python, ten times slower.
     return hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, PBKDF2_COUNT)

@@ -17,13 +17,12 @@ from infra.engine.process import Process
 from infra.engine.properties import (
     Properties,
     contains,
-    from_struct,
     is_unknown,
     mark_secrets,
     reveal,
-    to_struct,
 )
 from infra.engine.state import Resource
+from infra.engine.wire import from_struct, to_struct
 
 
 class ProviderFailedError(Exception):

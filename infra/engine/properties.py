@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from google.protobuf import struct_pb2
-
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 the protocol's tag, no secret
 OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -35,16 +33,6 @@ MASKED_UNKNOWN = "[unknown]"
 
 Value = Any
 Properties = dict[str, Value]
-
-
-def from_struct(struct: struct_pb2.Struct) -> Properties:
-    """Read a protobuf struct; numbers without a fraction become int."""
-    return {key: _from_value(value) for key, value in struct.fields.items()}
-
-
-def to_struct(properties: Mapping[str, Value]) -> struct_pb2.Struct:
-    """Write a protobuf struct."""
-    return struct_pb2.Struct(fields={key: _to_value(value) for key, value in properties.items()})
 
 
 def signature(value: Value) -> str | None:
@@ -146,40 +134,3 @@ def changed_keys(old: Mapping[str, Value], new: Mapping[str, Value]) -> list[str
         for key in sorted(old.keys() | new.keys())
         if key not in old or key not in new or not equal(reveal(old[key]), reveal(new[key]))
     ]
-
-
-def _from_value(value: struct_pb2.Value) -> Value:
-    match value.WhichOneof("kind"):
-        case "struct_value":
-            return from_struct(value.struct_value)
-        case "list_value":
-            return [_from_value(item) for item in value.list_value.values]
-        case "number_value":
-            number = value.number_value
-            return int(number) if number.is_integer() and abs(number) < 2**53 else number
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-        case _:
-            return None
-
-
-def _to_value(value: Value) -> struct_pb2.Value:
-    match value:
-        case None:
-            return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
-        case bool():
-            return struct_pb2.Value(bool_value=value)
-        case int() | float():
-            return struct_pb2.Value(number_value=value)
-        case str():
-            return struct_pb2.Value(string_value=value)
-        case dict():
-            return struct_pb2.Value(struct_value=to_struct(value))
-        case list():
-            return struct_pb2.Value(
-                list_value=struct_pb2.ListValue(values=[_to_value(item) for item in value])
-            )
-        case _:
-            raise TypeError(f"not a property value: {type(value).__name__}")

@@ -36,7 +36,8 @@ class Link:
     Inputs: stack, name, gateway and endpoint (each MACHINE_KEYS), gateway_address and endpoint_address (in
     the tunnel), port (UDP, of the endpoint; rotation uses the next one too), keepalive_seconds, mtu, ports
     (TCP, what the link is for), reaches (ranges beyond the endpoint), sources (ranges that the gateway
-    forwards from). Outputs: the inputs, gateway_key and endpoint_key (public), drift.
+    forwards from), mark (bits that their packets must bear). Outputs: the inputs, gateway_key and
+    endpoint_key (public), drift.
     """
 
     token = "antenna:index:Link"  # noqa: S105 - Pulumi's word for a type's name

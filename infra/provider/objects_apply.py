@@ -25,8 +25,18 @@ from infra.provider.objects_bundle import (
 from infra.provider.objects_drift import differences
 from infra.provider.objects_wait import until_gone, until_ready, until_served
 from operators.k8s import Cluster, connect
-from operators.k8s_errors import Conflict, Invalid, KubernetesError, NotFound, Unreachable, patiently
+from operators.k8s_errors import (
+    Conflict,
+    Invalid,
+    KubernetesError,
+    NotFound,
+    Unreachable,
+    patiently,
+    while_busy,
+)
 
+BUSY: Final = 120  # seconds that a server may be too busy to compare an object
+_LOOKS: Final = 5
 READY: Final = 90  # seconds that an API server or a webhook may take to come up
 COMPARED_AT_ONCE: Final = 4
 
@@ -155,18 +165,28 @@ def _applied(cluster: Cluster, obj: Object, report: Report) -> Object:
 
 
 def _compared(cluster: Cluster, obj: Object) -> tuple[list[str], Ref | None]:
+    """What differs, and what was found; a difference that comes of a write meanwhile is none."""
     name = title(ref(obj))
     entry = ref(obj)
-    live = cluster.find(entry["apiVersion"], entry["kind"], entry["name"], entry["namespace"])
-    if live is None:
-        return [f"{name}: missing"], None
-    try:
-        wanted = cluster.apply(obj, manager=MANAGER, dry_run=True)
-    except Unreachable:
-        raise
-    except KubernetesError as error:
-        return [f"{name}: cannot be compared: {_causes(error)}"], ref(live)
-    return [f"{name}: {line}" for line in differences(live, wanted)], ref(live)
+    place = entry["apiVersion"], entry["kind"], entry["name"], entry["namespace"]
+    live = cluster.find(*place)
+    for _ in range(_LOOKS):
+        if live is None:
+            return [f"{name}: missing"], None
+        try:
+            # A server that is busy is no drift.
+            wanted = while_busy(BUSY)(cluster.apply, obj, manager=MANAGER, dry_run=True)
+        except Unreachable:
+            raise
+        except KubernetesError as error:
+            return [f"{name}: cannot be compared: {_causes(error)}"], ref(live)
+        if not (lines := differences(live, wanted)):
+            break
+        # Between the two looks its other owners may have written: a Lease is renewed every few seconds.
+        before, live = live, cluster.find(*place)
+        if live and live["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]:
+            break
+    return [f"{name}: {line}" for line in lines], live and ref(live)
 
 
 def _deleted(cluster: Cluster, entry: Ref) -> str:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import yaml
+from cryptography import x509
 
 from infra import paths
 from infra.provider.kind import UNKNOWN, Diff, ProviderError, Report, changed
@@ -18,6 +24,8 @@ CLUSTER = ("site.yml", "remove_node.yml", "reset.yml")
 HOST_KEYS = ("address", "user", "port", "groups", "vars")
 LEAVING = "antenna_leaving"
 KUBECONFIG = "antenna_kubeconfig"
+LEAST_LEFT = timedelta(days=7)
+"""What an administrator's certificate must be good for still; the role gives it twice that."""
 
 
 class Playbook:
@@ -51,14 +59,17 @@ class Playbook:
         return failures
 
     def diff(self, old_inputs: dict[str, Any], old_state: dict[str, Any], new_inputs: dict[str, Any]) -> Diff:
-        """Any changed input means another run. So does a missing kubeconfig: this may be another host."""
+        """Any changed input means another run. So does a missing kubeconfig: this may be another host.
+
+        One whose certificate ends soon is made anew in time, by whichever run is next.
+        """
         old = old_inputs or {key: old_state[key] for key in new_inputs if key in old_state}
         changes = changed(old, new_inputs)
         detailed = {}
         hosts_before, hosts_now = old.get("hosts"), new_inputs["hosts"]
         if isinstance(hosts_before, dict) and isinstance(hosts_now, dict):
             detailed = compare_hosts(hosts_before, hosts_now)
-        if old_state.get("drift") or kubeconfig_is_missing(new_inputs):
+        if old_state.get("drift") or kubeconfig_fault(new_inputs):
             changes.append("drift")
         return Diff(changes, [name for name in changes if name == "stack"], detailed=detailed)
 
@@ -83,8 +94,8 @@ class Playbook:
         except PlaybookError as error:
             return id, inputs, {**state, "drift": [str(error)]}
         lines = drift(outcome)
-        if kubeconfig_is_missing(inputs) and not lines:
-            lines = [f"{inputs['vars'][KUBECONFIG]}: missing"]
+        if (wrong := kubeconfig_fault(inputs)) and not lines:
+            lines = [f"{inputs['vars'][KUBECONFIG]}: {wrong}"]
         return id, inputs, {**state, "drift": lines}
 
     def update(
@@ -165,8 +176,21 @@ def compare_hosts(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def kubeconfig_is_missing(inputs: dict[str, Any]) -> bool:
-    """Whether the operator's credentials are not on this host, though an earlier run wrote them somewhere."""
+def kubeconfig_fault(inputs: dict[str, Any]) -> str:
+    """Why the administrator's credentials on this host are not good for long; empty when they are.
+
+    An earlier run wrote them, maybe on another host.
+    """
     variables = inputs.get("vars")
     path = variables.get(KUBECONFIG) if isinstance(variables, dict) else None
-    return isinstance(path, str) and not Path(path).exists()
+    if not isinstance(path, str):
+        return ""
+    if not Path(path).exists():
+        return "missing"
+    try:
+        user = yaml.safe_load(Path(path).read_text())["users"][0]["user"]
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(user["client-certificate-data"]))
+    except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, binascii.Error):
+        return ""  # a person's own; the role says what is wrong with it
+    left = certificate.not_valid_after_utc - datetime.now(UTC)
+    return "" if left > LEAST_LEFT else f"its certificate ends in {left.days} days"

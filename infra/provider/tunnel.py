@@ -85,12 +85,16 @@ def firewall(inputs: Inputs, side: Side) -> str:
     tunnel = ", ".join(f'"{interface(inputs["name"], slot)}"' for slot in SLOTS)
     wanted = f"tcp dport {{ {', '.join(map(str, ports))} }} accept"
     if side == "gateway":
+        # Not every pod of the sources, where those that may are marked.
+        mark = inputs.get("mark")
+        marked = f"meta mark & {mark:#010x} == {mark:#010x} " if mark else ""
         targets = f"ip daddr {{ {', '.join([far, *reaches])} }}"
         chains = {
             "input": ["iifname @tunnel ct state established,related accept", "iifname @tunnel drop"],
             "output": [
                 "oifname @tunnel ct state established,related accept",
-                f"oifname @tunnel {targets} {wanted}",
+                # On the machine itself root's alone: no other user of it has business at a remote site.
+                f"oifname @tunnel meta skuid 0 {targets} {wanted}",
                 f"oifname @tunnel ip daddr {far} icmp type echo-request accept",
                 "oifname @tunnel drop",
             ],
@@ -98,7 +102,7 @@ def firewall(inputs: Inputs, side: Side) -> str:
                 "iifname @tunnel ct state established,related accept",
                 "oifname @tunnel ct state established,related accept",
                 *(
-                    f"oifname @tunnel ip saddr {{ {', '.join(sources)} }} {targets} {wanted}"
+                    f"oifname @tunnel {marked}ip saddr {{ {', '.join(sources)} }} {targets} {wanted}"
                     for sources in [inputs.get("sources") or []]
                     if sources
                 ),

@@ -98,6 +98,9 @@ class Server(ThreadingHTTPServer):
                 request = self._tls.wrap_socket(request, server_side=True)
         except OSError:  # no TLS, or not in time
             self.shutdown_request(request)
+        except Exception:  # nothing that a client sends ends more than its connection
+            self.handle_error(request, client_address)
+            self.shutdown_request(request)
         else:
             super().process_request_thread(request, client_address)
         finally:

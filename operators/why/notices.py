@@ -11,11 +11,10 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,7 +23,7 @@ from operators.k8s_errors import ApiError, KubernetesError
 from operators.objects import Workload
 from operators.queues import API_VERSION, GPU
 from operators.reasons import SETTLED, Reason, of_workload
-from operators.stream.source import Sink, Source
+from operators.stream.source import Listener
 from operators.why.explain import explain
 from operators.why.explanation import Explanation
 from operators.why.facts import Waiting
@@ -100,14 +99,10 @@ class Notices:
         self._entries: dict[str, Entry] = {}
         self._lock = threading.Lock()
 
-    def listening(
-        self, collectors: Sequence[tuple[Source[Any], Sink[Any]]]
-    ) -> list[tuple[Source[Any], Sink[Any]]]:
-        """The same, where the one that gets the Workloads passes them on to here too."""
-        return [
-            (_seen(source), _Passing(self, sink)) if source.decode is Workload else (source, sink)
-            for source, sink in collectors
-        ]
+    @property
+    def listener(self) -> Listener[Workload]:
+        """What listens to the stream of Workloads. Figures do not wait for it."""
+        return Listener(_Sink(self), read=sighting, essential=False)
 
     def note(self, uid: str, entry: Entry | None) -> None:
         """A Workload is as this now; None: it does not wait."""
@@ -121,13 +116,8 @@ class Notices:
                 entry.fresh = before.fresh or before.hint != entry.hint
             self._entries[uid] = entry
 
-    def forget(self, uid: str) -> None:
-        """A Workload is gone."""
-        with self._lock:
-            self._entries.pop(uid, None)
-
     def keep(self, uids: set[str]) -> None:
-        """All other Workloads are gone."""
+        """No other Workload waits."""
         with self._lock:
             for uid in self._entries.keys() - uids:
                 del self._entries[uid]
@@ -212,54 +202,40 @@ class Notices:
         return 2
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A Workload as the notices and as the collector want it."""
+class Sighting(NamedTuple):
+    """A Workload as the notices keep it."""
 
     uid: str
     entry: Entry | None
-    wanted: Any
 
 
-def _seen(source: Source[Workload]) -> Source[Workload]:
-    """The source, giving both ends what they want of each Workload."""
-    read = source.read
-
-    def both(workload: Workload) -> _Seen:
-        return _Seen(workload.metadata.uid, entry(workload), read(workload) if read else workload)
-
-    return replace(source, read=both)
+def sighting(workload: Workload) -> Sighting:
+    """What is kept of a Workload, and whose it is."""
+    return Sighting(workload.metadata.uid, entry(workload))
 
 
-class _Passing:
-    """A collector's sink, with the Workloads that go into it told to the notices as well."""
+class _Sink:
+    """The notices' side of the stream of Workloads."""
 
-    def __init__(self, notices: Notices, sink: Sink[Any]) -> None:
+    def __init__(self, notices: Notices) -> None:
         self._notices = notices
-        self._sink = sink
 
-    def replace(self, objects: Iterable[_Seen]) -> None:
+    def replace(self, objects: Iterable[Sighting]) -> None:
         """All Workloads that there are."""
-        there: set[str] = set()
+        waiting = set()
+        for uid, kept in objects:
+            if kept is not None:
+                waiting.add(uid)
+                self._notices.note(uid, kept)
+        self._notices.keep(waiting)
 
-        def passing() -> Iterator[Any]:
-            for seen in objects:
-                there.add(seen.uid)
-                self._notices.note(seen.uid, seen.entry)
-                yield seen.wanted
-
-        self._sink.replace(passing())
-        self._notices.keep(there)
-
-    def apply(self, obj: _Seen) -> None:
+    def apply(self, obj: Sighting) -> None:
         """One is new or has changed."""
         self._notices.note(obj.uid, obj.entry)
-        self._sink.apply(obj.wanted)
 
-    def delete(self, obj: _Seen) -> None:
+    def delete(self, obj: Sighting) -> None:
         """One is gone."""
-        self._notices.forget(obj.uid)
-        self._sink.delete(obj.wanted)
+        self._notices.note(obj.uid, None)
 
 
 def event(about: Object, told: Explanation, now: float) -> Object:
