@@ -19,13 +19,22 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from operators.k8s_errors import NotFound, Silent, Unreachable, api_error, status_of, why
+from operators.k8s_errors import (
+    NotFound,
+    Silent,
+    Unreachable,
+    api_error,
+    status_of,
+    while_contended,
+    why,
+)
 
 Object = dict[str, Any]
 
 CONNECT_TIMEOUT: Final = 5.0  # seconds
 READ_TIMEOUT: Final = 60.0  # seconds
 PAGE: Final = 500  # objects
+_CONTENDED: Final = 15.0  # seconds in which an object finds its turn to be counted against a quota
 _GATHERED: Final = 1 << 20  # bytes of a stream that are handed on together, at most
 _CONNECTIONS: Final = 32  # kept open by one process: a watch a resource, and requests beside them
 
@@ -182,7 +191,7 @@ class Cluster:
         """Make an object. Raises Conflict where there is one of that name."""
         metadata = obj["metadata"]
         path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace"))
-        return self.request("POST", path, body=obj)  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(self.request, "POST", path, body=obj)  # type: ignore[no-any-return]
 
     def apply(self, obj: Object, *, manager: str, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply: the object as it is (or would be) afterwards, other managers' fields kept.
@@ -194,7 +203,9 @@ class Cluster:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
-        return self.request("PATCH", path, query=query, body=obj, content_type=APPLY)  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(  # type: ignore[no-any-return]
+            self.request, "PATCH", path, query=query, body=obj, content_type=APPLY
+        )
 
     def patch(
         self,

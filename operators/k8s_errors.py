@@ -13,6 +13,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 # while etcd elects a leader or waits for its disk.
 _PASSING: Final = ("failed calling webhook", "conversion webhook for", "etcdserver:")
 
+# The conflict is the quota's, not the object's that was sent.
+_CONTENDED: Final = "Operation cannot be fulfilled on resourcequotas"
+
 
 class KubernetesError(Exception):
     """A request failed. The message says of what, why, and what to do where that is known."""
@@ -61,6 +64,13 @@ class NotReady(ApiError):
     """The server, or a webhook that it must ask, is not ready yet. Trying again helps."""
 
 
+class QuotaContended(NotReady):
+    """Another object of the namespace was being counted at that moment: nothing was made. Trying again helps.
+
+    The API server itself tries three times; beside a burst of jobs that is not enough.
+    """
+
+
 class Busy(NotReady):
     """The server has too much to do: it refuses requests for a while, or gives up on them in time."""
 
@@ -79,6 +89,11 @@ def patiently(
 def while_busy(seconds: float) -> Retrying:
     """Calls again while the server says that it is busy; after ``seconds`` the last error is raised."""
     return _retrying(seconds, lambda _: None, Busy)
+
+
+def while_contended(seconds: float) -> Retrying:
+    """Calls again while the count of a quota changes; after ``seconds`` the last error is raised."""
+    return _retrying(seconds, lambda _: None, QuotaContended)
 
 
 def _retrying(
@@ -118,6 +133,8 @@ def api_error(status: dict[str, Any]) -> ApiError:
     passing = code >= 500 and any(words in message for words in _PASSING)
     terminating = "because it is being terminated" in message
     kind = NotReady if passing or terminating else _ERRORS.get(code, ApiError)
+    if kind is Conflict and _CONTENDED in message:
+        kind = QuotaContended
     return kind(code, reason, message, causes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -141,3 +142,15 @@ def test_a_privileged_pod_is_refused_in_a_partners_namespace(partners, cluster):
 def test_load_balancers_are_beyond_a_partners_quota(partners):
     refused = partners.kubectl("-n", OWN, "create", "service", "loadbalancer", "lb", "--tcp=80", check=False)
     assert "exceeded quota: object-counts" in refused
+
+
+def test_a_burst_of_objects_is_counted_and_made_one_by_one(partners, cluster):
+    """The API server gives up on an object that is counted beside others; whoever sends it tries again."""
+    maps = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"burst-{n}", "namespace": OWN}}
+        for n in range(60)
+    ]
+    with ThreadPoolExecutor(20) as pool:
+        made = list(pool.map(cluster.create, maps))
+        list(pool.map(lambda one: cluster.delete("v1", "ConfigMap", one["metadata"]["name"], OWN), made))
+    assert len({one["metadata"]["uid"] for one in made}) == len(maps)

@@ -19,6 +19,7 @@ from operators.k8s_errors import (
     Invalid,
     NotFound,
     NotReady,
+    QuotaContended,
     Unreachable,
     api_error,
     patiently,
@@ -37,6 +38,14 @@ def status(code, message="", **others):
     [
         (status(404), NotFound),
         (status(409), Conflict),
+        (
+            status(409, 'Operation cannot be fulfilled on jobs.batch "a": the object has been modified'),
+            Conflict,
+        ),
+        (
+            status(409, 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'),
+            QuotaContended,
+        ),
         (status(403, "jobs is forbidden: User ..."), Forbidden),
         (status(422), Invalid),
         (status(400), ApiError),
