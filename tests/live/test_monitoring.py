@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode, urlsplit
@@ -123,11 +124,16 @@ def test_everything_that_the_site_has_is_scraped(graphs: Graphs) -> None:
     eventually("all targets answer", lambda: targets() == SCRAPED, 180, every=5)
 
 
-def test_every_query_of_the_overview_has_data_while_jobs_run(graphs: Graphs, site: SiteUnderTest) -> None:
-    demo = subprocess.Popen(
-        [ANTENNA, "--stack", site.stack, "--config-file", site.file, "demo", "--jobs", "60"],
-        stdout=subprocess.DEVNULL,
-    )
+def test_every_query_of_the_overview_has_data_while_jobs_run(
+    graphs: Graphs, site: SiteUnderTest, tmp_path: Path
+) -> None:
+    said = tmp_path / "demo"
+    with said.open("w") as out:
+        demo = subprocess.Popen(
+            [ANTENNA, "--stack", site.stack, "--config-file", site.file, "demo", "--jobs", "60"],
+            stdout=subprocess.DEVNULL,
+            stderr=out,
+        )
     empty = set(QUERIES)
     end = time.monotonic() + 240
     try:
@@ -137,7 +143,7 @@ def test_every_query_of_the_overview_has_data_while_jobs_run(graphs: Graphs, sit
     finally:
         demo.wait(600)
     assert not empty
-    assert demo.returncode == 0
+    assert demo.returncode == 0, said.read_text()[-5000:]
 
 
 def test_vmui_shows_the_overview(graphs: Graphs) -> None:
