@@ -160,7 +160,10 @@ class SiteAccess(Protocol):
         """
 
     def queue(self) -> Sequence[RemoteJobRow]:
-        """All jobs of our projects that wait or run. Raises rather than answer with a part."""
+        """All jobs of our projects that wait or run. Raises rather than answer with a part.
+
+        For a while also those that have ended: their ends are told here before the accounting tells them.
+        """
 
     def ended(self, since: int) -> Sequence[RemoteJobRow]:
         """Jobs of our projects that ended at or after ``since``, from accounting."""

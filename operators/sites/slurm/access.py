@@ -177,7 +177,7 @@ class SlurmAccess:
             ours, waiting = answer.parts
             rows = parse.parse_queue(ours.output, waiting.output, token)
             self._check_continuity(continuity, rows)
-            return [row for row in rows if row.state not in parse.OVER]
+            return rows
 
         return self._ask("queue", commands.queue(_token(), projects, self._partitions), read)
 
