@@ -118,9 +118,14 @@ class RemoteUsage:
                 unwritten[row.id, row.submitted] = entry_of_queued(row, here, payer, now)
             with self._writes.attempt(site, QUEUE):
                 self._ledger.write(list(unwritten.values()), Read(site, QUEUE, now))
+            closed = {key for key, one in unwritten.items() if one.ended is not None}
             unwritten.clear()
+            told = {
+                key: one
+                for key, one in self._live.get(site, {}).items()
+                if now - one[1] < LOST_SECONDS and key not in closed
+            }
             rows = [row for row in rows if row.ended is None]
-            told = {key: one for key, one in self._live.get(site, {}).items() if now - one[1] < LOST_SECONDS}
             self._live[site] = {**told, **{(row.id, row.submitted): (row, now) for row in rows}}
             places = [(p.name, a.tenant) for a in self._at(site) for p in _paid_by(a, here)]
             samples = queue_samples(site, rows, projects, places, now)

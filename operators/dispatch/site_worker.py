@@ -22,6 +22,7 @@ from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.catching_up import SILENCES, CatchingUp
 from operators.dispatch.checks import Health
+from operators.dispatch.decide import is_over
 from operators.sites.access import (
     Held,
     Rejected,
@@ -358,7 +359,7 @@ class SiteWorker:
         rows = tuple(row for row in self.access.queue() if (row.id, row.submitted) not in self._over)
         self._catching_up.answered(_QUEUE, asked)
         # How a job has ended is told by the accounting; that it has, to the accounts, by whoever tells first.
-        self._tell(Looked(self.site, tuple(row for row in rows if row.ended is None), asked))
+        self._tell(Looked(self.site, tuple(row for row in rows if not is_over(row)), asked))
         self._accounts.queued(self.site, rows)
 
     def _look_at_accounting(self) -> None:
@@ -370,7 +371,7 @@ class SiteWorker:
         self._looked = asked
         self._catching_up.answered(_ACCOUNTING, asked)
         self._over = {(row.id, row.submitted) for row in rows}
-        self._tell(Looked(self.site, rows, asked))
+        self._tell(Looked(self.site, tuple(row for row in rows if is_over(row)), asked))
         # What it has not been told of yet is asked for again, from where this look began.
         until = known if known is None or not self._catching_up.over(asked) else int(asked)
         self._accounts.ended(self.site, rows, until)

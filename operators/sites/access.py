@@ -99,6 +99,8 @@ class RemoteJobRow:
     submitted: int
     started: int | None = None
     ended: int | None = None
+    """The accounting's may have one though the job is not over by ``state``: this run of it is, which was put
+    back into the queue, or resized."""
     resources: Resources = Resources()
     exit_code: int | None = None
     signal: int | None = None
@@ -166,7 +168,7 @@ class SiteAccess(Protocol):
         """
 
     def ended(self, since: int) -> Sequence[RemoteJobRow]:
-        """Jobs of our projects that ended at or after ``since``, from accounting."""
+        """Runs of jobs of our projects that ended at or after ``since``, from accounting."""
 
     def nodes(self) -> Sequence[NodeRow]:
         """Node states of the partitions."""

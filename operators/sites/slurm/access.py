@@ -331,7 +331,7 @@ class SlurmAccess:
             command = commands.known(_token(), {job for job, _ in missing}, min(at for _, at in missing) - 1)
             answer = self._whole(command)
             accounted = parse.parse_sacct(answer.parts[0].output, command.token)
-            over = {(row.id, row.submitted) for row in accounted if row.state in parse.OVER}
+            over = {(row.id, row.submitted) for row in accounted if row.state in parse.OVER or row.ended}
             if lost := continuity.doubted(missing - over, now):
                 shown = ", ".join(str(job) for job, _ in sorted(lost)[:5])
                 raise Garbled(f"the queue lacks jobs that have not ended: {shown}")
