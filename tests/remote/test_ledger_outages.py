@@ -259,9 +259,19 @@ def _killed(accountant: Accountant) -> Outage:
     return Outage(accountant.kill, accountant.start)
 
 
-def _without_accounting(slurm: SlurmSite) -> Outage:
-    """Once it is back it answers before it has been told of what ended meanwhile."""
-    return Outage(lambda: slurm.stop("slurmdbd"), lambda: slurm.start("slurmdbd"))
+def _without_accounting(accountant: Accountant) -> Outage:
+    """Nobody sees what runs, and once it is back it answers before it has been told of what ended."""
+
+    def begin() -> None:
+        accountant.kill()
+        accountant.slurm.stop("slurmdbd")
+
+    def end() -> None:
+        accountant.slurm.start("slurmdbd")
+        if accountant.process is None:
+            accountant.start()
+
+    return Outage(begin, end)
 
 
 def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outage]:
@@ -282,7 +292,7 @@ def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outag
         accountant.start()
 
     return {
-        "accounting-away": _without_accounting(accountant.slurm),
+        "accounting-away": _without_accounting(accountant),
         "full": Outage(on.fill, on.empty, "its volume is full"),
         "read-only": Outage(fails, mended, "cannot be written"),
         "read-only-at-start": Outage(started_read_only, lambda: on.remount("rw")),
@@ -314,7 +324,7 @@ def _postgresql(stack: ExitStack, on: Volume, accountant: Accountant) -> dict[st
             server.start()
 
     return {
-        "accounting-away": _without_accounting(accountant.slurm),
+        "accounting-away": _without_accounting(accountant),
         "full": Outage(on.fill, room),
         "read-only": Outage(lambda: set_read_only("on"), lambda: set_read_only("off"), "it is read-only"),
         "away": Outage(server.stop, server.start, "no connection to its database"),
