@@ -107,15 +107,22 @@ class Accountant:
 
     def is_done(self) -> bool:
         """Whether all that is wanted was let go, and the site has answered to it."""
+        self._lives()
         said = [one["what"] for one in self.said]
         last = len(said) - said[::-1].index("starts")
         return not self.wanted and said[last:].count("lets") == said[last:].count("result")
 
     def works(self) -> bool:
         """Whether the one that runs has been at the ledger since it began."""
+        self._lives()
         said = [one["what"] for one in self.said if one["what"] in ("starts", "wrote")]
         last = said[-1] if said else ""
         return self.process is not None and last == "wrote"
+
+    def _lives(self) -> None:
+        """RuntimeError where it has ended by itself."""
+        if self.process is not None and (code := self.process.poll()) is not None:
+            raise RuntimeError(f"it ended with {code}")
 
     def _put(self, line: str) -> None:
         assert self.process
