@@ -1,7 +1,8 @@
 """Whether a site's accounting can be behind its scheduler by more than usual. Pure: the clock is handed in.
 
 A scheduler tells its accounting of ends some time after them, and keeps what it cannot tell: where one of the
-two was away, the accounting answers again before it has been told of what ended meanwhile.
+two was away, the accounting answers again before it has been told of what ended meanwhile. Nor is a
+single answer of it to be trusted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class CatchingUp:
     """When the last of the silences ended; none is known of before the first answer."""
 
     def answered(self, source: str, now: float) -> None:
-        """One of the sources has answered what it was asked at ``now``."""
+        """One of the sources has answered what it was asked at ``now``, and that is written."""
         if self._silent(source, now):
             self._since = now
         self._answered[source] = now

@@ -357,10 +357,10 @@ class SiteWorker:
         asked = self._clock()
         # A job whose end the accounting has told may be in the queue a while longer.
         rows = tuple(row for row in self.access.queue() if (row.id, row.submitted) not in self._over)
-        self._catching_up.answered(_QUEUE, asked)
         # How a job has ended is told by the accounting; that it has, to the accounts, by whoever tells first.
         self._tell(Looked(self.site, tuple(row for row in rows if not is_over(row)), asked))
         self._accounts.queued(self.site, rows)
+        self._note(_QUEUE, asked)
 
     def _look_at_accounting(self) -> None:
         asked = self._clock()
@@ -369,12 +369,20 @@ class SiteWorker:
         since = next((at for at in (known, self._looked) if at is not None), asked)
         rows = tuple(self.access.ended(int(since - self._overlap)))
         self._looked = asked
-        self._catching_up.answered(_ACCOUNTING, asked)
         self._over = {(row.id, row.submitted) for row in rows}
         self._tell(Looked(self.site, tuple(row for row in rows if is_over(row)), asked))
         # What it has not been told of yet is asked for again, from where this look began.
         until = known if known is None or not self._catching_up.over(asked) else int(asked)
         self._accounts.ended(self.site, rows, until)
+        self._note(_ACCOUNTING, asked)
+
+    def _note(self, source: str, asked: float) -> None:
+        """It has answered, which counts once it is written: no single answer is all that tells of a time.
+
+        Where its own database fails slurmdbd, it answers with nothing, and no error.
+        """
+        if not self._accounts.trouble(self.site):
+            self._catching_up.answered(source, asked)
 
     def _well(self) -> None:
         self._misses = 0

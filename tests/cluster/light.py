@@ -13,7 +13,6 @@ import ipaddress
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +36,7 @@ from operators.api import crd
 from operators.k8s import connect
 from operators.k8s_errors import KubernetesError
 from tests.cluster.access import Access
+from tests.ports import free_ports
 
 Object = dict[str, Any]
 KUEUE_NAMESPACE = "kueue-system"
@@ -335,15 +335,6 @@ def _end(pid_file: Path) -> None:
     with suppress(FileNotFoundError, ProcessLookupError):
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
         pid_file.unlink()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody uses now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 _patiently = retry(

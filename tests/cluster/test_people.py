@@ -32,9 +32,10 @@ from operators.k8s import connect
 from operators.queues import cohort_objects
 from tests.cluster.deployed import DeployedOperator, deployed_arguments, install
 from tests.cluster.issuer import issuer
-from tests.cluster.light import free_ports, light_cluster
+from tests.cluster.light import light_cluster
 from tests.cluster.patience import eventually
 from tests.cluster.tenant_controller import is_ready, train
+from tests.ports import free_ports
 from tests.unit.site_examples import DROP, EXISTING, edited
 
 pytestmark = pytest.mark.light

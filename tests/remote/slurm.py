@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.sites import model
+from tests.ports import free_ports
 from tests.remote.packages import ensure_packages
 
 PROJECT = "project_465000001"
@@ -262,7 +263,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000, remembers: int = 300) -
     folder.chmod(0o755)
     _remove_users(os.getpid())
     names = ("ssh", "ctld", "dbd", "mariadb", *NODES)
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     site = SlurmSite(folder, ports["ssh"], folder / "key", folder / "known_hosts", ports)
     try:
         _write_configuration(site, most_jobs, remembers)
@@ -517,11 +518,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _children_of(pid: int) -> Sequence[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_ports
 
 PACKAGE = "postgresql"
 _PROGRAMS = Path("/usr/lib/postgresql")
@@ -85,7 +86,7 @@ def cluster(folder: Path | None = None) -> Iterator[Cluster]:
             shutil.chown(made, "postgres", "postgres")
         password = secrets.token_hex(16)
         _run(programs, made, password, as_user)
-        port = _free_port()
+        (port,) = free_ports(1)
         url = f"postgresql+psycopg://postgres:{password}@127.0.0.1:{port}/postgres"
         one = Cluster(programs, made, port, url, as_user)
         one.start()
@@ -132,13 +133,6 @@ def _run(programs: Path, folder: Path, password: str, as_user: dict) -> None:
     ]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=folder, check=False, **as_user)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _wait(process: subprocess.Popen, log: Path) -> None:

@@ -167,6 +167,23 @@ def test_what_the_queue_told_while_the_ledger_was_full_is_not_forgotten(world: W
     assert world.all_are_in()
 
 
+def test_no_single_answer_of_the_accounting_is_all_that_tells_of_a_time(world: World) -> None:
+    world.looks(HOUR)
+    world.writable = False
+    world.runs(1, HOUR + 65, HOUR + 95)
+    world.looks(HOUR + 1200)
+    world.kill()
+    world.start()
+    world.looks(HOUR + 2400)
+    # Its own database fails slurmdbd, and it tells of no job and no error.
+    world.slurm.rows, rows = [], world.slurm.rows
+    world.writable = True
+    world.looks(HOUR + 2460)
+    world.slurm.rows = rows
+    world.looks(HOUR + 2520)
+    assert world.all_are_in()
+
+
 def test_one_that_is_running_when_the_ledger_fails_and_ends_before_it_is_mended_is_told_once(
     world: World,
 ) -> None:
