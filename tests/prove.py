@@ -52,7 +52,7 @@ PROOFS = (
     Proof(
         "ledger",
         "in 200 random sequences of outages the ledger loses no job and lets none go that it cannot charge",
-        75,
+        120,
         ("tests/remote/test_ledger_outages.py",),
         {"ANTENNA_TEST_LEDGER": "200"},
     ),
