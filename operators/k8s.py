@@ -191,7 +191,7 @@ class Cluster:
         """Make an object. Raises Conflict where there is one of that name."""
         metadata = obj["metadata"]
         path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace"))
-        return while_contended(_CONTENDED)(self.request, "POST", path, body=obj)  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(self.request, "POST", path, body=obj)
 
     def apply(self, obj: Object, *, manager: str, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply: the object as it is (or would be) afterwards, other managers' fields kept.
@@ -203,7 +203,7 @@ class Cluster:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
-        return while_contended(_CONTENDED)(  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(
             self.request, "PATCH", path, query=query, body=obj, content_type=APPLY
         )
 
