@@ -80,6 +80,21 @@ def begin(provider: Provider) -> Code:
     )
 
 
+def fault(provider: Provider) -> str:
+    """Why nobody can log in; empty where somebody can."""
+    try:
+        with _session(provider) as (session, endpoints):
+            if "device_authorization_endpoint" not in endpoints:
+                return f"{provider.issuer} knows no login by device code"
+            answer = session.request("GET", endpoints["jwks_uri"], withhold_token=True, timeout=SECONDS)
+            KeySet.import_key_set(answer.json())
+    except Failure as error:
+        return error.message
+    except (KeyError, ValueError) as error:
+        return f"{provider.issuer} does not say how it signs tokens: {error!r}"
+    return ""
+
+
 def wait(provider: Provider, code: Code) -> Tokens:
     """Ask until the person has logged in. Raises Failure when they refuse, or the code's time is over."""
     with _session(provider) as (session, endpoints):
