@@ -124,7 +124,7 @@ def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
 
 def test_each_job_has_its_series_while_it_waits_or_runs(world):
     world.usage.queue("lumi", [job(7, "running", started=40)])
-    one = {"site": "lumi", "namespace": "tenant-ugent", "job": "job-7"}
+    one = {"site": "lumi", "namespace": "tenant-ugent", "job_name": "job-7"}
     assert world.figure("antenna_job_info", **one, queue="small-g", uid=f"7@{START}") == 1
     assert world.figure("antenna_job_state", **one, state="running") == 1
     assert world.figure("antenna_job_gpus", **one) == 2
@@ -135,7 +135,7 @@ def test_each_job_has_its_series_while_it_waits_or_runs(world):
 
 def test_two_jobs_of_one_name_are_one_series(world):
     world.usage.queue("lumi", [job(1, name="same"), job(2, name="same", submitted=START + 5)])
-    assert world.figure("antenna_job_info", job="same", uid=f"2@{START + 5}") == 1
+    assert world.figure("antenna_job_info", job_name="same", uid=f"2@{START + 5}") == 1
     assert len(world.figures("antenna_job_state")) == 1
 
 
