@@ -285,7 +285,7 @@ _NODES: Final = (
         "gauge",
         "",
         ("site", "node", "model"),
-        "GPUs that the node has, healthy or not.",
+        "GPUs that the node has, healthy or not, as its label says or its device plugin.",
         per_object=True,
     ),
     Family(

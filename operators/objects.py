@@ -16,7 +16,8 @@ import msgspec
 from operators.queues import quantity
 
 GPU_PRODUCT: Final = "nvidia.com/gpu.product"
-"""The label that NVIDIA's feature discovery gives a node: the model of its GPUs."""
+GPU_COUNT: Final = "nvidia.com/gpu.count"
+"""The labels that NVIDIA's feature discovery gives a node: the model of its GPUs, and how many it has."""
 
 
 class _Part(msgspec.Struct, rename="camel", frozen=True, gc=False):
@@ -451,10 +452,11 @@ class Pod(_Part, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class NodeLabels(_Part, rename={"model": GPU_PRODUCT}, frozen=True):
-    """The label that names a node's GPUs."""
+class NodeLabels(_Part, rename={"model": GPU_PRODUCT, "gpus": GPU_COUNT}, frozen=True):
+    """The labels that tell of a node's GPUs."""
 
     model: str = ""
+    gpus: str = ""
 
 
 class NodeMetadata(Metadata, frozen=True):

@@ -106,7 +106,10 @@ def _node(node: pb.Node) -> o.Node:
     status = node.status
     return o.Node(
         metadata=o.NodeMetadata(
-            *_metadata(node.metadata), o.NodeLabels(node.metadata.labels.get(o.GPU_PRODUCT, ""))
+            *_metadata(node.metadata),
+            o.NodeLabels(
+                node.metadata.labels.get(o.GPU_PRODUCT, ""), node.metadata.labels.get(o.GPU_COUNT, "")
+            ),
         ),
         spec=o.NodeSpec(node.spec.unschedulable),
         status=o.NodeStatus(

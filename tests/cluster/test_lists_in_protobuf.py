@@ -11,7 +11,7 @@ import pytest
 
 from operators.k8s import Cluster
 from operators.k8s_errors import patiently
-from operators.objects import GPU_PRODUCT, Job, Node, Pod
+from operators.objects import GPU_COUNT, GPU_PRODUCT, Job, Node, Pod
 from operators.stream import protobuf
 from operators.stream.source import Source
 from operators.stream.wire import Page, Wire
@@ -47,7 +47,12 @@ OWNERS = [
     {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1", "controller": True},
     {"apiVersion": "v1", "kind": "ConfigMap", "name": "p", "uid": "u-2"},
 ]
-LABELS = {"kueue.x-k8s.io/queue-name": "elsewhere", GPU_PRODUCT: "NVIDIA-H100", "other": "label"}
+LABELS = {
+    "kueue.x-k8s.io/queue-name": "elsewhere",
+    GPU_PRODUCT: "NVIDIA-H100",
+    GPU_COUNT: "8",
+    "other": "label",
+}
 
 
 def metadata(name: str, **others: Any) -> dict[str, Any]:

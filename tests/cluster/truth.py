@@ -228,7 +228,9 @@ def node_gauges(lists):
         figures["antenna_node_schedulable", key] = int(not node["spec"].get("unschedulable", False))
         if not held and GPU not in status["capacity"]:
             continue
-        figures["antenna_node_gpus_capacity", (*key, model)] = amount(status["capacity"].get(GPU, 0))
+        figures["antenna_node_gpus_capacity", (*key, model)] = max(
+            amount(status["capacity"].get(GPU, 0)), int(labels.get("nvidia.com/gpu.count", 0))
+        )
         figures["antenna_node_gpus_allocatable", (*key, model)] = has
         figures["antenna_node_gpus_allocated", (*key, model)] = held
         figures["antenna_gpus_allocatable", (SITE, model)] += has
