@@ -22,6 +22,8 @@ from infra.cli.failure import Failure
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SECONDS: Final = 10.0
 """For one answer of the provider."""
+SKEW: Final = 60
+"""Seconds by which the provider's clock may be ahead of this host's, or behind."""
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"]
 """As Kubernetes takes them."""
 _INTERVAL: Final = 5
@@ -137,6 +139,7 @@ def _tokens(
     )
     claims = jwt.decode(told["id_token"], keys, algorithms=_ALGORITHMS).claims
     rules = jwt.JWTClaimsRegistry(
+        leeway=SKEW,
         iss={"essential": True, "value": provider.issuer},
         aud={"essential": True, "value": provider.client},
         exp={"essential": True},
