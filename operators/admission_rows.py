@@ -60,7 +60,7 @@ class Kind:
     group: str
     resource: str
     size: int
-    """Bytes of what a person writes of one: labels, annotations, content."""
+    """Bytes of what a person writes of one: labels, annotations, who applied what, content."""
     parts: tuple[str, ...] = ("object.spec",)
     """Where that content is."""
     pod: str = ""
@@ -160,13 +160,13 @@ ROWS: Final = (
         Row(
             "size",
             (kind.resource,),
-            f"bytes('{'%s' * (len(kind.parts) + 2)}'.format([dyn(object.metadata.?labels.orValue({{}})), "
-            "dyn(object.metadata.?annotations.orValue({})), "
+            f"bytes('{'%s' * (len(kind.parts) + 3)}'.format([dyn(object.metadata.?labels.orValue({{}})), "
+            # Who applies an object adds the names of its fields, and any number may.
+            "dyn(object.metadata.?annotations.orValue({})), dyn(object.metadata.?managedFields.orValue([])), "
             f"{', '.join(f'dyn({part})' for part in kind.parts)}])).size() <= {kind.size}",
-            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it; put "
-            "what is "
-            "larger into a volume, and make it with `kubectl create`, which keeps no copy of it in an "
-            "annotation.",
+            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it and what "
+            "managedFields keeps of who applied it; put what is larger into a volume, and make it with `kubectl "
+            "create`, which keeps no copy of it in an annotation.",
         )
         for kind in KINDS
         if kind.resource != "pods"
@@ -262,14 +262,14 @@ ROWS: Final = (
     Row(
         "resources",
         _WITH_PODS,
-        "variables.containers.all(c, "
+        "(variables.containers + [dyn(variables.pod)]).all(c, "
         + " && ".join(
             f"c.?resources.?{part}.orValue({{}}).all(r, r in {_listed(RESOURCES)})"
             for part in ("requests", "limits")
         )
         + ")",
-        f"resources: containers may ask for {_words(RESOURCES)}; anything else is in no queue, so take it "
-        "out.",
+        f"resources: containers may ask for {_words(RESOURCES)}, as may all of a pod; anything else is in no "
+        "queue, so take it out.",
     ),
     Row(
         "devices",
@@ -308,11 +308,15 @@ ROWS: Final = (
         "variables.pod.?schedulerName.orValue('') in ['', 'default-scheduler']",
         "schedulerName: there is no other scheduler; leave it out.",
     ),
-    Row(
-        "gates",
-        _WITH_PODS,
-        f"variables.pod.?schedulingGates.orValue([]).all(g, g.name.startsWith('{_KUEUE}'))",
-        "schedulingGates: nobody would open them, and the pod would hold its quota; leave them out.",
+    *(
+        Row(
+            "gates",
+            kinds,
+            f"variables.pod.?schedulingGates.orValue([]).all(g, {opened})",
+            "schedulingGates: nobody would open them, and the pod would hold its quota; leave them out.",
+        )
+        # Kueue gives pods gates of its own, and opens these alone.
+        for kinds, opened in ((_JOBS, "false"), (("pods",), f"g.name.startsWith('{_KUEUE}')"))
     ),
     Row(
         "tolerations",

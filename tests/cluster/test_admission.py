@@ -212,6 +212,18 @@ def test_what_may_not_be_made_is_no_change_either(kind, change, says, send, as_s
     person.delete("v1", kind, name, OWN)
 
 
+def test_what_is_kept_of_who_applied_it_counts_too(as_somebody):
+    """Each that applies an object adds the names of all its fields, and there may be any number of them."""
+    person = as_somebody("vib-people")
+    data = {f"{'x' * 80}-{number:03}": "" for number in range(200)}
+    metadata = {"name": "applied", "namespace": OWN}
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    with pytest.raises(ApiError, match="denied request: one of these configmaps holds at most 64 KiB"):
+        for number in range(20):
+            person.apply(applied, manager=f"manager-{number}")
+    person.delete("v1", "ConfigMap", "applied", OWN)
+
+
 def test_no_more_of_a_kind_is_made_than_there_may_be(send, cluster):
     hard = {"spec": {"hard": {"count/remotejobs.antenna.be": "2"}}}
     cluster.patch("v1", "ResourceQuota", "object-counts", namespace_name(ULB.name), hard)
