@@ -129,6 +129,10 @@ _LIMITS_OF_TOLERATIONS: Final = " || ".join(
 )
 _KUEUE: Final = "kueue.x-k8s.io/"
 _ALLOWED_LABELS: Final = (QUEUE_LABEL, f"{_KUEUE}priority-class", f"{_KUEUE}max-exec-time-seconds")
+_ALLOWED_ANNOTATIONS: Final = (
+    f"{_KUEUE}job-min-parallelism",
+    f"{_KUEUE}job-completions-equal-parallelism",
+)
 _VOLUME_ANNOTATIONS: Final = ("pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/")
 
 ROWS: Final = (
@@ -193,14 +197,16 @@ ROWS: Final = (
         "spec.suspend: Kueue has not taken this Job into its queue, and lets it run when it is its turn; "
         "set suspend to true, or try again in a minute.",
     ),
-    Row(
-        "kueue-labels",
-        _JOBS,
-        f"object.metadata.?labels.orValue({{}}).all(l, !l.startsWith('{_KUEUE}') || l in "
-        f"{_listed(_ALLOWED_LABELS)})"
-        f" && object.spec.template.?metadata.?labels.orValue({{}}).all(l, !l.startsWith('{_KUEUE}'))",
-        f"labels: of Kueue's own a Job may bear {_words(_ALLOWED_LABELS)}, and its pods none; leave the "
-        "others out.",
+    *(
+        Row(
+            f"kueue-{kind}",
+            _JOBS,
+            f"object.metadata.?{kind}.orValue({{}}).all(l, !l.startsWith('{_KUEUE}') || l in {_listed(allowed)})"
+            f" && object.spec.template.?metadata.?{kind}.orValue({{}}).all(l, !l.startsWith('{_KUEUE}'))",
+            f"{kind}: of Kueue's own a Job may bear {_words(allowed)}, and its pods none; leave the others out.",
+        )
+        # Kueue reads a Workload's name, and that a Job is elastic or being stopped, in its annotations.
+        for kind, allowed in (("labels", _ALLOWED_LABELS), ("annotations", _ALLOWED_ANNOTATIONS))
     ),
     Row(
         "kueue-priority",
