@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
+from authlib.integrations.base_client import OAuthError
 from click.testing import CliRunner, Result
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -179,6 +181,33 @@ def test_a_renewal_that_is_under_way_does_not_undo_a_new_login(monkeypatch: pyte
     renewal.join(10)
     new.join(10)
     assert kept_login.token(STACK)[0] == "of eve"
+
+
+def test_a_connection_that_is_lost_while_somebody_logs_in_does_not_end_the_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 8628, 3.5: it is asked again, more slowly."""
+    answers: list[Any] = [
+        requests.ConnectionError("reset"),
+        OAuthError("authorization_pending"),
+        requests.Timeout("too long"),
+        {},
+    ]
+    tokens, pauses = Tokens("the token", "", datetime.now(UTC)), list[float]()
+
+    class Session:
+        def fetch_token(self, *_: Any, **__: Any) -> Any:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(oidc, "_session", lambda _: nullcontext((Session(), {"token_endpoint": ""})))
+    monkeypatch.setattr(oidc, "_tokens", lambda *_: tokens)
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
+    provider = Provider("https://x", "antenna", ("openid",))
+    assert oidc.wait(provider, oidc.Code("ABCD", "https://x/device", "d", 1, 60)) == tokens
+    assert pauses == [6, 6, 11]
 
 
 @pytest.mark.parametrize(("ahead", "good"), [(30, True), (300, False)])
