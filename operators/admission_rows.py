@@ -168,9 +168,9 @@ ROWS: Final = (
             # Who applies an object adds the names of its fields, and any number may.
             "dyn(object.metadata.?annotations.orValue({})), dyn(object.metadata.?managedFields.orValue([])), "
             f"{', '.join(f'dyn({part})' for part in kind.parts)}])).size() <= {kind.size}",
-            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it and what "
-            "managedFields keeps of who applied it; put what is larger into a volume, and make it with `kubectl "
-            "create`, which keeps no copy of it in an annotation.",
+            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it and "
+            "what managedFields keeps of who applied it; put what is larger into a volume, and make it with "
+            "`kubectl create`, which keeps no copy of it in an annotation.",
         )
         for kind in KINDS
         if kind.resource != "pods"
@@ -201,9 +201,11 @@ ROWS: Final = (
         Row(
             f"kueue-{kind}",
             _JOBS,
-            f"object.metadata.?{kind}.orValue({{}}).all(l, !l.startsWith('{_KUEUE}') || l in {_listed(allowed)})"
+            f"object.metadata.?{kind}.orValue({{}}).all(l, "
+            f"!l.startsWith('{_KUEUE}') || l in {_listed(allowed)})"
             f" && object.spec.template.?metadata.?{kind}.orValue({{}}).all(l, !l.startsWith('{_KUEUE}'))",
-            f"{kind}: of Kueue's own a Job may bear {_words(allowed)}, and its pods none; leave the others out.",
+            f"{kind}: of Kueue's own a Job may bear {_words(allowed)}, and its pods none; leave the others "
+            "out.",
         )
         # Kueue reads a Workload's name, and that a Job is elastic or being stopped, in its annotations.
         for kind, allowed in (("labels", _ALLOWED_LABELS), ("annotations", _ALLOWED_ANNOTATIONS))

@@ -234,8 +234,8 @@ class Cluster:
     ) -> str:
         """Ask for an object's deletion; its finalizers may take their time. Raises NotFound.
 
-        Returns the uid of what was deleted: a later object of that name is another one. With ``uid`` only that
-        one is deleted, and another of its name raises Conflict.
+        Returns the uid of what was deleted: a later object of that name is another one. With ``uid`` only
+        that one is deleted, and another of its name raises Conflict.
         """
         path = self.path(api_version, kind, namespace, name)
         body: Object = {"propagationPolicy": propagation, **({"preconditions": {"uid": uid}} if uid else {})}

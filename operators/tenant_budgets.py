@@ -49,7 +49,7 @@ class TenantBudgets:
                 _log.exception("budgets: a round failed")
 
     def write(self) -> int:
-        """One round; how many Budgets were written. Figures that have not changed are left alone for a while."""
+        """One round; how many Budgets were written. Figures that stay are left alone for a while."""
         document = self._budgets({})
         rows: dict[str, list[Document]] = defaultdict(list)
         for row in document["budgets"]:
