@@ -229,14 +229,17 @@ class Cluster:
         name: str,
         namespace: str | None = None,
         *,
+        uid: str = "",
         propagation: str = "Background",
     ) -> str:
         """Ask for an object's deletion; its finalizers may take their time. Raises NotFound.
 
-        Returns the uid of what was deleted: a later object of that name is another one.
+        Returns the uid of what was deleted: a later object of that name is another one. With ``uid`` only
+        that one is deleted, and another of its name raises Conflict.
         """
         path = self.path(api_version, kind, namespace, name)
-        answer = self.request("DELETE", path, body={"propagationPolicy": propagation})
+        body: Object = {"propagationPolicy": propagation, **({"preconditions": {"uid": uid}} if uid else {})}
+        answer = self.request("DELETE", path, body=body)
         return str((answer.get("details") or answer.get("metadata") or {}).get("uid", ""))
 
     def watch(
