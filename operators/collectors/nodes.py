@@ -25,7 +25,7 @@ class NodeFacts(NamedTuple):
     model: str
     """What its label says of its GPUs; empty for a node that has none."""
     capacity: int
-    """GPUs that it has; its label says so also where its device plugin is gone and the kubelet counts none."""
+    """GPUs that it has; its label says so where its device plugin is gone and the kubelet counts none."""
     allocatable: int
     ready: bool
     schedulable: bool

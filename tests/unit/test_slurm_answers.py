@@ -214,6 +214,16 @@ def test_ends_as_the_accounting_tells_them(
     assert row.raw_state == told["State"].split()[0]
 
 
+@pytest.mark.parametrize("word", ["REQUEUED", "RESIZING"])
+def test_a_run_that_ended_though_its_job_goes_on_has_an_end_and_what_it_held(word: str) -> None:
+    held = {"AllocTRES": "cpu=4,mem=8G,node=1,gres/gpu=2", "ReqTRES": "cpu=4,mem=8G,node=1"}
+    (row,) = parse.parse_sacct(sacct({"State": word, **held}), TOKEN)
+    assert row.state not in parse.OVER
+    assert (row.started, row.ended, row.resources.gpus) == (1_760_000_010, 1_760_000_070, 2)
+    (row,) = parse.parse_sacct(sacct({"State": "PENDING", "Start": "Unknown", "End": "Unknown"}), TOKEN)
+    assert (row.started, row.ended) == (None, None)
+
+
 def test_an_end_that_either_tells_of_is_an_end_and_ids_used_twice_are_two_jobs() -> None:
     behind = sacct({"State": "RUNNING", "End": "Unknown"}, {"Submit": "1700000000", "State": "FAILED"})
     over = (*RUNNING[:6], "COMPLETED", *RUNNING[7:])

@@ -177,7 +177,7 @@ class SlurmAccess:
             ours, waiting = answer.parts
             rows = parse.parse_queue(ours.output, waiting.output, token)
             self._check_continuity(continuity, rows)
-            return [row for row in rows if row.state not in parse.OVER]
+            return rows
 
         return self._ask("queue", commands.queue(_token(), projects, self._partitions), read)
 
@@ -340,7 +340,7 @@ class SlurmAccess:
         for first in range(0, len(asked), commands.MOST_IDS):
             command = commands.known(_token(), asked[first : first + commands.MOST_IDS], since)
             rows = parse.parse_sacct(self._whole(command).parts[0].output, command.token)
-            found |= {(row.id, row.submitted) for row in rows if row.state in parse.OVER}
+            found |= {(row.id, row.submitted) for row in rows if row.state in parse.OVER or row.ended}
         return found
 
     def _failed(self) -> None:

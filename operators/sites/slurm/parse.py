@@ -192,8 +192,11 @@ def _accounted(fields: Sequence[str]) -> RemoteJobRow:
     if not code:
         raise Garbled(f"exit code {told['ExitCode'][:40]!r} is not in Slurm's form")
     over = state in OVER
+    # A run that was put back into the queue, or resized, has ended too: it goes on as one submitted later.
+    ended = _time(told["End"])
+    waits = state == "pending" and ended is None
     given = told["AllocTRES"]
-    tres = told["ReqTRES"] if state == "pending" or given in _NONE else given
+    tres = told["ReqTRES"] if waits or given in _NONE else given
     return RemoteJobRow(
         id=_number(told["JobIDRaw"]),
         name=told["JobName"],
@@ -204,8 +207,8 @@ def _accounted(fields: Sequence[str]) -> RemoteJobRow:
         state=state,
         raw_state=word,
         submitted=_number(told["Submit"]),
-        started=None if state == "pending" else _time(told["Start"]),
-        ended=_time(told["End"]) if over else None,
+        started=None if waits else _time(told["Start"]),
+        ended=ended,
         resources=parse_tres(tres) if tres not in _NONE else Resources(nodes=_number(told["NNodes"])),
         exit_code=int(code[1]) if over else None,
         signal=int(code[2]) if over and code[2] != "0" else None,
