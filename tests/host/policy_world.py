@@ -265,7 +265,10 @@ def write_record(folder: Path, name: str, pod: Pod, uid: str = "") -> None:
         "cniArgs": arguments,
         "result": {"cniVersion": "1.0.0", "ips": [{"address": f"{pod.address}/24", "interface": 1}]},
     }
-    (folder / f"antenna-{name}-eth0").write_text(json.dumps(record))
+    path = folder / f"antenna-{name}-eth0"
+    # A record is written once, and each network has one of its own.
+    path.unlink(missing_ok=True)
+    path.write_text(json.dumps(record))
 
 
 def _apply(cluster: Cluster, obj: Object) -> None:

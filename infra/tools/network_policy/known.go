@@ -170,11 +170,13 @@ type record struct {
 
 func (m *made) read() {
 	m.owners = map[netip.Addr]owner{}
+	since := map[netip.Addr]time.Time{}
 	files, _ := filepath.Glob(filepath.Join(m.folder, "*"))
 	for _, file := range files {
 		content, err := os.ReadFile(file)
+		state, gone := os.Stat(file)
 		var one record
-		if err != nil || json.Unmarshal(content, &one) != nil {
+		if err != nil || gone != nil || json.Unmarshal(content, &one) != nil {
 			continue // gone meanwhile, or half written: whose it is, is not known
 		}
 		words := map[string]string{}
@@ -183,8 +185,10 @@ func (m *made) read() {
 		}
 		pod := owner{words["K8S_POD_NAMESPACE"], words["K8S_POD_NAME"], words["K8S_POD_UID"]}
 		for _, ip := range one.Result.IPs {
-			if prefix, err := netip.ParsePrefix(ip.Address); err == nil {
-				m.owners[prefix.Addr()] = pod
+			prefix, err := netip.ParsePrefix(ip.Address)
+			// After a boot there may be records of pods that had the address before.
+			if at := prefix.Addr(); err == nil && state.ModTime().After(since[at]) {
+				m.owners[at], since[at] = pod, state.ModTime()
 			}
 		}
 	}
