@@ -25,8 +25,11 @@ NAME: Final = "isolation"
 AGENT_PORT: Final = 9080
 """On each node: whether its policies are enforced, and figures of it."""
 
-End = Literal["pods", "head", "nodes", "outside"]
-"""Ends that are addresses: all pods; the head; every node; what is no pod and no node."""
+NODE_PORTS: Final = (AGENT_PORT, 9100, 9400, 10250)
+"""Of each node: what monitoring reads there. The node's own firewall lets pods to nothing else."""
+
+End = Literal["pods", "head", "machines", "outside"]
+"""Ends that are addresses: all pods; the head; the machines' network; what is in neither range."""
 Protocol = Literal["TCP", "UDP"]
 
 
@@ -54,12 +57,14 @@ _BOTH: Final[tuple[Protocol, ...]] = ("UDP", "TCP")
 
 WAYS: Final = (
     Way("pods", _DNS, (53,), "names, for every pod", _BOTH),
-    Way("nodes", _DNS, (53,), "names, for the nodes", _BOTH),
+    Way("machines", _DNS, (53,), "names, for machines", _BOTH),
     Way(_DNS, "outside", (53,), "names that are not the cluster's: to the site's resolvers", _BOTH),
+    Way(_DNS, "machines", (53,), "the same, where a machine of the network is the resolver", _BOTH),
     Way(_DNS, "head", (6443,), "which Services there are"),
     Way(Pods(SYSTEM), _DNS, (53,), "names", _BOTH),
     Way(Pods(SYSTEM), "head", (6443,), "what the operator watches and writes"),
     Way(Pods(SYSTEM), "outside", (), "remote sites through their tunnels, and a ledger's database"),
+    Way(Pods(SYSTEM), "machines", (5432,), "a ledger's database, where the machines' network has it"),
     Way("head", Pods(SYSTEM), (8081,), "the operator's health, which `antenna doctor` reads"),
     Way(Pods(KUEUE), _DNS, (53,), "names", _BOTH),
     Way(Pods(KUEUE), "head", (6443,), "what Kueue watches and writes"),
@@ -71,18 +76,12 @@ WAYS: Final = (
     Way(Pods(MONITORING), _DNS, (9153,), "CoreDNS's figures"),
     Way(
         Pods(MONITORING),
-        "nodes",
-        (AGENT_PORT, 9100, 9400, 10250),
+        "machines",
+        NODE_PORTS,
         "figures of nodes: of this layer, of the machine, of its GPUs, of its kubelet",
     ),
 )
 """All that is open. Of two of our namespaces both ends are rows of one way."""
-
-API_SERVER_PORT: Final = 6443
-NODE_PORTS: Final = tuple(
-    sorted({port for way in WAYS if way.target == "nodes" and "TCP" in way.protocols for port in way.ports})
-)
-"""TCP ports of a node that some pods reach; which pods, their policies say."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +90,22 @@ class Addresses:
 
     pods: str
     head: str
-    nodes: tuple[str, ...]
+    machines: str
 
     def blocks(self, end: End) -> list[Object]:
         """The ranges that an end stands for."""
         if end == "outside":
-            return [{"cidr": "0.0.0.0/0", "except": [self.pods, *self.nodes]}]
-        cidrs = {"pods": (self.pods,), "head": (self.head,), "nodes": self.nodes}[end]
-        return [{"cidr": cidr} for cidr in cidrs]
+            return [{"cidr": "0.0.0.0/0", "except": [self.pods, self.machines]}]
+        return [{"cidr": {"pods": self.pods, "head": self.head, "machines": self.machines}[end]}]
 
 
 def own_policies(addresses: Addresses, ways: Iterable[Way] = WAYS) -> list[Object]:
     """The policies of our own namespaces: one that closes each, and one for each pods' ways in and out."""
     known = tuple(ways)
     objects = [_policy(namespace, (), NAME, [], []) for namespace in NAMESPACES]
-    for pods in dict.fromkeys(end for way in known for end in (way.target, way.source) if isinstance(end, Pods)):
+    for pods in dict.fromkeys(
+        end for way in known for end in (way.target, way.source) if isinstance(end, Pods)
+    ):
         incoming = [way for way in known if way.target == pods]
         outgoing = [way for way in known if way.source == pods]
         name = "-".join(("ways", *(value for _, value in pods.labels)))

@@ -79,7 +79,9 @@ def fault(text: str, params: dict[str, str], authority: str) -> str:
         )
     except (ValueError, KeyError, IndexError, TypeError):
         return "not readable"
-    return "" if content == render(params, authority, certificate, key) else "of another server, cluster or user"
+    return (
+        "" if content == render(params, authority, certificate, key) else "of another server, cluster or user"
+    )
 
 
 def left(module: AnsibleModule, text: str) -> datetime.timedelta:

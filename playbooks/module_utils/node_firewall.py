@@ -20,7 +20,9 @@ def listing(module: AnsibleModule, table: str, language: str) -> str:
     """The table's rules without their counters; empty when there is no such table."""
     if language == "iptables":
         code, out, _ = module.run_command(["iptables-nft-save", "--table", table])
-        lines = [re.sub(r" \[\d+:\d+\]$", "", line) for line in str(out).splitlines() if not line.startswith("#")]
+        lines = [
+            re.sub(r" \[\d+:\d+\]$", "", line) for line in str(out).splitlines() if not line.startswith("#")
+        ]
         return "" if code or not any(line.startswith("-A") for line in lines) else "\n".join(lines)
     code, out, _ = module.run_command(["nft", "--stateless", "list", "table", *table.split()])
     return "" if code else str(out)

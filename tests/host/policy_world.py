@@ -215,7 +215,7 @@ def world(light: LightCluster, cluster: Cluster, program: Path, folder: Path) ->
 
 def declare(cluster: Cluster) -> None:
     """Namespaces, policies, rights, nodes and pods at the API server."""
-    addresses = Addresses(PODS, f"{NODES['head'][0]}/32", tuple(f"{a}/32" for a, _ in NODES.values()))
+    addresses = Addresses(PODS, f"{NODES['head'][0]}/32", "10.97.0.0/24")
     for name in NAMESPACES:
         _apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     for partner in PARTNERS:
@@ -293,7 +293,9 @@ def _nodes() -> None:
     inside("head", "ip", "route", "add", worker_pods, "via", worker)
     inside("gpu-1", "ip", "route", "add", "default", "via", head)
     _join("head", "outside", "vout", *OUTSIDE)
-    template = jinja2.Template((ROLE / "templates" / "rules.j2").read_text(), undefined=jinja2.StrictUndefined)
+    template = jinja2.Template(
+        (ROLE / "templates" / "rules.j2").read_text(), undefined=jinja2.StrictUndefined
+    )
     rules = template.render(network_policy_all_pods=PODS, network_policy_queue=QUEUE) + "\n"
     for node in NODES:
         for service, port, to in ((DNS_SERVICE, 53, "10.98.0.5:53"), (API_SERVICE, 443, f"{head}:6443")):

@@ -59,21 +59,30 @@ def open_ways() -> set[tuple[str, Target]]:
     head = ADDRESSES["head"]
     asks = (*PARTNERS_PODS, "operator", "kueue", "monitoring", "fresh")
     for one in asks:
-        ways |= {(one, (protocol, to, 53)) for protocol in ("TCP", "UDP") for to in (DNS_SERVICE, ADDRESSES["dns"])}
-    ways |= {(one, ("TCP", OUTSIDE[0], port)) for one in ("imec-1", "imec-2", "fresh") for port in (443, 5432)}
+        ways |= {
+            (one, (protocol, to, 53)) for protocol in ("TCP", "UDP") for to in (DNS_SERVICE, ADDRESSES["dns"])
+        }
+    ways |= {
+        (one, ("TCP", OUTSIDE[0], port)) for one in ("imec-1", "imec-2", "fresh") for port in (443, 5432)
+    }
     for one in ("operator", "kueue", "monitoring", "dns"):
         ways |= {(one, ("TCP", head, 6443)), (one, ("TCP", API_SERVICE, 443))}
     ways |= {("operator", ("TCP", address, port)) for address in OUTSIDE for port in TCP}
     ways |= {("operator", ("UDP", address, 53)) for address in OUTSIDE}
-    ways |= {("dns", (protocol, address, 53)) for address in OUTSIDE for protocol in ("TCP", "UDP")}
+    resolvers = (*OUTSIDE, *(address for address, _ in NODES.values()))
+    ways |= {("dns", (protocol, address, 53)) for address in resolvers for protocol in ("TCP", "UDP")}
     ways |= {("monitoring", ("TCP", ADDRESSES[to], 8443)) for to in ("operator", "kueue")}
     ways |= {("monitoring", ("TCP", ADDRESSES["dns"], 9153))}
     ways |= {
-        ("monitoring", ("TCP", address, port)) for address, _ in NODES.values() for port in (9080, 9100, 9400, 10250)
+        ("monitoring", ("TCP", address, port))
+        for address, _ in NODES.values()
+        for port in (9080, 9100, 9400, 10250)
     }
     # Nodes: each to its own pods, the head to webhooks and health pages too, all to names.
     for node in NODES:
-        ways |= {(node, ("TCP", pod.address, p)) for pod in ALL_PODS.values() if pod.node == node for p in TCP}
+        ways |= {
+            (node, ("TCP", pod.address, p)) for pod in ALL_PODS.values() if pod.node == node for p in TCP
+        }
         ways |= {(node, (protocol, ADDRESSES["dns"], 53)) for protocol in ("TCP", "UDP")}
     return ways
 
@@ -203,7 +212,10 @@ def test_an_address_that_another_pod_had_before_is_not_taken_for_it(up: World) -
     old = type(pod)(pod.node, "tenant-imec", pod.address)
     make_pod(up.cluster, "had-it-before", old)
     try:
-        assert reached("ugent-1", [("TCP", ADDRESSES["imec-1"], 8080), ("TCP", OUTSIDE[0], 443)]) == [False, False]
+        assert reached("ugent-1", [("TCP", ADDRESSES["imec-1"], 8080), ("TCP", OUTSIDE[0], 443)]) == [
+            False,
+            False,
+        ]
         assert reached("ugent-1", [("TCP", ADDRESSES["ugent-2"], 8080)]) == [True]
     finally:
         up.cluster.delete("v1", "Pod", "had-it-before", "tenant-imec")
@@ -232,7 +244,10 @@ def test_of_two_records_of_an_address_the_later_one_counts(up: World) -> None:
         write_record(agent.results, "imec-1", before)
         write_record(agent.results, "ugent-1", pod)
         time.sleep(1.1)
-        assert reached("ugent-1", [("TCP", OUTSIDE[0], 443), ("TCP", ADDRESSES["ugent-2"], 8080)]) == [False, True]
+        assert reached("ugent-1", [("TCP", OUTSIDE[0], 443), ("TCP", ADDRESSES["ugent-2"], 8080)]) == [
+            False,
+            True,
+        ]
     finally:
         write_record(agent.results, "imec-1", ALL_PODS["imec-1"])
 
@@ -285,6 +300,8 @@ def test_the_agents_figures_tell_what_it_drops(up: World) -> None:
 
 
 def test_the_partners_of_the_table_are_those_of_the_world() -> None:
-    assert {f"tenant-{partner.name}" for partner in PARTNERS} == {ALL_PODS[name].namespace for name in PARTNERS_PODS}
+    assert {f"tenant-{partner.name}" for partner in PARTNERS} == {
+        ALL_PODS[name].namespace for name in PARTNERS_PODS
+    }
     assert (ROLE / "templates" / "rules.j2").exists()
     assert socket.inet_aton(API_SERVICE)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -77,6 +78,15 @@ func run(ctx context.Context, kubeconfig, node, pods, results string, queue int,
 	if err != nil {
 		return err
 	}
+	prometheus.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "antenna_network_policy_enforcing",
+		Help: "1 while the agent decides about connections of this node's pods; 0: none passes.",
+	}, func() float64 {
+		if listening(queue) {
+			return 1
+		}
+		return 0
+	}))
 	serve := &http.Server{Addr: listen, ReadHeaderTimeout: 10 * time.Second}
 	http.Handle("/metrics", promhttp.Handler())
 	http.HandleFunc("/healthz", func(answer http.ResponseWriter, _ *http.Request) {

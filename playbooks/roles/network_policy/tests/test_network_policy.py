@@ -24,7 +24,9 @@ def test_nothing_passes_the_queue_while_nobody_is_there(machine: Any) -> None:
 
 
 def test_the_kubelet_does_not_start_without_the_rules(machine: Any) -> None:
-    assert "antenna-network-rules.service" in machine.check_output("systemctl show -P Requires kubelet.service")
+    assert "antenna-network-rules.service" in machine.check_output(
+        "systemctl show -P Requires kubelet.service"
+    )
 
 
 def test_the_agent_answers_and_is_at_the_queue(node: dict[str, Any]) -> None:
@@ -42,7 +44,13 @@ def test_the_agents_identity_may_list_what_it_decides_by_and_no_more(machine: An
     kubectl = f"/opt/antenna/artifacts/bin/kubectl {IDENTITY} auth can-i"
     for what in ("pods", "namespaces", "networkpolicies.networking.k8s.io"):
         assert machine.check_output(f"{kubectl} watch {what} --all-namespaces") == "yes"
-    for what in ("get secrets", "list secrets", "create pods", "update networkpolicies.networking.k8s.io", "get nodes"):
+    for what in (
+        "get secrets",
+        "list secrets",
+        "create pods",
+        "update networkpolicies.networking.k8s.io",
+        "get nodes",
+    ):
         assert machine.run(f"{kubectl} {what} --all-namespaces").stdout.strip() == "no"
 
 
