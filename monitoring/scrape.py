@@ -128,7 +128,7 @@ def _gpus() -> Config:
 
 
 def _network_policies() -> Config:
-    """Each node's network layer: that it is there, and what it lets through. How long each packet takes is not kept."""
+    """Each node's network layer: that it is there, and what it lets through; not how long packets take."""
     config = _nodes(NETWORK_POLICY_JOB, port=NETWORK_POLICY_PORT)
     kept = {
         "source_labels": ["__name__"],

@@ -12,7 +12,7 @@ from operators.isolation import Addresses, own_policies
 
 
 class Isolation(pulumi.ComponentResource):
-    """The NetworkPolicies of our own namespaces, which ``after`` makes. A partner's are the operator's to make."""
+    """The NetworkPolicies of our own namespaces, which ``after`` makes. Partners' the operator makes."""
 
     def __init__(
         self,

@@ -138,9 +138,9 @@ ALERTS: Final = (
         owner="platform",
         summary="The network layer of {{ $labels.node }} does not answer",
         description=(
-            "Nobody has decided about connections of the pods of {{ $labels.node }} for a minute, so that none "
-            "is made: its pods get no new connection, to anything. What is open goes on; partners are kept "
-            "apart as before."
+            "Nobody has decided about connections of the pods of {{ $labels.node }} for a minute, so that "
+            "none is made: its pods get no new connection, to anything. What is open goes on; partners are "
+            "kept apart as before."
         ),
     ),
     Alert(

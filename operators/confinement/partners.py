@@ -199,8 +199,8 @@ _QUEUE: Final[Object] = _samples("ClusterQueue")[0]["spec"]
 _ISOLATION: Final[Object] = _samples("NetworkPolicy")[0]["spec"]
 _DECLARED: Final = (
     "params.spec[?'egress'].orValue([]).map(one, dyn({"
-    "'to': [{'ipBlock': {'cidr': one.cidr}}], "
-    "'ports': one.ports.map(port, {'protocol': dyn('TCP'), 'port': dyn(port)})}))"
+    "'to': dyn([{'ipBlock': {'cidr': one.cidr}}]), "
+    "'ports': dyn(one.ports.map(port, {'protocol': dyn('TCP'), 'port': dyn(port)}))}))"
 )
 _ISOLATED: Final = Rule(
     written(

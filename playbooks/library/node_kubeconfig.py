@@ -15,9 +15,9 @@ DOCUMENTATION = r"""
 module: node_kubeconfig
 short_description: A kubeconfig of a program of this machine
 description:
-  - Without a certificate it looks whether the kubeconfig is good (this server and authority, this user, more than
-    half of its time left) and, if not, makes a key and returns a request to sign.
-  - With the signed certificate it writes the kubeconfig, readable by root alone. It is JSON, which is YAML too.
+  - Without a certificate it looks whether the kubeconfig is good (this server and authority, this user, more
+    than half of its time left) and, if not, makes a key and returns a request to sign.
+  - With the signed certificate it writes the kubeconfig, readable by root alone. It is JSON, which is YAML.
 options:
   path: {description: Where the kubeconfig lies., type: path, required: true}
   server: {description: URL of the API., type: str, required: true}

@@ -1,7 +1,7 @@
 """Two nodes and their pods as network namespaces, with the real agent on each and a real API server.
 
-The API server is of a light control plane on the host's loopback; each node has a way to it. Rules, rights and
-policies are those that sites have.
+The API server is of a light control plane on the host's loopback; each node has a way to it. Rules, rights
+and policies are those that sites have.
 """
 
 from __future__ import annotations
@@ -285,7 +285,8 @@ def _apply(cluster: Cluster, obj: Object) -> None:
 
 def _nodes() -> None:
     (head, _), (worker, worker_pods) = NODES["head"], NODES["gpu-1"]
-    run(*"ip link add eth0 netns t-np-head type veth peer name eth0 netns t-np-gpu-1".split())
+    first, second = (("name", "eth0", "netns", f"t-np-{node}") for node in NODES)
+    run("ip", "link", "add", *first, "type", "veth", "peer", *second)
     for node, (address, _) in NODES.items():
         inside(node, "ip", "address", "add", f"{address}/24", "dev", "eth0")
         inside(node, "ip", "link", "set", "eth0", "up")

@@ -9,7 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -88,7 +87,7 @@ def open_ways() -> set[tuple[str, Target]]:
 
 
 def table() -> list[tuple[str, Target, bool]]:
-    """(from, to, whether it is open) of every pair of pods, nodes and addresses outside, at ports that matter."""
+    """(from, to, whether it is open) of all pairs of pods, nodes and addresses outside."""
     ways = open_ways()
     sources = [name for name in ALL_PODS if name != "unmade"]
     rows_: list[tuple[str, Target, bool]] = []
@@ -98,14 +97,14 @@ def table() -> list[tuple[str, Target, bool]]:
         targets += [("TCP", address, port) for address in OUTSIDE for port in (443, 5432, 8080)]
         targets += [("UDP", OUTSIDE[0], 53)]
         for name in ALL_PODS:
-            if name != source and name != "unmade":
+            if name not in (source, "unmade"):
                 targets += [("TCP", ADDRESSES[name], port) for port in (53, 8080, 8081, 8443, 9153, 9443)]
                 targets += [("UDP", ADDRESSES[name], 53)]
         for node in NODES:
             if node != source:
                 targets += [("TCP", ADDRESSES[node], port) for port in (53, 6443, 9080, 9100, 9400, 10250)]
         if source in NODES:
-            # Between machines, and from them outside, no pod is concerned; their own pods answer as they like.
+            # Between machines, and from them outside, no pod is concerned; their own pods let them in.
             targets = [t for t in targets if t[1] in {pod.address for pod in ALL_PODS.values()}]
             targets = [t for t in targets if t[0] == "TCP" or t[1] == ADDRESSES["dns"]]
         rows_ += [(source, target, (source, target) in ways) for target in targets]
@@ -125,7 +124,7 @@ def asked(wanted: list[tuple[str, Target, bool]], seconds: float = 1.2) -> list[
 
 
 def differing(wanted: list[tuple[str, Target, bool]]) -> list[tuple[str, Target, bool]]:
-    """What is otherwise than wanted; what is closed and should not be is asked for again, once: hosts are busy."""
+    """What is otherwise than wanted; what is closed is asked for once more: hosts are busy."""
     wrong = sorted(set(asked(wanted)) - set(wanted))
     again = [row for row in wanted if (row[0], row[1], not row[2]) in wrong and row[2]]
     return [row for row in wrong if row[2]] + sorted(set(asked(again, 4)) - set(again))
@@ -184,7 +183,7 @@ def test_what_was_allowed_before_goes_on_without_the_agent(up: World) -> None:
     code = (
         "import socket, sys\n"
         f"s = socket.create_connection(('{ADDRESSES['imec-2']}', 8080), 3); print('in', flush=True)\n"
-        "sys.stdin.readline(); s.settimeout(3); s.send(b'x'); assert s.recv(1) == b'x'; print('still', flush=True)"
+        "sys.stdin.readline(); s.settimeout(3); s.send(b'x'); assert s.recv(1) == b'x'; print('still')"
     )
     process = subprocess.Popen(
         ("ip", "netns", "exec", "t-np-imec-1", "python3", "-c", code),
