@@ -16,8 +16,8 @@ from operators.manifests import NAMESPACE, SCRAPERS
 _CONFIGURATION = (
     # Borrowed GPUs are shared by the queues' weights, not first come, first kept; upstream leaves it off.
     ("    #fairSharing:\n    #  preemptionStrategies:", "    fairSharing:\n      preemptionStrategies:"),
-    # The node's disk is the scheduler's to count: no queue has a quota of it, and Kueue would have what asks for
-    # some wait for good.
+    # The node's disk is the scheduler's to count: no queue has a quota of it, and Kueue would have what asks
+    # for some wait for good.
     (
         "    #resources:\n    #  excludeResourcePrefixes: []\n",
         "    resources:\n      excludeResourcePrefixes: [ephemeral-storage]\n",

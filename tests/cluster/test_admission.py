@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from operators.admission import NAME, admission
-from operators.admission_rows import DEFAULT_REQUEST, KEPT_SECONDS, KINDS
+from operators.admission_rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
 from operators.k8s import connect
 from operators.k8s_errors import ApiError
 from operators.queues import API_VERSION as KUEUE
@@ -158,10 +158,34 @@ def test_what_a_job_leaves_out_is_filled_in_where_kueue_and_the_kubelet_read_it(
     limits = {"resources": {"limits": {"cpu": "1"}}}
     made = send(manifest({"kind": "Job", "container": limits}, OWN))
     (container,) = made["spec"]["template"]["spec"]["containers"]
-    assert container["resources"] == {"limits": {"cpu": "1"}, "requests": {**DEFAULT_REQUEST, "cpu": "1"}}
+    assert container["resources"] == {
+        "limits": {"cpu": "1", DISK: DEFAULT_DISK},
+        "requests": {**DEFAULT_REQUEST, "cpu": "1", DISK: "0"},
+    }
     assert made["spec"]["ttlSecondsAfterFinished"] == KEPT_SECONDS
     assert made["spec"]["suspend"] is True
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "default"
+    cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
+
+
+@pytest.mark.parametrize(
+    ("said", "pod", "filled"),
+    [
+        ({"requests": {DISK: "1Gi"}}, {}, {"requests": {DISK: "1Gi"}, "limits": {DISK: "1Gi"}}),
+        ({"limits": {DISK: "2Gi"}}, {}, {"requests": {DISK: "2Gi"}, "limits": {DISK: "2Gi"}}),
+        (
+            {},
+            {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}},
+            {"requests": {DISK: "0"}, "limits": {DISK: DEFAULT_DISK}},
+        ),
+    ],
+)
+def test_no_container_writes_on_its_nodes_disk_without_bound(said, pod, filled, send, cluster):
+    made = send(manifest({"kind": "Job", "container": {"resources": said}, "pod": pod}, OWN))
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    default = {} if pod else DEFAULT_REQUEST
+    requests = {**default, **filled["requests"]}
+    assert container["resources"] == {"requests": requests, "limits": filled["limits"]}
     cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
 
 
