@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections import Counter
 
 import pytest
 
+from infra.paths import REPOSITORY
 from operators.admission import NAME, admission
 from operators.admission_rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
 from operators.k8s import connect
@@ -101,6 +103,16 @@ def test_what_a_person_needs_is_admitted_and_counted_as_its_pods_are(case, send,
             eventually(lambda: has_room(cluster, made))
             assert counted(cluster, made) == asked_by_its_pods(cluster, made)
         cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
+
+
+def test_the_page_shows_a_refusal_as_kubectl_does(admin):
+    """Of a Job that names a class of priority."""
+    job = manifest({"kind": "Job", "pod": {"priorityClassName": "system-node-critical"}}, OWN)
+    job["metadata"] = {"name": "train", "namespace": OWN}
+    person = ("--as=somebody", "--as-group=vib-people")
+    said = admin.kubectl(*person, "create", "-f", "-", given=json.dumps(job), check=False)
+    page = (REPOSITORY / "docs/tenants.md").read_text()
+    assert " ".join(said.split()) in " ".join(page.split())
 
 
 def test_a_job_of_a_job_that_has_quota_does_not_run_on_it(send, cluster):
