@@ -17,6 +17,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 
 from infra import issuer, paths, quotas, remote, resources
 from infra.components.cluster import Cluster
+from infra.components.isolation import Isolation
 from infra.components.links import Links
 from infra.components.machines import Machines
 from infra.components.monitoring import Monitoring
@@ -109,7 +110,7 @@ def declare(site: Site) -> None:
     for tenant in site.tenants:
         Tenant(quotas.partner(site, tenant), cohort, after=before_tenants, **in_cluster)
 
-    Monitoring(
+    monitoring = Monitoring(
         store_image=images.VICTORIA_METRICS,
         alerter_image=images.VMALERT,
         head=site.head.name,
@@ -117,6 +118,7 @@ def declare(site: Site) -> None:
         nodes=cluster.ready,
         **in_cluster,
     )
+    Isolation(site, after=[queueing.ready, operator.ready, monitoring.ready], **in_cluster)
 
     for flavor, count in site.unassigned.items():
         if count:

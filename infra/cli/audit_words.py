@@ -54,6 +54,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "configmaps": "ConfigMap",
     "limitranges": "LimitRange",
     "localqueues": "queue",
+    "networkpolicies": "NetworkPolicy",
     "persistentvolumeclaims": "volume claim",
     "remotejobs": "remote job",
     "resourcequotas": "ResourceQuota",

@@ -101,5 +101,6 @@ CHECKS: tuple[Check, ...] = (
     Check("queues", "cluster", stack.in_cluster(stack.queues)),
     Check("remote-sites", "cluster", stack.in_cluster(stack.remote_sites)),
     Check("certificates", "cluster", stack.in_cluster(stack.certificates)),
+    Check("network-policies", "cluster", stack.in_cluster(stack.network_policies)),
     Check("control-plane", "cluster", stack.in_cluster(stack.control_plane)),
 )

@@ -114,6 +114,8 @@ class Cluster:
     flags: int = 0
     """Flags of the control plane and the kubelets that were compared with the table."""
     flags_differ: tuple[str, ...] = ()
+    network_silent: tuple[str, ...] = ()
+    """Nodes whose network layer does not decide about pods' connections, and why."""
     remote_sites: int = 0
     silent_sites: tuple[str, ...] = ()
     sites_not_asked: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ import yaml
 from cryptography import x509
 
 from infra import paths
-from infra.cli import control_plane_facts, facts, operator_facts, overview
+from infra.cli import control_plane_facts, facts, network_facts, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
@@ -180,6 +180,7 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         runs = operator_facts.look(api)
         ready = [node.name for node in nodes if node.ready]
         flags, flags_differ = control_plane_facts.look(api, ready)
+        network_silent = network_facts.look(api, ready)
     except KubernetesError as error:
         return facts.Cluster(problem=str(error))
     return facts.Cluster(
@@ -194,6 +195,7 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         administrator_days=_days_left(_own_certificates(kubeconfig)),
         flags=flags,
         flags_differ=flags_differ,
+        network_silent=network_silent,
         remote_sites=len(sites),
         unasked=unasked,
         silent_sites=tuple(f"{site.name}: {site.reason}" for site in sites if not site.usable),

@@ -193,6 +193,14 @@ def certificates(facts: Facts, cluster: Cluster) -> Verdict:
     return Verdict("ok", f"the cluster's certificate is good for {days:.0f} days{beside}")
 
 
+def network_policies(facts: Facts, cluster: Cluster) -> Verdict:
+    """Somebody decides about connections of every node's pods; while nobody does, none is made."""
+    if not cluster.network_silent:
+        return Verdict("ok", "decided about on every node that is Ready")
+    fix = f"antenna up --refresh --stack {facts.stack_name}; docs/runbooks/AntennaNetworkPolicyDown.md"
+    return Verdict("fail", f"pods get no new connections: {'; '.join(cluster.network_silent)}", fix)
+
+
 def control_plane(facts: Facts, cluster: Cluster) -> Verdict:
     """What runs has the flags of the table (playbooks/roles/kubernetes/files/control_plane.yml)."""
     if found := cluster.flags_differ:

@@ -21,7 +21,9 @@ from typing import Final
 from operators.api.remote_job import LOG_LENGTH, Attempt
 from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
+from operators.dispatch.catching_up import SILENCES, CatchingUp
 from operators.dispatch.checks import Health
+from operators.dispatch.decide import is_over
 from operators.sites.access import (
     Held,
     Rejected,
@@ -33,10 +35,14 @@ from operators.sites.access import (
     Unreachable,
 )
 
-OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back before the one before it
+OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back before the one before it, at least
+UNNOTICED: Final = 3  # looks in a row that may fail without a silence of the site
 SOON: Final = 20.0  # seconds after which a look that failed is repeated
 MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
 LOGS: Final = 5  # running jobs whose output is read after one look
+
+_QUEUE: Final = "queue"
+_ACCOUNTING: Final = "accounting"
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +191,8 @@ class SiteWorker:
     ) -> None:
         """``every`` seconds the reader looks at all jobs, and tells ``accounts`` of them.
 
-        A look at ended jobs reaches back ``overlap`` seconds before the one before it.
+        A look at ended jobs reaches back ``overlap`` seconds before the one before it, or more where looks
+        are rare.
         """
         self._accounts = accounts
         self._tenant = tenant
@@ -193,7 +200,8 @@ class SiteWorker:
         self.access = access
         self._tell = tell
         self._every = every
-        self._overlap = overlap
+        self._overlap = max(overlap, SILENCES * UNNOTICED * every)
+        self._catching_up = CatchingUp(self._overlap, frozenset({_QUEUE, _ACCOUNTING}))
         self._clock = clock
         self._tasks: queue.PriorityQueue[tuple[int, int, Task | None]] = queue.PriorityQueue()
         self._order = itertools.count()
@@ -370,7 +378,9 @@ class SiteWorker:
         asked = self._clock()
         # A job whose end the accounting has told may be in the queue a while longer.
         rows = tuple(row for row in self.access.queue() if (row.id, row.submitted) not in self._over)
-        self._tell(Looked(self.site, rows, asked))
+        self._catching_up.answered(_QUEUE, asked)
+        # How a job has ended is told by the accounting; that it has, to the accounts, by whoever tells first.
+        self._tell(Looked(self.site, tuple(row for row in rows if not is_over(row)), asked))
         self._accounts.queued(self.site, rows)
 
     def _look_at_accounting(self) -> None:
@@ -380,9 +390,12 @@ class SiteWorker:
         since = next((at for at in (known, self._looked) if at is not None), asked)
         rows = tuple(self.access.ended(int(since - self._overlap)))
         self._looked = asked
+        self._catching_up.answered(_ACCOUNTING, asked)
         self._over = {(row.id, row.submitted) for row in rows}
-        self._tell(Looked(self.site, rows, asked))
-        self._accounts.ended(self.site, rows, None if known is None else int(asked))
+        self._tell(Looked(self.site, tuple(row for row in rows if is_over(row)), asked))
+        # What it has not been told of yet is asked for again, from where this look began.
+        until = known if known is None or not self._catching_up.over(asked) else int(asked)
+        self._accounts.ended(self.site, rows, until)
 
     def _well(self) -> None:
         self._misses = 0

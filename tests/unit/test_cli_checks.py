@@ -133,6 +133,11 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, certificate_days=10.0))),
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, administrator_days=2.0))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, administrator_days=-0.1))),
+        (
+            "network-policies",
+            "fail",
+            replace(SOUND, cluster=replace(CLUSTER, network_silent=("gpu-1: connection refused",))),
+        ),
         ("control-plane", "fail", replace(SOUND, cluster=replace(CLUSTER, flags_differ=("etcd --x is y",)))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, certificate_days=-1.0))),
         ("tun", "warn", replace(SOUND, host=replace(HOST, tun=False))),

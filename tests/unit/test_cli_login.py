@@ -71,20 +71,24 @@ def test_where_the_cluster_is_must_be_known(tmp_path: Path) -> None:
     assert "--server and --certificate-authority" in done.output
 
 
-def test_who_vouches_for_a_built_in_issuer_must_be_known(tmp_path: Path, cluster: tuple[str, ...]) -> None:
+def test_who_vouches_for_a_built_in_issuer_must_be_known(
+    tmp_path: Path, cluster: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     described = site_file(tmp_path, BUILT_IN)
     done = antenna(*described, "login", *cluster)
     assert done.exit_code == 2
     assert "--issuer-authority" in done.output
-    keys = edited(EMBEDDED, BUILT_IN, ("machines[0].address", "127.0.0.1"))
-    keys["network"] |= {"cidr": "127.0.0.0/24", "gateway": "127.0.0.2"}
+    # For documentation alone: nobody is there. https://datatracker.ietf.org/doc/html/rfc5737
+    monkeypatch.setattr(oidc, "SECONDS", 1.0)
+    keys = edited(EMBEDDED, BUILT_IN, ("machines[0].address", "192.0.2.1"))
+    keys["network"] |= {"cidr": "192.0.2.0/24", "gateway": "192.0.2.2"}
     for number, machine in enumerate(keys["machines"][1:], 5):
-        machine["address"] = f"127.0.0.{number}"
+        machine["address"] = f"192.0.2.{number}"
     issuer.ensure(Site.parse(keys, f"Pulumi.{STACK}.yaml"))
     here = site_file(tmp_path, *keys.items())
     done = antenna(*here, "login", *cluster)
     assert done.exit_code == 1
-    assert "https://127.0.0.1:59999 does not answer" in done.output
+    assert "https://192.0.2.1:59999 does not answer" in done.output
     assert not paths.login_kubeconfig(STACK).exists()
 
 

@@ -81,7 +81,7 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
     assert sorted(by_type["antenna:index:Link"]) == ["link-jupiter", "link-lumi"]
     bundles = by_type["antenna:index:Objects"]
     assert {"kueue", "queues", "monitoring", "tenant-imec", "tenant-ku-leuven"} < set(bundles)
-    assert len(bundles) == 6 + 15
+    assert len(bundles) == 7 + 15
     assert set(program.components) == {
         "network",
         "links",
@@ -92,6 +92,7 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
         "operator",
         "monitoring",
         "people",
+        "isolation",
         *(name for name in bundles if name.startswith("tenant-")),
     }
 
@@ -126,6 +127,7 @@ def test_every_resource_belongs_to_its_component() -> None:
         "tenant-imec": "tenant-imec",
         "tenant-ulb": "tenant-ulb",
         "monitoring": "monitoring",
+        "isolation": "isolation",
     }
 
 
@@ -261,7 +263,7 @@ def test_every_variable_is_one_that_a_role_or_play_speaks_of() -> None:
 def test_what_lives_in_machines_made_here_goes_with_the_head() -> None:
     resources = declare(EMBEDDED).resources
     with_head = {name for name, resource in resources.items() if resource.deleted_with == "head"}
-    bundles = {"kueue", "crds", "queues", "operator", "remote-sites", "monitoring"}
+    bundles = {"kueue", "crds", "queues", "operator", "remote-sites", "monitoring", "isolation"}
     assert with_head == {"nodes", *bundles, "tenant-imec", "tenant-ulb"}
 
 

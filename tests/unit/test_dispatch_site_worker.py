@@ -362,7 +362,8 @@ def test_what_could_not_be_written_is_read_again_however_often_it_was_read(told:
     with running(site, told, every=0.01, accounts=accounts):
         until(lambda: len(accounts.told) > 3)
         assert set(site.asked) == {100_000 - OVERLAP}
-        assert all(at is not None and at > time.time() - 60 for at in accounts.told)
+        # It has not answered for long enough yet to have been told of all.
+        assert set(accounts.told) == {100_000}
         accounts.written = 200_000
         until(lambda: site.asked[-1] == 200_000 - OVERLAP)
 

@@ -28,6 +28,7 @@ def test_the_firewall_drops_what_it_does_not_know(machine: Any) -> None:
 def test_only_the_sites_networks_are_trusted(machine: Any, variables: dict[str, Any]) -> None:
     trusted = machine.check_output("nft list set inet antenna trusted")
     assert variables["antenna_network_cidr"] in trusted
+    assert variables["antenna_pod_cidr_all"] not in trusted
     assert "/0" not in trusted
 
 
