@@ -248,13 +248,15 @@ def test_what_may_not_be_made_is_no_change_either(kind, change, says, send, as_s
     person.delete("v1", kind, name, OWN)
 
 
-def test_a_secret_from_before_is_written_anew_as_it_is_and_not_otherwise(as_somebody, cluster):
+def test_a_secret_from_before_is_written_anew_as_it_is_and_not_otherwise(as_somebody, admin, cluster):
     """So does `encryption_keys`, with every Secret: one that is too large by now must not hold it up."""
     before = manifest({"kind": "Secret", "object": {"stringData": {"set": "LARGE"}}}, OWN)
     made = as_somebody("system:masters", "system:serviceaccount:kube-system:before").create(before)
     path = cluster.path("v1", "Secret", OWN, made["metadata"]["name"])
     there = cluster.request("GET", path)
     cluster.request("PUT", path, body=there)
+    listed = admin.kubectl("get", "secrets", "-n", OWN, "--output=json")
+    assert made["metadata"]["name"] in admin.kubectl("replace", "-f", "-", "--output=name", given=listed)
     with pytest.raises(ApiError, match="denied request: one of these secrets holds at most 32 KiB"):
         cluster.request("PUT", path, body={**there, "data": {**there["data"], "more": "eA=="}})
     cluster.delete("v1", "Secret", made["metadata"]["name"], OWN)
