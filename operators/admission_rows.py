@@ -29,12 +29,16 @@ TOLERATED_SECONDS: Final[Mapping[str, int]] = {
     "node.kubernetes.io/unreachable": 300,
 }
 """Taints of a node in trouble, and for how long. Every pod is given these by Kubernetes itself."""
-RESOURCES: Final = ("cpu", "memory", "ephemeral-storage", GPU)
-"""What containers may ask for: what the queues count, and the node's own disk."""
 VOLUMES: Final = ("configMap", "secret", "emptyDir", "projected", "downwardAPI", "persistentVolumeClaim")
 
 DEFAULT_REQUEST: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
 """What a container that says nothing is taken to ask for. One with a limit asks for that."""
+DISK: Final = "ephemeral-storage"
+RESOURCES: Final = ("cpu", "memory", DISK, GPU)
+"""What containers may ask for: what the queues count, and the node's own disk."""
+DEFAULT_DISK: Final = "20Gi"
+"""What a container that says nothing may write on its node's disk: one that goes on is ended, and not what is
+beside it. No room is kept for it."""
 KEPT_SECONDS: Final = 3 * 86400
 """Finished Jobs and RemoteJobs leave after this, which is longer than a weekend. Their figures are in the
 ledger, and they count among what a partner may have."""
