@@ -45,10 +45,13 @@ def _policy(kind: Kind) -> list[Object]:
     variables = (*((("pod", kind.pod),) if kind.pod else ()), *kind.variables)
     # The platform's parts fill in what is theirs; pods are made by one of them, of what a partner wrote.
     people = () if kind.resource == "pods" else (("people", f"!({PLATFORM_USER})"),)
+    asked = operations(kind.resource)
+    # With a new key every Secret is written anew as it is, also one from before there was a row against it.
+    changed = (("changed", "oldObject == null || object != oldObject"),) if "UPDATE" in asked else ()
     spec = {
         "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": [_rule(kind, operations(kind.resource))]},
-        "matchConditions": _named((("partners", IN_PARTNERS), *people)),
+        "matchConstraints": {"resourceRules": [_rule(kind, asked)]},
+        "matchConditions": _named((("partners", IN_PARTNERS), *people, *changed)),
         "validations": [
             {"expression": row.expression, "message": row.message}
             for row in ROWS

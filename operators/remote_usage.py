@@ -38,7 +38,7 @@ from operators.collectors.remote import (
 from operators.collectors.sources import Sources
 from operators.exposition.store import Store
 from operators.ledger.remote import ACCOUNTING, LOST_SECONDS, QUEUE, Grant, Read, RemoteLedger
-from operators.ledger.remote_entry import NOBODY, Payer, entry
+from operators.ledger.remote_entry import NOBODY, Payer, RemoteEntry, entry, entry_of_queued
 from operators.sites.access import Granted, NodeRow, RemoteJobRow
 from operators.sites.model import Partition, Site
 from operators.usage import LOCAL
@@ -72,6 +72,8 @@ class RemoteUsage:
         self._payers: Mapping[str, Payer] = {}
         self._live: dict[str, dict[tuple[int, int], tuple[RemoteJobRow, int]]] = {}
         """By site: the jobs that have not ended by (id, submitted), and when each was last told of."""
+        self._unwritten: defaultdict[str, dict[tuple[int, int], RemoteEntry]] = defaultdict(dict)
+        """By site: what the queue told of jobs and the ledger did not take. It may be told only once."""
         self._granted: dict[tuple[str, str, str], Granted] = {}
         self._read: set[str] = set()
         """Sites whose accounting is in the ledger up to the last look."""
@@ -86,6 +88,7 @@ class RemoteUsage:
                 self._sources.forget(gone)
                 self._writes.forget(gone)
                 self._live.pop(gone, None)
+                self._unwritten.pop(gone, None)
                 self._read.discard(gone)
             self._sites = found
             self._allocations = tuple(allocations)
@@ -99,18 +102,30 @@ class RemoteUsage:
                 self._sources.expect(site.name, GRANTED, GRANTED_SECONDS)
 
     def queue(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
-        """All jobs of ours that wait or run at the site now.
+        """All jobs of ours that wait or run at the site now, and those that it remembers to have ended.
 
-        One that is no longer among them keeps its reservation until the accounting has it.
+        One that is no longer among the first keeps its reservation until the accounting has it. The ends of
+        the others are waited for likewise: they may be all that was ever seen of them.
         """
         with self._lock:
             if (here := self._sites.get(site)) is None:
                 return
             now = int(self._clock())
             projects = self._projects(site)
+            unwritten = self._unwritten[site]
+            for row in rows:
+                payer = projects.get(row.project, NOBODY)
+                unwritten[row.id, row.submitted] = entry_of_queued(row, here, payer, now)
             with self._writes.attempt(site, QUEUE):
-                self._write(here, rows, projects, now, Read(site, QUEUE, now))
-            told = {key: one for key, one in self._live.get(site, {}).items() if now - one[1] < LOST_SECONDS}
+                self._ledger.write(list(unwritten.values()), Read(site, QUEUE, now))
+            closed = {key for key, one in unwritten.items() if one.ended is not None}
+            unwritten.clear()
+            told = {
+                key: one
+                for key, one in self._live.get(site, {}).items()
+                if now - one[1] < LOST_SECONDS and key not in closed
+            }
+            rows = [row for row in rows if row.ended is None]
             self._live[site] = {**told, **{(row.id, row.submitted): (row, now) for row in rows}}
             places = [(p.name, a.tenant) for a in self._at(site) for p in _paid_by(a, here)]
             samples = queue_samples(site, rows, projects, places, now)
@@ -126,7 +141,9 @@ class RemoteUsage:
                 return
             read = None if until is None else Read(site, ACCOUNTING, until)
             with self._writes.attempt(site, ACCOUNTING):
-                self._write(here, rows, self._projects(site), int(self._clock()), read)
+                now, payers = int(self._clock()), self._projects(site)
+                entries = [entry(row, here, payers.get(row.project, NOBODY), now) for row in rows]
+                self._ledger.write(entries, read)
                 for row in rows:
                     self._live.get(site, {}).pop((row.id, row.submitted), None)
                 samples = self._ledger.raised(total_samples(site, self._ledger.totals()))
@@ -244,16 +261,6 @@ class RemoteUsage:
         window = Window(one.window.since, max(one.window.since, told.as_of or one.now))
         ours = self._ledger.used([window])[window].get((one.site, one.project, one.unit), Fraction(0))
         return difference(told, ours)
-
-    def _write(
-        self,
-        site: Site,
-        rows: Iterable[RemoteJobRow],
-        projects: Mapping[str, Payer],
-        now: int,
-        read: Read | None,
-    ) -> None:
-        self._ledger.write([entry(row, site, projects.get(row.project, NOBODY), now) for row in rows], read)
 
     def _elapsed(self, one: Balance) -> Fraction:
         """What jobs that run have used of an allocation in its present period."""

@@ -92,6 +92,7 @@ CHECKS: tuple[Check, ...] = (
     Check("machines", "stack", stack.machines),
     Check("ssh", "stack", stack.ssh),
     Check("links", "stack", stack.links),
+    Check("people", "stack", stack.people),
     Check("api", "cluster", stack.in_cluster(stack.api)),
     Check("nodes", "cluster", stack.in_cluster(stack.nodes)),
     Check("gpus", "cluster", stack.in_cluster(stack.gpus)),

@@ -66,6 +66,10 @@ class Stack:
     machines: tuple[Machine, ...] = ()
     links: int = 0
     links_down: tuple[str, ...] = ()
+    issuer: str = ""
+    """The provider whose word the API server takes of people; empty where the site names none."""
+    issuer_fault: str = ""
+    """Why nobody can log in there."""
 
 
 @dataclass(frozen=True)

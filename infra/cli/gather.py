@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import ssl
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ from infra.cli.session import Session
 from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
 from infra.provider import host as programs
 from infra.provider.kind import ProviderError
-from infra.site import Site, SiteError
+from infra.site import Site, SiteError, issuer
 from infra.tools import artifacts, stock, toolchain
 from infra.tools.failure import ToolError
 from infra.tools.pins import TOOLS
@@ -66,8 +67,10 @@ def before_up(site: Site) -> facts.Facts:
 
 def everything(session: Session) -> facts.Facts:
     """What `doctor` judges. Never raises for what is wrong with the site: that is a finding."""
+    site = None
     try:
-        described = site_facts(session.site())
+        site = session.site()
+        described = site_facts(site)
     except SiteError as error:
         described = facts.Site(problem="; ".join(str(error).splitlines()))
     engine = open_quietly(session)
@@ -77,6 +80,7 @@ def everything(session: Session) -> facts.Facts:
         states = tuple(pool.map(_machine, machines))
         links = list(pool.map(look, (r for r in resources if r.kind == "Link")))
     held, stale = engine.holder()
+    asked, fault = people(site) if site and machines else ("", "")
     stack = facts.Stack(
         recorded=bool(machines),
         lock=held,
@@ -87,6 +91,8 @@ def everything(session: Session) -> facts.Facts:
         machines=states,
         links=len(links),
         links_down=tuple(f"{link.name}: {link.problem}" for link in links if link.problem),
+        issuer=asked,
+        issuer_fault=fault,
     )
     is_up = any(r.kind == "Playbook" for r in resources)
     found = cluster(paths.kubeconfig(session.stack)) if is_up else None
@@ -140,6 +146,23 @@ def site_facts(site: Site) -> facts.Site:
         tenants=len(site.tenants),
         clashes=tuple(clashes),
     )
+
+
+def people(site: Site) -> tuple[str, str]:
+    """(the provider of people, why nobody can log in there): empty without a provider, without a fault."""
+    from infra.cli import oidc  # noqa: PLC0415 (what it brings takes half a second)
+
+    stated = site.authentication
+    if stated is None:
+        return "", ""
+    authority = paths.issuer_dir(site.stack) / "ca.crt" if stated.built_in else None
+    with tempfile.NamedTemporaryFile("w", suffix=".crt") as own:
+        if authority is None and stated.certificate_authority:
+            own.write(stated.certificate_authority)
+            own.flush()
+            authority = Path(own.name)
+        provider = oidc.Provider(issuer(site), stated.audience, stated.scopes, authority)
+        return provider.issuer, oidc.fault(provider)
 
 
 def cluster(kubeconfig: Path) -> facts.Cluster:

@@ -82,6 +82,18 @@ def links(facts: Facts) -> Verdict:
     return Verdict("ok", f"{facts.stack.links} up")
 
 
+def people(facts: Facts) -> Verdict:
+    """The provider of people answers as the site names it, and knows the login by device code."""
+    if not facts.stack.recorded:
+        return Verdict("skip", "the stack is not up")
+    if not facts.stack.issuer:
+        return Verdict("skip", "the site names no issuer: nobody but its administrators can log in")
+    if facts.stack.issuer_fault:
+        fix = f"antenna up --refresh --stack {facts.stack_name}; docs/people.md"
+        return Verdict("fail", facts.stack.issuer_fault, fix)
+    return Verdict("ok", f"{facts.stack.issuer} answers")
+
+
 def in_cluster(judge: Callable[[Facts, Cluster], Verdict]) -> Callable[[Facts], Verdict]:
     """A check that has nothing to judge while the cluster is not there."""
 

@@ -29,28 +29,39 @@ JOULES: Final = 3_600_000
 _MIB: Final = 2**20
 
 _REASONS: Final[Sequence[tuple[str, Reason]]] = (
-    ("Priority", Reason.BEHIND_OTHERS),
-    ("None", Reason.BEHIND_OTHERS),
-    ("Resources", Reason.NODES_FULL),
-    ("QOSMaxJobs", Reason.QUOTA_USED_UP),
-    ("QOS", Reason.QUOTA_USED_UP),
-    ("Assoc", Reason.QUOTA_USED_UP),
-    ("PartitionDown", Reason.NODES_CLOSED),
-    ("PartitionInactive", Reason.NODES_CLOSED),
-    ("ReqNodeNotAvail", Reason.NODES_CLOSED),
-    ("NodeDown", Reason.NODES_CLOSED),
-    ("Partition", Reason.NEVER_FITS),
-    ("BadConstraints", Reason.NEVER_FITS),
-    ("JobHeld", Reason.SUSPENDED),
-    ("Dependency", Reason.SUSPENDED),
-    ("BeginTime", Reason.SUSPENDED),
+    *((start, Reason.BEHIND_OTHERS) for start in ("Priority", "None", "Sched")),
+    *((start, Reason.NODES_FULL) for start in ("Resources", "BurstBufferResources", "Licenses")),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("MaxMemPerLimit", "QOSMinGRES", "QOSNotAllowed", "QOSTimeLimit")
+    ),
+    *((start, Reason.QUOTA_USED_UP) for start in ("QOS", "Assoc", "Max", "JobArrayTaskLimit")),
+    *((start, Reason.NODES_CLOSED) for start in ("PartitionDown", "PartitionInactive", "ReqNodeNotAvail")),
+    *(
+        (start, Reason.NODES_CLOSED)
+        for start in ("NodeDown", "Nodes required for job", "FrontEndDown", "Power")
+    ),
+    ("ReservationDeleted", Reason.NEVER_FITS),
+    ("Reservation", Reason.NODES_CLOSED),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("Partition", "BadConstraints", "Constraints", "NodeRestriction")
+    ),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "Accounting")
+    ),
+    *((start, Reason.SUSPENDED) for start in ("JobHeld", "JobHold", "Dependency", "BeginTime", "DeadLine")),
+    *((start, Reason.SUSPENDED) for start in ("launch failed requeued held", "job requeued in held state")),
+    *((start, Reason.STARTING) for start in ("Prolog", "BurstBuffer", "Cleaning", "JobLaunch")),
 )
 """Beginnings of Slurm's words, the first that fits: https://slurm.schedmd.com/job_reason_codes.html"""
 
 
 def waits_for(reason: str) -> Reason:
-    """Slurm's word for why a job waits, as one of the known set."""
-    return next((ours for start, ours in _REASONS if reason.startswith(start)), Reason.UNKNOWN)
+    """Slurm's word for why a job waits, as one of the known set. It may have spaces or underscores in it."""
+    words = reason.replace("_", " ")
+    return next((ours for start, ours in _REASONS if words.startswith(start)), Reason.UNKNOWN)
 
 
 def queue_samples(

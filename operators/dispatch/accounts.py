@@ -27,12 +27,13 @@ class Accounts(Protocol):
         """From when on the site's accounting has to be read now; None: not known, or it does not matter."""
 
     def queued(self, site: str, rows: Sequence[RemoteJobRow]) -> None:
-        """All jobs that wait or run there now."""
+        """All jobs that wait or run there now, and those that are known there to have ended."""
 
     def ended(self, site: str, rows: Sequence[RemoteJobRow], until: int | None) -> None:
         """Jobs that have ended there, by its accounting; the same may come again.
 
-        ``until``: they are all that ended between what ``since`` said and then; None: it said nothing.
+        ``until``: all that ended between what ``since`` said and then are among them, for certain; None:
+        ``since`` said nothing.
         """
 
     def looked(self, site: str, access: SiteAccess) -> None:

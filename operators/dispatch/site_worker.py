@@ -14,13 +14,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from operators.api.remote_job import LOG_LENGTH, Attempt
 from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
+from operators.dispatch.catching_up import SILENCES, CatchingUp
 from operators.dispatch.checks import Health
+from operators.dispatch.decide import is_over
 from operators.sites.access import (
     Held,
     Rejected,
@@ -32,10 +35,14 @@ from operators.sites.access import (
     Unreachable,
 )
 
-OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back before the one before it
+OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back before the one before it, at least
+UNNOTICED: Final = 3  # looks in a row that may fail without a silence of the site
 SOON: Final = 20.0  # seconds after which a look that failed is repeated
 MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
 LOGS: Final = 5  # running jobs whose output is read after one look
+
+_QUEUE: Final = "queue"
+_ACCOUNTING: Final = "accounting"
 
 _log = logging.getLogger(__name__)
 
@@ -184,7 +191,8 @@ class SiteWorker:
     ) -> None:
         """``every`` seconds the reader looks at all jobs, and tells ``accounts`` of them.
 
-        A look at ended jobs reaches back ``overlap`` seconds before the one before it.
+        A look at ended jobs reaches back ``overlap`` seconds before the one before it, or more where looks
+        are rare.
         """
         self._accounts = accounts
         self._tenant = tenant
@@ -192,7 +200,8 @@ class SiteWorker:
         self.access = access
         self._tell = tell
         self._every = every
-        self._overlap = overlap
+        self._overlap = max(overlap, SILENCES * UNNOTICED * every)
+        self._catching_up = CatchingUp(self._overlap, frozenset({_QUEUE, _ACCOUNTING}))
         self._clock = clock
         self._tasks: queue.PriorityQueue[tuple[int, int, Task | None]] = queue.PriorityQueue()
         self._order = itertools.count()
@@ -204,6 +213,9 @@ class SiteWorker:
         self._trouble = ""
         self._health: Health | None = None
         self._running: list[tuple[str, RemoteJobRow, str]] = []
+        self._turns = itertools.count(1)
+        self._read: dict[str, int] = {}
+        """Of running jobs: at which turn their output was read last."""
 
     def put(self, task: Task) -> None:
         """Have a task done after those before it, and after those that may not wait."""
@@ -233,7 +245,16 @@ class SiteWorker:
                     return
                 self._tell(self._do(task))
         finally:
+            self._hand_back()
             self.access.close()
+
+    def _hand_back(self) -> None:
+        """Tell of tasks that were not begun: their jobs would wait for an answer for good."""
+        with suppress(queue.Empty):
+            while True:
+                _, _, task = self._tasks.get_nowait()
+                if task is not None:
+                    self._tell(_not_begun(task))
 
     def _do(self, task: Task) -> Result:  # noqa: PLR0911 (one a task and error)
         try:
@@ -283,13 +304,21 @@ class SiteWorker:
     def _look(self) -> None:
         """At what there is to look at, with the output of some jobs that run."""
         pause = self._look_at_jobs() if self._tenant == READER else self._look_at_login()
-        for uid, row, directory in self._running[:LOGS]:
+        for uid, row, directory in self._next_to_read():
             result = self._do(ReadLog(uid, row, directory))
             if isinstance(result, Log) and result.output:
                 self._tell(result)
-        self._running = self._running[LOGS:]
         # Only now: what a look takes is not taken from what waits to be done between two.
         self._next_look = time.monotonic() + pause
+
+    def _next_to_read(self) -> list[tuple[str, RemoteJobRow, str]]:
+        """Of the jobs that run those whose output was read the longest ago, or never."""
+        running, self._running = self._running, []
+        chosen = sorted(running, key=lambda one: self._read.get(one[0], 0))[:LOGS]
+        turn = next(self._turns)
+        self._read = {uid: turns for uid, *_ in running if (turns := self._read.get(uid))}
+        self._read |= {uid: turn for uid, *_ in chosen}
+        return chosen
 
     def _look_at_login(self) -> float:
         """Whether one that did not work does again: jobs wait for it, so nothing else would show it."""
@@ -349,7 +378,9 @@ class SiteWorker:
         asked = self._clock()
         # A job whose end the accounting has told may be in the queue a while longer.
         rows = tuple(row for row in self.access.queue() if (row.id, row.submitted) not in self._over)
-        self._tell(Looked(self.site, rows, asked))
+        self._catching_up.answered(_QUEUE, asked)
+        # How a job has ended is told by the accounting; that it has, to the accounts, by whoever tells first.
+        self._tell(Looked(self.site, tuple(row for row in rows if not is_over(row)), asked))
         self._accounts.queued(self.site, rows)
 
     def _look_at_accounting(self) -> None:
@@ -359,9 +390,12 @@ class SiteWorker:
         since = next((at for at in (known, self._looked) if at is not None), asked)
         rows = tuple(self.access.ended(int(since - self._overlap)))
         self._looked = asked
+        self._catching_up.answered(_ACCOUNTING, asked)
         self._over = {(row.id, row.submitted) for row in rows}
-        self._tell(Looked(self.site, rows, asked))
-        self._accounts.ended(self.site, rows, None if known is None else int(asked))
+        self._tell(Looked(self.site, tuple(row for row in rows if is_over(row)), asked))
+        # What it has not been told of yet is asked for again, from where this look began.
+        until = known if known is None or not self._catching_up.over(asked) else int(asked)
+        self._accounts.ended(self.site, rows, until)
 
     def _well(self) -> None:
         self._misses = 0
@@ -383,6 +417,13 @@ class SiteWorker:
             self._health = health
             _log.info("%s %s", " ".join(filter(None, (self.site, self._tenant))), health.message)
             self._tell(Answering(self.site, health, self._tenant))
+
+
+def _not_begun(task: Task) -> Result:
+    why = "its site or its login has changed meanwhile"
+    if isinstance(task, Submit):
+        return NotSent(task.uid, task.attempt, why, 1)
+    return Failed(task.uid, why, 1, asked=False)
 
 
 def rank(task: Task) -> int:

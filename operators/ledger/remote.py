@@ -36,6 +36,8 @@ more, and its end is no longer looked for."""
 _CHUNK: Final = 1000  # rows a statement
 _PAYER: Final = ("tenant", "ecosystem", "sector")
 _ROW: Final = REMOTE_JOBS.c
+_OVER: Final = ("succeeded", "failed", "cancelled")
+"""States of a job that has ended. A run whose end left it in another was not its last."""
 _UNTIL: Final = func.coalesce(_ROW.ended, _ROW.seen)
 
 Grant = tuple[str, str, str]
@@ -168,8 +170,8 @@ class RemoteLedger:
                 totals.billed[who, unit] += Fraction(rate) * int(seconds) / HOUR
                 if power is not None:
                     totals.kwh[who] += Fraction(power) * int(seconds) / HOUR
-            over = select(*place, func.count()).where(_ROW.ended.is_not(None)).group_by(*place)
-            for site, partition, tenant, outcome, jobs in connection.execute(over):
+            over = select(*place, func.count()).where(_ROW.ended.is_not(None), _ROW.state.in_(_OVER))
+            for site, partition, tenant, outcome, jobs in connection.execute(over.group_by(*place)):
                 totals.finished[site, partition, tenant, outcome] = int(jobs)
         return totals
 
@@ -252,7 +254,7 @@ def _remote_spell(row: Any) -> Spell:
         gpus=row["gpus"],
         rate=Fraction(row["rate"]),
         kilowatts=None if power is None else Fraction(power),
-        outcome=None if row["ended"] is None else row["state"],
+        outcome=row["state"] if row["ended"] is not None and row["state"] in _OVER else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -87,3 +88,14 @@ def entry(row: RemoteJobRow, site: Site, payer: Payer, seen: int) -> RemoteEntry
         rate=str(rate(partition.billing, held) if partition else Fraction(0)),
         kilowatts=None if power is None else str(power),
     )
+
+
+def entry_of_queued(row: RemoteJobRow, site: Site, payer: Payer, now: int) -> RemoteEntry:
+    """The line of a job as the site's queue told of it at ``now``.
+
+    One that has ended held what it held until then. Its line stays open: how a job ended, and when, is for
+    the accounting to tell, however late that is. It may tell nothing of one that never held anything.
+    """
+    if row.ended is None or row.started is None or row.started >= row.ended:
+        return entry(row, site, payer, now)
+    return entry(replace(row, ended=None), site, payer, min(row.ended, now))

@@ -99,6 +99,8 @@ class RemoteJobRow:
     submitted: int
     started: int | None = None
     ended: int | None = None
+    """The accounting's may have one though the job is not over by ``state``: this run of it is, which was put
+    back into the queue, or resized."""
     resources: Resources = Resources()
     exit_code: int | None = None
     signal: int | None = None
@@ -160,10 +162,13 @@ class SiteAccess(Protocol):
         """
 
     def queue(self) -> Sequence[RemoteJobRow]:
-        """All jobs of our projects that wait or run. Raises rather than answer with a part."""
+        """All jobs of our projects that wait or run. Raises rather than answer with a part.
+
+        For a while also those that have ended: their ends are told here before the accounting tells them.
+        """
 
     def ended(self, since: int) -> Sequence[RemoteJobRow]:
-        """Jobs of our projects that ended at or after ``since``, from accounting."""
+        """Runs of jobs of our projects that ended at or after ``since``, from accounting."""
 
     def nodes(self) -> Sequence[NodeRow]:
         """Node states of the partitions."""

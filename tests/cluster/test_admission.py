@@ -212,6 +212,30 @@ def test_what_may_not_be_made_is_no_change_either(kind, change, says, send, as_s
     person.delete("v1", kind, name, OWN)
 
 
+def test_a_secret_from_before_is_written_anew_as_it_is_and_not_otherwise(as_somebody, cluster):
+    """So does `encryption_keys`, with every Secret: one that is too large by now must not hold it up."""
+    before = manifest({"kind": "Secret", "object": {"stringData": {"set": "LARGE"}}}, OWN)
+    made = as_somebody("system:masters", "system:serviceaccount:kube-system:before").create(before)
+    path = cluster.path("v1", "Secret", OWN, made["metadata"]["name"])
+    there = cluster.request("GET", path)
+    cluster.request("PUT", path, body=there)
+    with pytest.raises(ApiError, match="denied request: one of these secrets holds at most 32 KiB"):
+        cluster.request("PUT", path, body={**there, "data": {**there["data"], "more": "eA=="}})
+    cluster.delete("v1", "Secret", made["metadata"]["name"], OWN)
+
+
+def test_what_is_kept_of_who_applied_it_counts_too(as_somebody):
+    """Each that applies an object adds the names of all its fields, and there may be any number of them."""
+    person = as_somebody("vib-people")
+    data = {f"{'x' * 80}-{number:03}": "" for number in range(200)}
+    metadata = {"name": "applied", "namespace": OWN}
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    with pytest.raises(ApiError, match="denied request: one of these configmaps holds at most 64 KiB"):
+        for number in range(20):
+            person.apply(applied, manager=f"manager-{number}")
+    person.delete("v1", "ConfigMap", "applied", OWN)
+
+
 def test_no_more_of_a_kind_is_made_than_there_may_be(send, cluster):
     hard = {"spec": {"hard": {"count/remotejobs.antenna.be": "2"}}}
     cluster.patch("v1", "ResourceQuota", "object-counts", namespace_name(ULB.name), hard)

@@ -34,7 +34,7 @@ LABEL = "antenna.be/test"
 KILLS = 10
 OUTSIDE, CLOSED_OUTSIDE = "198.51.100.7", "198.51.100.8"
 """Addresses of this host that are not of the site: a partner declares the first."""
-PORTS = (22, 443, 8080, 8443, 9090)
+PORTS = (22, 80, 443, 3306, 5432, 6379, 8080, 8443, 9090)
 HEALTH = f"http://{{}}:{AGENT_PORT}/healthz"
 
 _TRY = """

@@ -3,7 +3,8 @@
 Arguments: the Slurm's folder, its SSH port, the ledger's URL. The site's worker asks the real Slurm, the
 accounts write to the ledger, and jobs that a line on stdin wants (a name, GPUs, seconds) are let go by the
 check ``budget`` as the dispatch's are. A line on stdout, in JSON, for each thing that happens: ``ready``,
-``wrote`` and ``failed`` (to write), ``holds`` (with the reason), ``lets``.
+``wrote`` and ``failed`` (to write), ``read`` (the accounting, since when), ``holds`` (with the reason),
+``lets``.
 """
 
 from __future__ import annotations
@@ -38,16 +39,15 @@ from operators.ledger.remote_entry import RemoteEntry
 from operators.ledger.trouble import told
 from operators.remote_accounts import RemoteAccounts
 from operators.remote_usage import RemoteUsage
-from operators.sites.access import Submission
+from operators.sites.access import RemoteJobRow, Submission
 from operators.sites.slurm.access import SlurmAccess
 from operators.tenancy import Allocation, Tenant
 from tests.remote.slurm import PROJECT, SlurmSite
 
 EVERY = 0.5
 """Seconds between two polls."""
-OVERLAP = 10.0
-"""To an outage of 13 to 15 seconds what the operator's 900 are to one of 20 minutes; a busy machine's
-accounting is told of an end some seconds late."""
+OVERLAP = 3.0
+"""Seconds. Outages last longer, and at times slurmctld takes longer to tell the accounting of an end."""
 TENANT = "vib"
 UNIT = "gpu-hours"
 
@@ -55,6 +55,15 @@ UNIT = "gpu-hours"
 def tell(what: str, **others: Any) -> None:
     """A line, written at once and whole."""
     os.write(1, (json.dumps({"at": time.time(), "what": what, **others}) + "\n").encode())
+
+
+class Access(SlurmAccess):
+    """Says what it read of the accounting."""
+
+    def ended(self, since: int) -> Sequence[RemoteJobRow]:
+        rows = super().ended(since)
+        tell("read", since=since, ended=[row.id for row in rows])
+        return rows
 
 
 def partner(site: str) -> Tenant:
@@ -91,7 +100,7 @@ def main(folder: Path, port: int, url: str) -> None:
     tell("ready")
     accounts = RemoteAccounts(RemoteUsage(Store(FAMILIES), ledger))
     accounts.configure((site,), (partner(site.name),))
-    access = SlurmAccess(**slurm.access_options)
+    access = Access(**slurm.access_options)
     worker = SiteWorker(site.name, access, result, accounts=accounts, every=EVERY, overlap=OVERLAP)
     threading.Thread(target=worker.run, args=(stop,), daemon=True).start()
     let_go(worker, accounts, wanted, stop)

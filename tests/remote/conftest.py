@@ -14,22 +14,16 @@ import pytest
 
 from operators.sites.slurm.access import SlurmAccess
 from tests.remote.packages import missing
-from tests.remote.slurm import SlurmSite, slurm_site
+from tests.remote.slurm import SlurmSite
+from tests.remote.temporary import temporary_slurm
 from tests.remote.world import World
 from tests.remote.world import world as made_world
 
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[SlurmSite]:
-    """It lies in a folder with a short path: sockets are in it."""
-    if lack := missing():
-        pytest.skip(lack)
-    folder = Path(tempfile.mkdtemp(prefix="antenna-slurm-"))
-    try:
-        with slurm_site(folder) as site:
-            yield site
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_slurm() as site:
+        yield site
 
 
 @pytest.fixture

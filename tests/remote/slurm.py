@@ -251,10 +251,11 @@ class SlurmSite:
 
 
 @contextmanager
-def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
+def slurm_site(folder: Path, *, most_jobs: int = 10_000, remembers: int = 300) -> Iterator[SlurmSite]:
     """Up when entered, gone when left. ``folder`` is empty, and its path is short (sockets lie in it).
 
-    It holds ``most_jobs`` at a time; an array may have as many.
+    It holds ``most_jobs`` at a time; an array may have as many. slurmctld ``remembers`` for so many seconds
+    what has ended, and for ten more at times.
     """
     ensure_packages()
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,7 +265,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     site = SlurmSite(folder, ports["ssh"], folder / "key", folder / "known_hosts", ports)
     try:
-        _write_configuration(site, most_jobs)
+        _write_configuration(site, most_jobs, remembers)
         with ThreadPoolExecutor(2) as meanwhile:
             database = meanwhile.submit(_start_mariadb, site)
             _start_munge(site)
@@ -281,7 +282,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000) -> Iterator[SlurmSite]:
         _end_everything(site)
 
 
-def _write_configuration(site: SlurmSite, most_jobs: int) -> None:
+def _write_configuration(site: SlurmSite, most_jobs: int, remembers: int) -> None:
     folder, host, ports = site.folder, socket.gethostname(), site.ports
     for name in ("state", "spool", "faults", "bin", "home", "homes", "munge", "db"):
         (folder / name).mkdir()
@@ -351,6 +352,7 @@ KillWait=2
 ReturnToService=2
 FirstJobId=1000
 MaxJobCount={most_jobs}
+MinJobAge={remembers}
 MaxArraySize={most_jobs}
 MailProg=/bin/true
 AccountingStorageType=accounting_storage/slurmdbd

@@ -2,8 +2,9 @@
 
 A real Slurm with its accounting; the ledger is an SQLite file on a small volume of its own, or is in a
 PostgreSQL that is on such a volume. What asks and writes is a process of its own, to be killed.
-``ANTENNA_TEST_LEDGER=200`` is that many random sequences of outages, ``200:100`` from the 100th on; ``1`` is
-each outage once. On a machine that does much else its waits are too short: it runs where it is asked for.
+Slurm itself forgets within seconds what has ended, as a site's does in the 20 minutes of a real outage.
+``ANTENNA_TEST_LEDGER=200`` is that many random sequences of outages, ``200:100`` from the 100th on; without
+it there is each outage once, and shorter.
 """
 
 from __future__ import annotations
@@ -34,14 +35,19 @@ from operators.ledger.remote import RemoteLedger
 from operators.ledger.remote_tables import REMOTE_JOBS
 from tests.cluster.patience import eventually
 from tests.remote.slurm import PROJECT, SlurmSite
+from tests.remote.temporary import temporary_slurm
 from tests.remote.volume import Volume, volume
 from tests.unit import postgres
 
 _COUNT, _, _SEED = os.environ.get("ANTENNA_TEST_LEDGER", "0").partition(":")
-ASKED = int(_COUNT)
-SEQUENCES = ASKED if ASKED > 1 else 0
-pytestmark = pytest.mark.skipif(not ASKED, reason="minutes of outages: ANTENNA_TEST_LEDGER=1, or make prove")
+SEQUENCES = int(_COUNT)
 SEED = int(_SEED or 0)
+LASTS = (13, 15) if SEQUENCES else (5, 6)
+"""Seconds that an outage lasts."""
+REMEMBERS = 2
+"""Seconds that slurmctld remembers what has ended, and up to ten more."""
+WAITING = 3
+"""Jobs that wait to be let go, at most: a busy machine submits one in some seconds."""
 PATIENCE = 240
 """Seconds for what takes one on a machine that does nothing else."""
 ALWAYS = Window(0, 2**40)
@@ -158,6 +164,9 @@ class World:
             )
 
     def want(self, chance: random.Random) -> None:
+        """One more job that is let go once the check lets it; none while enough wait for that."""
+        if len(self.accountant.wanted) >= WAITING:
+            return
         self.jobs += 1
         self.accountant.want(f"antenna-{self.jobs}", chance.choice((1, 2)), chance.choice((0, 1, 2)))
 
@@ -210,6 +219,12 @@ class World:
             ledger.close()
 
 
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmSite]:
+    with temporary_slurm(remembers=REMEMBERS) as site:
+        yield site
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="antenna-ledger-"))
@@ -221,6 +236,8 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def world(request: pytest.FixtureRequest, slurm: SlurmSite, folder: Path) -> Iterator[World]:
     slurm.go_right()
+    if "slurmdbd" not in slurm.processes:
+        slurm.start("slurmdbd")
     with ExitStack() as stack:
         make = {"sqlite": _sqlite, "postgresql": _postgresql}[request.param]
         made = stack.enter_context(volume(folder, 8 if request.param == "sqlite" else 160))
@@ -230,7 +247,8 @@ def world(request: pytest.FixtureRequest, slurm: SlurmSite, folder: Path) -> Ite
         accountant.start()
         yield one
         if request.node.stash.get(FAILED, False):
-            print([one for one in accountant.said if one["what"] == "result"][:10])
+            print(*accountant.said[-200:], sep="\n")
+            print(slurm.last_words())
             print((folder / "log").read_text(errors="replace")[-3000:])
 
 
@@ -239,6 +257,21 @@ FAILED = pytest.StashKey[bool]()
 
 def _killed(accountant: Accountant) -> Outage:
     return Outage(accountant.kill, accountant.start)
+
+
+def _without_accounting(accountant: Accountant) -> Outage:
+    """Nobody sees what runs, and once it is back it answers before it has been told of what ended."""
+
+    def begin() -> None:
+        accountant.kill()
+        accountant.slurm.stop("slurmdbd")
+
+    def end() -> None:
+        accountant.slurm.start("slurmdbd")
+        if accountant.process is None:
+            accountant.start()
+
+    return Outage(begin, end)
 
 
 def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outage]:
@@ -259,6 +292,7 @@ def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outag
         accountant.start()
 
     return {
+        "accounting-away": _without_accounting(accountant),
         "full": Outage(on.fill, on.empty, "its volume is full"),
         "read-only": Outage(fails, mended, "cannot be written"),
         "read-only-at-start": Outage(started_read_only, lambda: on.remount("rw")),
@@ -290,6 +324,7 @@ def _postgresql(stack: ExitStack, on: Volume, accountant: Accountant) -> dict[st
             server.start()
 
     return {
+        "accounting-away": _without_accounting(accountant),
         "full": Outage(on.fill, room),
         "read-only": Outage(lambda: set_read_only("on"), lambda: set_read_only("off"), "it is read-only"),
         "away": Outage(server.stop, server.start, "no connection to its database"),
@@ -309,7 +344,7 @@ def outage(world: World, kind: str, chance: random.Random, *, kill: bool) -> Non
     told = one.words if accountant.works() and not kill else ""
     one.begin()
     began = time.time()
-    lasts = chance.uniform(13, 15)
+    lasts = chance.uniform(*LASTS)
     world.send(chance, 3)
 
     def noticed() -> bool:
@@ -325,7 +360,7 @@ def outage(world: World, kind: str, chance: random.Random, *, kill: bool) -> Non
             kill = False
     over = time.time()
     one.end()
-    if kind not in ("full", "killed"):
+    if kind not in ("full", "killed", "accounting-away"):
         assert not [said for said in accountant.since(began + 1, "wrote") if said["at"] < over], kind
     world.send(chance, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -288,7 +288,42 @@ def test_a_queue_that_lacks_a_job_that_was_there_is_an_error_until_it_is_whole(
     (row,) = [row for row in access.queue() if row.name == mine.name]
     access.cancel(row)
     until(in_state(access, mine.name, "cancelled"))
-    assert mine.name not in {row.name for row in access.queue()}
+    # It is remembered for a while: the accounting may be told of it late.
+    (over,) = [row for row in access.queue() if row.name == mine.name]
+    assert (over.state, over.id) == ("cancelled", row.id)
+    assert over.ended is not None
+
+
+def test_a_run_that_was_put_back_into_the_queue_has_an_end_and_what_it_held(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    id_ = slurm.run(
+        *("sbatch", "--parsable", f"--account={PROJECT}", "--partition=small-g", "--gpus-per-node=2"),
+        *("--requeue", "--mem=1G", "--output=/dev/null"),
+        text=LONG,
+    ).strip()
+
+    def row(rows: Sequence[RemoteJobRow]) -> RemoteJobRow | None:
+        return next((one for one in rows if one.id == int(id_)), None)
+
+    running = until(lambda: next((one for one in [row(access.queue())] if one and one.started), None))
+    until(lambda: time.time() > (running.started or 0) + 1)
+    slurm.run("scontrol", "requeue", id_)
+    again = until(
+        lambda: next(
+            (r for r in access.queue() if r.id == int(id_) and r.submitted > running.submitted), None
+        )
+    )
+    ended = until(lambda: row(access.ended(running.submitted)))
+    assert (ended.submitted, ended.started, ended.raw_state) == (
+        running.submitted,
+        running.started,
+        "REQUEUED",
+    )
+    assert ended.resources.gpus == 2
+    assert running.started < ended.ended <= again.submitted
+    assert again.started is None
+    slurm.run("scancel", id_)
 
 
 def test_an_account_without_jobs_has_an_empty_queue(slurm: SlurmSite) -> None:

@@ -118,6 +118,21 @@ def test_partner_person_and_moment_choose() -> None:
 
 
 @pytest.mark.parametrize(
+    ("who", "person"),
+    [
+        ({"user": "oidc#ann"}, "ann"),
+        ({"user": "oidc:https://login.example.org#7"}, "https://login.example.org#7"),
+        ({"user": "admin", "as": "oidc:ann"}, "ann"),
+        ({"user": "admin", "as": "oidc:ann"}, "admin"),
+    ],
+)
+def test_a_person_is_found_by_the_name_whatever_stands_before_it(who: dict[str, str], person: str) -> None:
+    line = record("create", "jobs", **who)
+    assert one(line, person=person).resource == "jobs"
+    assert deeds([line], person="an") == []
+
+
+@pytest.mark.parametrize(
     ("said", "at"),
     [
         ("30m", datetime(2026, 12, 1, 11, 30, tzinfo=UTC)),

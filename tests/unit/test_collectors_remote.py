@@ -124,7 +124,7 @@ def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
 
 def test_each_job_has_its_series_while_it_waits_or_runs(world):
     world.usage.queue("lumi", [job(7, "running", started=40)])
-    one = {"site": "lumi", "namespace": "tenant-ugent", "job": "job-7"}
+    one = {"site": "lumi", "namespace": "tenant-ugent", "job_name": "job-7"}
     assert world.figure("antenna_job_info", **one, queue="small-g", uid=f"7@{START}") == 1
     assert world.figure("antenna_job_state", **one, state="running") == 1
     assert world.figure("antenna_job_gpus", **one) == 2
@@ -135,7 +135,7 @@ def test_each_job_has_its_series_while_it_waits_or_runs(world):
 
 def test_two_jobs_of_one_name_are_one_series(world):
     world.usage.queue("lumi", [job(1, name="same"), job(2, name="same", submitted=START + 5)])
-    assert world.figure("antenna_job_info", job="same", uid=f"2@{START + 5}") == 1
+    assert world.figure("antenna_job_info", job_name="same", uid=f"2@{START + 5}") == 1
     assert len(world.figures("antenna_job_state")) == 1
 
 
@@ -150,6 +150,19 @@ def test_two_jobs_of_one_name_are_one_series(world):
         ("PartitionDown", Reason.NODES_CLOSED),
         ("PartitionTimeLimit", Reason.NEVER_FITS),
         ("JobHeldUser", Reason.SUSPENDED),
+        ("Nodes required for job are DOWN, DRAINED or reserved", Reason.NODES_CLOSED),
+        ("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved", Reason.NODES_CLOSED),
+        ("launch failed requeued held", Reason.SUSPENDED),
+        ("job_requeued_in_held_state", Reason.SUSPENDED),
+        ("JobHoldMaxRequeue", Reason.SUSPENDED),
+        ("JobArrayTaskLimit", Reason.QUOTA_USED_UP),
+        ("MaxGRESPerAccount", Reason.QUOTA_USED_UP),
+        ("MaxMemPerLimit", Reason.NEVER_FITS),
+        ("Licenses", Reason.NODES_FULL),
+        ("Reservation", Reason.NODES_CLOSED),
+        ("ReservationDeleted", Reason.NEVER_FITS),
+        ("BurstBufferStageIn", Reason.STARTING),
+        ("InvalidQOS", Reason.NEVER_FITS),
         ("<script>", Reason.UNKNOWN),
         ("", Reason.UNKNOWN),
     ],
@@ -243,6 +256,26 @@ def test_a_job_that_left_the_queue_keeps_its_reservation_until_the_accounting_ha
     assert world.balance("lumi").used + world.balance("lumi").reserved == 1
     world.usage.ended("lumi", [job(1, "succeeded", started=0, ended=900)])
     assert (world.balance("lumi").used, world.balance("lumi").reserved) == (Fraction(1, 4), 0)
+
+
+def test_what_the_queue_remembers_to_have_ended_is_neither_running_nor_reserved_anew(world):
+    world.now = 1000
+    over, never = job(1, "failed", started=100, ended=700), job(2, "cancelled", started=300, ended=300)
+    world.usage.queue("lumi", [over, never, job(3, "running", started=100)])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="running") == 1
+    assert world.figure("antenna_jobs_finished_total", **SMALL_G, outcome="failed") is None
+    assert (world.balance("lumi").used, world.balance("lumi").reserved) == (
+        Fraction(1500, HOUR),
+        Fraction(2700, HOUR),
+    )
+
+
+def test_a_job_that_was_cancelled_while_it_waited_reserves_nothing_though_no_accounting_tells_of_it(world):
+    world.usage.queue("lumi", [job(1)])
+    assert world.balance("lumi").reserved == 1
+    world.now = 60
+    world.usage.queue("lumi", [job(1, "cancelled", started=50, ended=50)])
+    assert world.balance("lumi").reserved == 0
 
 
 def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):

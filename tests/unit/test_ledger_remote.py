@@ -13,8 +13,8 @@ from operators.billing import billed
 from operators.budgets import DAY, Window
 from operators.ledger.entry import Entry
 from operators.ledger.ledger import Ledger
-from operators.ledger.remote import RemoteLedger
-from operators.ledger.remote_entry import NOBODY, Payer, entry
+from operators.ledger.remote import Read, RemoteLedger
+from operators.ledger.remote_entry import NOBODY, Payer, entry, entry_of_queued
 from operators.ledger.tables import METADATA
 from operators.sites.access import RemoteJobRow, Resources
 from operators.usage import Account, daily
@@ -167,6 +167,35 @@ def test_a_job_that_never_ran_is_counted_and_costs_nothing(ledger):
     assert ledger.totals().finished == {("lumi", "small-g", "ugent", "cancelled"): 1}
     (spell,) = ledger.spells(ALWAYS, START)
     assert (spell.since, spell.until, spell.outcome) == (START + 50, START + 50, "cancelled")
+
+
+def test_a_run_that_was_put_back_into_the_queue_is_billed_and_its_job_counted_once(ledger):
+    ledger.write([line(1, state="pending", raw_state="REQUEUED", started=0, ended=1800)])
+    ledger.write([line(1, submitted=1800, started=2000, ended=3800)])
+    assert used(ledger)[LUMI_GRANT] == 1
+    assert ledger.open("lumi") == []
+    assert ledger.totals().finished == {("lumi", "small-g", "ugent", "succeeded"): 1}
+    assert {one.outcome for one in ledger.spells(ALWAYS, START)} == {None, "succeeded"}
+
+
+def test_what_the_queue_remembers_to_have_ended_held_until_then_what_it_held_and_is_open(ledger):
+    ledger.write([entry_of_queued(row(1, started=0, ended=1800), LUMI, UGENT, START + 2000)])
+    (one,) = ledger.open("lumi")
+    assert (one.ended, one.seen) == (None, START + 1800)
+    assert used(ledger)[LUMI_GRANT] == Fraction(1, 2)
+    ledger.write([line(1, started=0, ended=1790)], Read("lumi", "accounting", START + 2000))
+    ledger.write([entry_of_queued(row(1, started=0, ended=1800), LUMI, UGENT, START + 2060)])
+    assert ledger.open("lumi") == []
+    assert used(ledger)[LUMI_GRANT] == Fraction(1790, 3600)
+
+
+@pytest.mark.parametrize("started", [None, 50])
+def test_no_accounting_is_waited_for_by_what_never_held_anything(ledger, started):
+    one = row(1, state="cancelled", started=started, ended=50)
+    ledger.write([entry_of_queued(one, LUMI, UGENT, START + 60)])
+    assert ledger.open("lumi") == []
+    assert ledger.totals().finished == {("lumi", "small-g", "ugent", "cancelled"): 1}
+    assert not any(used(ledger).values())
 
 
 def test_work_of_nobody_and_of_a_partition_without_a_rule_is_kept_apart(ledger):
