@@ -78,7 +78,8 @@ def queue_samples(
             samples["antenna_queue_jobs", (*place, state)] = 0
         samples["antenna_queue_oldest_pending_age_seconds", place] = 0
     for row in rows:
-        place = (site, row.partition, payers.get(row.project, NOBODY).tenant)
+        # One that waits for any of several counts once, where it was sent first.
+        place = (site, row.partitions[0], payers.get(row.project, NOBODY).tenant)
         held = (
             ("gpus", row.resources.gpus),
             ("cpu_cores", row.resources.cores),
@@ -88,7 +89,7 @@ def queue_samples(
         for resource, amount in held:
             samples[f"antenna_queue_{resource}_requested", place] += amount
             if row.state == "running":
-                flavor = flavor_name(site, row.partition)
+                flavor = flavor_name(site, row.partitions[0])
                 samples[f"antenna_queue_{resource}_reserved", (*place, flavor)] += amount
         if row.state == "pending":
             oldest = "antenna_queue_oldest_pending_age_seconds", place
@@ -106,7 +107,7 @@ def job_samples(site: str, rows: Iterable[RemoteJobRow], payers: Mapping[str, Pa
         job = (site, namespace_name(tenant) if tenant else "", row.name)
         uid = f"{row.id}@{row.submitted}"
         samples: list[tuple[str, Labels, float]] = [
-            ("antenna_job_info", (*job, uid, row.partition, tenant, ""), 1),
+            ("antenna_job_info", (*job, uid, row.partitions[0], tenant, ""), 1),
             ("antenna_job_state", (*job, row.state), 1),
             ("antenna_job_gpus", job, row.resources.gpus),
             ("antenna_job_cpu_cores", job, row.resources.cores),

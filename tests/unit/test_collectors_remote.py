@@ -114,6 +114,16 @@ def test_remote_work_is_in_the_families_of_local_work_by_partition_and_tenant(wo
     assert world.figure("antenna_queue_memory_bytes_reserved", **SMALL_G) == 120 * 2**30
 
 
+def test_a_job_that_waits_for_several_partitions_is_in_one_and_reserves_what_the_dearest_takes(world):
+    world.now = 100
+    world.usage.queue("lumi", [job(1, partition="small-g,standard-g")])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    assert world.figure("antenna_queue_jobs", **{**SMALL_G, "queue": "standard-g"}, state="pending") == 0
+    assert world.figure("antenna_job_info", job_name="job-1", queue="small-g") == 1
+    world.usage.ended("lumi", [])
+    assert world.balance("lumi").reserved == 4, "a whole node for an hour"
+
+
 def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
     world.usage.queue("lumi", [])
     assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 0
