@@ -230,6 +230,14 @@ def test_a_budget_is_what_was_granted_less_what_was_used_and_what_may_be(world):
     assert world.figure("antenna_budget_exhaustion_timestamp_seconds", **UGENT) is None
 
 
+def test_an_end_before_the_start_gives_no_hours_back(world):
+    world.now = 3 * HOUR
+    world.usage.queue("lumi", [])
+    world.usage.ended("lumi", [job(1, "cancelled", started=HOUR, ended=HOUR - 16)])
+    assert world.figure("antenna_budget_used", **UGENT) == 0
+    assert world.figure("antenna_budget_remaining", **UGENT) == 100
+
+
 def test_what_runs_reserves_up_to_its_own_limit_and_without_one_up_to_its_partitions(world):
     day = 24 * HOUR
     world.usage.queue("lumi", [job(1, "running", started=0, limit=2 * HOUR)])
