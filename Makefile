@@ -33,11 +33,12 @@ down: setup ## Take the site down; leaves nothing behind
 doctor: setup ## Check the host and the site; each finding with its fix
 	@$(ANTENNA) doctor
 
-# WORKERS=1 runs them one after another.
+# WORKERS=1 runs them one after another. What fails is tried once more, and told apart at the end; RERUNS=0 does not.
 test: WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+test: RERUNS ?= 1
 test: setup ## All tests, side by side, on a site of their own
 	@.venv/bin/antenna tools build
-	@.venv/bin/pytest -n $(WORKERS) --no-loadscope-reorder
+	@.venv/bin/pytest -n $(WORKERS) --no-loadscope-reorder --reruns $(RERUNS) --reruns-delay 5
 
 prove: setup ## The slow proofs: kills by the hundred, outages of minutes (ONLY=name; hours in all)
 	@.venv/bin/antenna tools build

@@ -17,11 +17,13 @@ from pulumi.runtime.config import CONFIG, get_config_env
 
 from infra import issuer, paths, quotas, remote, resources
 from infra.components.cluster import Cluster
+from infra.components.isolation import Isolation
 from infra.components.links import Links
 from infra.components.machines import Machines
 from infra.components.monitoring import Monitoring
 from infra.components.network import Network
 from infra.components.operator import Operator
+from infra.components.people import People
 from infra.components.queueing import Queueing
 from infra.components.remote import Remote
 from infra.components.tenants import Tenant
@@ -53,18 +55,30 @@ def declare(site: Site) -> None:
         identity_file=str(identity),
         network=[network.network] if network else [],
     )
+    digest = hashlib.sha256(f"{content_digest()} {tools}".encode()).hexdigest()
+    made = provider(site)
     cluster = Cluster(
         site,
         machines=machines.machines,
-        digest=hashlib.sha256(f"{content_digest()} {tools}".encode()).hexdigest(),
+        digest=digest,
         kubernetes_version=pins.KUBERNETES_VERSION,
         pause_image=images.PAUSE,
         artifacts_source=str(artifacts.location(tools)),
         identity_file=str(identity),
         known_hosts=known_hosts,
         kubeconfig=kubeconfig,
-        people=people(site),
+        authentication=authentication_configuration(site, made.authority if made else ""),
     )
+    if made:
+        People(
+            site,
+            made,
+            head=machines.head,
+            nodes=cluster.ready,
+            digest=digest,
+            identity_file=str(identity),
+            known_hosts=known_hosts,
+        )
     before_operator: list[pulumi.Resource] = []
     if site.links:
         before_operator += Links(
@@ -96,7 +110,7 @@ def declare(site: Site) -> None:
     for tenant in site.tenants:
         Tenant(quotas.partner(site, tenant), cohort, after=before_tenants, **in_cluster)
 
-    Monitoring(
+    monitoring = Monitoring(
         store_image=images.VICTORIA_METRICS,
         alerter_image=images.VMALERT,
         head=site.head.name,
@@ -104,6 +118,7 @@ def declare(site: Site) -> None:
         nodes=cluster.ready,
         **in_cluster,
     )
+    Isolation(site, after=[queueing.ready, operator.ready, monitoring.ready], **in_cluster)
 
     for flavor, count in site.unassigned.items():
         if count:
@@ -130,18 +145,12 @@ def declare(site: Site) -> None:
     pulumi.export("tenants", [tenant.name for tenant in site.tenants])
 
 
-def people(site: Site) -> dict[str, Any]:
-    """What the playbook is told of people: the API server's configuration, where a provider's files are."""
+def provider(site: Site) -> issuer.Made | None:
+    """The files of the site's own OpenID provider, made where they are missing; None: it has none."""
     stated = site.authentication
-    made = None
-    if stated and stated.built_in:
-        made = issuer.ensure(site, dry_run=pulumi.runtime.is_dry_run())
-    return {
-        "antenna_authentication": authentication_configuration(site, made.authority if made else ""),
-        "antenna_issuer_folder": str(made.folder) if made else "",
-        # Of the files, which the state does not hold: with them the playbook has something to do.
-        "antenna_issuer_digest": made.digest if made else "",
-    }
+    if not (stated and stated.built_in):
+        return None
+    return issuer.ensure(site, dry_run=pulumi.runtime.is_dry_run())
 
 
 def remote_keys(site: Site) -> dict[str, dict[str, list[str]]]:

@@ -59,6 +59,7 @@ def partner(site: Site, tenant: Tenant) -> tenancy.Tenant:
         | remote_flavors.quotas(granted, remote.sites(site)),
         allocations=granted,
         logins=tenant.logins,
+        egress=tuple(tenancy.Egress(str(one.cidr), one.ports) for one in tenant.egress),
     )
 
 

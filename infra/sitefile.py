@@ -7,18 +7,19 @@ from typing import Any
 
 import yaml
 
+from infra import pulumi_yaml
 from infra.paths import REPOSITORY
 from infra.site import Problem, Site, SiteError
 
 NAMESPACE = "site:"
 
 
-class _Loader(yaml.CSafeLoader):
+class _Loader(pulumi_yaml.Loader):
     """YAML as Pulumi reads it, except that a key written twice is an error and not the last one's luck."""
 
 
-class _TellingLoader(yaml.SafeLoader):
-    """The same, ten times slower: its words of what is wrong are those that fixes are known for."""
+class _TellingLoader(pulumi_yaml.TellingLoader):
+    """The same, for what is wrong."""
 
 
 def _mapping(loader: _Loader | _TellingLoader, node: yaml.MappingNode) -> dict[Any, Any]:

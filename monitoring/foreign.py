@@ -8,6 +8,7 @@ from typing import Final
 FOREIGN: Final[Mapping[str, str]] = {
     "apiserver_storage_size_bytes": "the API server: bytes of etcd's file, which etcd's quota bounds",
     "up": "the scraper: 1 for a target that answered",
+    "antenna_network_policy_enforcing": "a node's network layer: 1 while it decides about pods' connections",
     "antenna_link_up": "the gateway's probe, by node_exporter: 1 for a tunnel whose other end answers",
     "antenna_link_last_handshake_timestamp_seconds": "the same: when WireGuard last shook hands, Unix time",
     "antenna_link_round_trip_seconds": "the same: mean round trip of the last probe",

@@ -17,6 +17,7 @@ KUBELET_JOB: Final = "kubelet"
 CADVISOR_JOB: Final = "cadvisor"
 KUEUE_JOB: Final = "kueue"
 DCGM_JOB: Final = "dcgm"
+NETWORK_POLICY_JOB: Final = "network-policy"
 STORE_JOB: Final = "victoria-metrics"
 ALERTER_JOB: Final = "vmalert"
 API_SERVER_JOB: Final = "apiserver"
@@ -25,6 +26,7 @@ OPERATOR_ADDRESS: Final = "antenna-operator.antenna-system.svc:8443"
 KUEUE_ADDRESS: Final = "kueue-controller-manager-metrics-service.kueue-system.svc:8443"
 NODE_EXPORTER_PORT: Final = 9100
 DCGM_PORT: Final = 9400
+NETWORK_POLICY_PORT: Final = 9080
 API_SERVER_ADDRESS: Final = "kubernetes.default.svc:443"
 STORE_PORT: Final = 8428
 ALERTER_PORT: Final = 8880
@@ -45,6 +47,11 @@ _CADVISOR_FAMILIES: Final = (
     "container_memory_working_set_bytes",
     "container_oom_events_total",
 )
+_NETWORK_POLICY_FAMILIES: Final = (
+    "antenna_network_policy_enforcing",
+    "kube_network_policies_(packet_count|nfqueue_.+)",
+    "process_.+",
+)
 _KUBELET_FAMILIES: Final = (
     "kubelet_running_pods",
     "kubelet_node_name",
@@ -64,6 +71,7 @@ def scrape_config() -> Config:
             _kueue(),
             _nodes(NODE_JOB, port=NODE_EXPORTER_PORT),
             _gpus(),
+            _network_policies(),
             _kubelet(KUBELET_JOB, "/metrics", _KUBELET_FAMILIES),
             _kubelet(CADVISOR_JOB, "/metrics/cadvisor", _CADVISOR_FAMILIES),
             _api_server(),
@@ -117,6 +125,17 @@ def _gpus() -> Config:
         "honor_labels": True,
         "relabel_configs": [with_gpus, *config["relabel_configs"]],
     }
+
+
+def _network_policies() -> Config:
+    """Each node's network layer: that it is there, and what it lets through; not how long packets take."""
+    config = _nodes(NETWORK_POLICY_JOB, port=NETWORK_POLICY_PORT)
+    kept = {
+        "source_labels": ["__name__"],
+        "regex": "|".join(_NETWORK_POLICY_FAMILIES),
+        "action": "keep",
+    }
+    return {**config, "metric_relabel_configs": [kept]}
 
 
 def _kubelet(job: str, path: str, families: tuple[str, ...]) -> Config:

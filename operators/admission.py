@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from operators.admission_rows import (
+    DEFAULT_DISK,
     DEFAULT_REQUEST,
+    DISK,
     IN_PARTNERS,
     KEPT_SECONDS,
     KINDS,
@@ -45,10 +47,13 @@ def _policy(kind: Kind) -> list[Object]:
     variables = (*((("pod", kind.pod),) if kind.pod else ()), *kind.variables)
     # The platform's parts fill in what is theirs; pods are made by one of them, of what a partner wrote.
     people = () if kind.resource == "pods" else (("people", f"!({PLATFORM_USER})"),)
+    asked = operations(kind.resource)
+    # With a new key every Secret is written anew as it is, also one from before there was a row against it.
+    changed = (("changed", "oldObject == null || object != oldObject"),) if "UPDATE" in asked else ()
     spec = {
         "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": [_rule(kind, operations(kind.resource))]},
-        "matchConditions": _named((("partners", IN_PARTNERS), *people)),
+        "matchConstraints": {"resourceRules": [_rule(kind, asked)]},
+        "matchConditions": _named((("partners", IN_PARTNERS), *people, *changed)),
         "validations": [
             {"expression": row.expression, "message": row.message}
             for row in ROWS
@@ -62,16 +67,29 @@ def _policy(kind: Kind) -> list[Object]:
 
 def _defaults() -> list[Object]:
     """Fills in of a Job what Kueue and Kubernetes would fill in each in its own way, and when it leaves."""
-    asked = ", ".join(
-        f"'{name}': c.?resources.?requests[?'{name}'].or(c.?resources.?limits[?'{name}']).orValue('{amount}')"
-        for name, amount in DEFAULT_REQUEST.items()
-    )
+
+    def stated(name: str, first: str, second: str, otherwise: str) -> str:
+        """What a container says of a resource, in one of two places, or what it is taken to say."""
+        found = f"c.?resources.?{first}[?'{name}'].or(c.?resources.?{second}[?'{name}'])"
+        return f"'{name}': {found}.orValue('{otherwise}')"
+
+    asked = ", ".join(stated(name, "requests", "limits", amount) for name, amount in DEFAULT_REQUEST.items())
+    disk = {
+        "requests": stated(DISK, "requests", "limits", "0"),
+        "limits": stated(DISK, "limits", "requests", DEFAULT_DISK),
+    }
     at = "Object.spec.template.spec"
 
+    def container(field: str, requests: str) -> str:
+        resources = f"{at}.{field}.resources{{requests: {{{requests}}}, limits: {{{disk['limits']}}}}}"
+        return f"{at}.{field}{{name: c.name, resources: {resources}}}"
+
     def filled(field: str) -> str:
-        one = f"{at}.{field}{{name: c.name, resources: {at}.{field}.resources{{requests: {{{asked}}}}}}}"
+        # Where the pod asks as a whole, its containers need not.
+        whole = container(field, disk["requests"])
+        each = container(field, f"{asked}, {disk['requests']}")
         found = f"object.spec.template.spec.?{field}.orValue([])"
-        return f"has(object.spec.template.spec.resources) ? [] : {found}.map(c, {one})"
+        return f"has(object.spec.template.spec.resources) ? {found}.map(c, {whole}) : {found}.map(c, {each})"
 
     kept = f"object.spec.?ttlSecondsAfterFinished.orValue({KEPT_SECONDS})"
     pod = f"{at}{{containers: {filled('containers')}, initContainers: {filled('initContainers')}}}"

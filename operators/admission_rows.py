@@ -29,12 +29,16 @@ TOLERATED_SECONDS: Final[Mapping[str, int]] = {
     "node.kubernetes.io/unreachable": 300,
 }
 """Taints of a node in trouble, and for how long. Every pod is given these by Kubernetes itself."""
-RESOURCES: Final = ("cpu", "memory", "ephemeral-storage", GPU)
-"""What containers may ask for: what the queues count, and the node's own disk."""
 VOLUMES: Final = ("configMap", "secret", "emptyDir", "projected", "downwardAPI", "persistentVolumeClaim")
 
 DEFAULT_REQUEST: Final[Mapping[str, str]] = {"cpu": "100m", "memory": "128Mi"}
 """What a container that says nothing is taken to ask for. One with a limit asks for that."""
+DISK: Final = "ephemeral-storage"
+RESOURCES: Final = ("cpu", "memory", DISK, GPU)
+"""What containers may ask for: what the queues count, and the node's own disk."""
+DEFAULT_DISK: Final = "20Gi"
+"""What a container that says nothing may write on its node's disk: one that goes on is ended, and not what is
+beside it. No room is kept for it."""
 KEPT_SECONDS: Final = 3 * 86400
 """Finished Jobs and RemoteJobs leave after this, which is longer than a weekend. Their figures are in the
 ledger, and they count among what a partner may have."""
@@ -60,7 +64,7 @@ class Kind:
     group: str
     resource: str
     size: int
-    """Bytes of what a person writes of one: labels, annotations, content."""
+    """Bytes of what a person writes of one: labels, annotations, who applied what, content."""
     parts: tuple[str, ...] = ("object.spec",)
     """Where that content is."""
     pod: str = ""
@@ -129,6 +133,10 @@ _LIMITS_OF_TOLERATIONS: Final = " || ".join(
 )
 _KUEUE: Final = "kueue.x-k8s.io/"
 _ALLOWED_LABELS: Final = (QUEUE_LABEL, f"{_KUEUE}priority-class", f"{_KUEUE}max-exec-time-seconds")
+_ALLOWED_ANNOTATIONS: Final = (
+    f"{_KUEUE}job-min-parallelism",
+    f"{_KUEUE}job-completions-equal-parallelism",
+)
 _VOLUME_ANNOTATIONS: Final = ("pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/")
 
 ROWS: Final = (
@@ -160,13 +168,13 @@ ROWS: Final = (
         Row(
             "size",
             (kind.resource,),
-            f"bytes('{'%s' * (len(kind.parts) + 2)}'.format([dyn(object.metadata.?labels.orValue({{}})), "
-            "dyn(object.metadata.?annotations.orValue({})), "
+            f"bytes('{'%s' * (len(kind.parts) + 3)}'.format([dyn(object.metadata.?labels.orValue({{}})), "
+            # Who applies an object adds the names of its fields, and any number may.
+            "dyn(object.metadata.?annotations.orValue({})), dyn(object.metadata.?managedFields.orValue([])), "
             f"{', '.join(f'dyn({part})' for part in kind.parts)}])).size() <= {kind.size}",
-            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it; put "
-            "what is "
-            "larger into a volume, and make it with `kubectl create`, which keeps no copy of it in an "
-            "annotation.",
+            f"one of these {kind.resource} holds at most {kind.size >> 10} KiB, annotations among it and "
+            "what managedFields keeps of who applied it; put what is larger into a volume, and make it with "
+            "`kubectl create`, which keeps no copy of it in an annotation.",
         )
         for kind in KINDS
         if kind.resource != "pods"
@@ -193,14 +201,18 @@ ROWS: Final = (
         "spec.suspend: Kueue has not taken this Job into its queue, and lets it run when it is its turn; "
         "set suspend to true, or try again in a minute.",
     ),
-    Row(
-        "kueue-labels",
-        _JOBS,
-        f"object.metadata.?labels.orValue({{}}).all(l, !l.startsWith('{_KUEUE}') || l in "
-        f"{_listed(_ALLOWED_LABELS)})"
-        f" && object.spec.template.?metadata.?labels.orValue({{}}).all(l, !l.startsWith('{_KUEUE}'))",
-        f"labels: of Kueue's own a Job may bear {_words(_ALLOWED_LABELS)}, and its pods none; leave the "
-        "others out.",
+    *(
+        Row(
+            f"kueue-{kind}",
+            _JOBS,
+            f"object.metadata.?{kind}.orValue({{}}).all(l, "
+            f"!l.startsWith('{_KUEUE}') || l in {_listed(allowed)})"
+            f" && object.spec.template.?metadata.?{kind}.orValue({{}}).all(l, !l.startsWith('{_KUEUE}'))",
+            f"{kind}: of Kueue's own a Job may bear {_words(allowed)}, and its pods none; leave the others "
+            "out.",
+        )
+        # Kueue reads a Workload's name, and that a Job is elastic or being stopped, in its annotations.
+        for kind, allowed in (("labels", _ALLOWED_LABELS), ("annotations", _ALLOWED_ANNOTATIONS))
     ),
     Row(
         "kueue-priority",
@@ -262,14 +274,14 @@ ROWS: Final = (
     Row(
         "resources",
         _WITH_PODS,
-        "variables.containers.all(c, "
+        "(variables.containers + [dyn(variables.pod)]).all(c, "
         + " && ".join(
             f"c.?resources.?{part}.orValue({{}}).all(r, r in {_listed(RESOURCES)})"
             for part in ("requests", "limits")
         )
         + ")",
-        f"resources: containers may ask for {_words(RESOURCES)}; anything else is in no queue, so take it "
-        "out.",
+        f"resources: containers may ask for {_words(RESOURCES)}, as may all of a pod; anything else is in no "
+        "queue, so take it out.",
     ),
     Row(
         "devices",
@@ -308,11 +320,15 @@ ROWS: Final = (
         "variables.pod.?schedulerName.orValue('') in ['', 'default-scheduler']",
         "schedulerName: there is no other scheduler; leave it out.",
     ),
-    Row(
-        "gates",
-        _WITH_PODS,
-        f"variables.pod.?schedulingGates.orValue([]).all(g, g.name.startsWith('{_KUEUE}'))",
-        "schedulingGates: nobody would open them, and the pod would hold its quota; leave them out.",
+    *(
+        Row(
+            "gates",
+            kinds,
+            f"variables.pod.?schedulingGates.orValue([]).all(g, {opened})",
+            "schedulingGates: nobody would open them, and the pod would hold its quota; leave them out.",
+        )
+        # Kueue gives pods gates of its own, and opens these alone.
+        for kinds, opened in ((_JOBS, "false"), (("pods",), f"g.name.startsWith('{_KUEUE}')"))
     ),
     Row(
         "tolerations",

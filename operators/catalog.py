@@ -116,7 +116,7 @@ _OPERATOR: Final = (
 )
 
 _QUEUE: Final = ("site", "queue", "tenant")
-_JOB: Final = ("site", "namespace", "job")
+_JOB: Final = ("site", "namespace", "job_name")
 _RESOURCES: Final = (("gpus", "GPUs"), ("cpu_cores", "CPU cores"), ("memory_bytes", "Bytes of memory"))
 
 _QUEUES: Final = (
@@ -257,21 +257,21 @@ _TOTALS: Final = (
         "GPUs times the seconds for which Jobs held them. Jobs that run are counted up to 2 s ago.",
     ),
     Family(
-        "antenna_job_restarts_total",
+        "antenna_jobs_restarted_total",
         "counter",
         "",
         _QUEUE,
         "Pods of Jobs that failed: each was started anew, or was its Job's end.",
     ),
     Family(
-        "antenna_job_evictions_total",
+        "antenna_jobs_evicted_total",
         "counter",
         "",
         (*_QUEUE, "reason"),
         "Times that admitted Jobs were put back into their queue, by Kueue's reason.",
     ),
     Family(
-        "antenna_job_preemptions_total",
+        "antenna_jobs_preempted_total",
         "counter",
         "",
         _QUEUE,
@@ -285,7 +285,7 @@ _NODES: Final = (
         "gauge",
         "",
         ("site", "node", "model"),
-        "GPUs that the node has, healthy or not.",
+        "GPUs that the node has, healthy or not, as its label says or its device plugin.",
         per_object=True,
     ),
     Family(

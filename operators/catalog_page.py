@@ -51,7 +51,7 @@ namespace and queue, never off what a user writes on a Job.
 | `reason` | one of a known set, below |
 | `unit` | what the site bills in: `gpu-hours`, `core-hours`, `tb-hours`; local work is in `gpu-hours` |
 | `source` | what a remote site was asked: `queue`, `accounting`, `nodes`, `granted` (its own figures) |
-| `node_state` | the remote scheduler's word for nodes: `idle`, `allocated`, `down`, ... |
+| `node_state` | the remote scheduler's word for nodes: `idle`, `allocated`, `down`, `not_responding`, ... |
 
 ## Formats
 

@@ -191,7 +191,7 @@ class Cluster:
         """Make an object. Raises Conflict where there is one of that name."""
         metadata = obj["metadata"]
         path = self.path(obj["apiVersion"], obj["kind"], metadata.get("namespace"))
-        return while_contended(_CONTENDED)(self.request, "POST", path, body=obj)  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(self.request, "POST", path, body=obj)
 
     def apply(self, obj: Object, *, manager: str, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply: the object as it is (or would be) afterwards, other managers' fields kept.
@@ -203,7 +203,7 @@ class Cluster:
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
-        return while_contended(_CONTENDED)(  # type: ignore[no-any-return]
+        return while_contended(_CONTENDED)(
             self.request, "PATCH", path, query=query, body=obj, content_type=APPLY
         )
 
@@ -229,14 +229,17 @@ class Cluster:
         name: str,
         namespace: str | None = None,
         *,
+        uid: str = "",
         propagation: str = "Background",
     ) -> str:
         """Ask for an object's deletion; its finalizers may take their time. Raises NotFound.
 
-        Returns the uid of what was deleted: a later object of that name is another one.
+        Returns the uid of what was deleted: a later object of that name is another one. With ``uid`` only
+        that one is deleted, and another of its name raises Conflict.
         """
         path = self.path(api_version, kind, namespace, name)
-        answer = self.request("DELETE", path, body={"propagationPolicy": propagation})
+        body: Object = {"propagationPolicy": propagation, **({"preconditions": {"uid": uid}} if uid else {})}
+        answer = self.request("DELETE", path, body=body)
         return str((answer.get("details") or answer.get("metadata") or {}).get("uid", ""))
 
     def watch(

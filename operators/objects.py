@@ -16,7 +16,8 @@ import msgspec
 from operators.queues import quantity
 
 GPU_PRODUCT: Final = "nvidia.com/gpu.product"
-"""The label that NVIDIA's feature discovery gives a node: the model of its GPUs."""
+GPU_COUNT: Final = "nvidia.com/gpu.count"
+"""The labels that NVIDIA's feature discovery gives a node: the model of its GPUs, and how many it has."""
 
 
 class _Part(msgspec.Struct, rename="camel", frozen=True, gc=False):
@@ -95,6 +96,20 @@ class Resources(_Part, frozen=True):
         )
 
 
+class PodResourceList(_Part, frozen=True):
+    """The resources that may be asked for a whole pod."""
+
+    cpu: str | int | None = None
+    memory: str | int | None = None
+
+
+class PodResources(_Part, frozen=True):
+    """What is said of a whole pod, beside or in place of its containers' own."""
+
+    requests: PodResourceList = PodResourceList()
+    limits: PodResourceList = PodResourceList()
+
+
 class Container(_Part, frozen=True):
     """A container of a pod."""
 
@@ -108,14 +123,22 @@ class PodSpec(_Part, frozen=True):
     containers: list[Container] = []
     init_containers: list[Container] = []
     node_name: str = ""
+    overhead: ResourceList | None = None
+    resources: PodResources | None = None
 
     @property
     def amounts(self) -> Amounts:
         """What the scheduler counts for the pod.
 
-        The larger of: all containers and sidecars together; any one init container with the sidecars
-        before it. https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+        The formula and its source: ``pod_requests``.
         """
+        total = self._of_containers
+        if self.resources is not None:
+            total = _of_whole(self.resources, total)
+        return total if self.overhead is None else total.plus(self.overhead.amounts)
+
+    @property
+    def _of_containers(self) -> Amounts:
         total = NOTHING
         for container in self.containers:
             total = total.plus(container.resources.amounts)
@@ -429,10 +452,11 @@ class Pod(_Part, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class NodeLabels(_Part, rename={"model": GPU_PRODUCT}, frozen=True):
-    """The label that names a node's GPUs."""
+class NodeLabels(_Part, rename={"model": GPU_PRODUCT, "gpus": GPU_COUNT}, frozen=True):
+    """The labels that tell of a node's GPUs."""
 
     model: str = ""
+    gpus: str = ""
 
 
 class NodeMetadata(Metadata, frozen=True):
@@ -478,6 +502,18 @@ def milli(amount: str | int) -> int:
 def seconds(moment: datetime | None) -> int | None:
     """A timestamp as seconds since the epoch."""
     return None if moment is None else int(moment.timestamp())
+
+
+def _of_whole(pod: PodResources, containers: Amounts) -> Amounts:
+    """What is said of the whole pod, else what its containers ask for, else the limit of the whole."""
+    asked, most = pod.requests, pod.limits
+    cpu = asked.cpu if asked.cpu is not None or containers.millicores else most.cpu
+    memory = asked.memory if asked.memory is not None or containers.bytes else most.memory
+    return Amounts(
+        containers.gpus,
+        containers.millicores if cpu is None else milli(cpu),
+        containers.bytes if memory is None else units(memory),
+    )
 
 
 def _largest(one: Amounts, other: Amounts) -> Amounts:

@@ -34,6 +34,7 @@ CONTROLLERS: Final = (
     # To name a Tenant as the owner without whom an object cannot stay.
     Right(GROUP, ("tenants/finalizers",), ("update",)),
     Right("", ("namespaces", "resourcequotas"), _KEEP),
+    Right("networking.k8s.io", ("networkpolicies",), _KEEP),
     Right("rbac.authorization.k8s.io", ("rolebindings",), _KEEP),
     Right("rbac.authorization.k8s.io", ("clusterroles",), ("bind",), names=(PARTNERS_ROLE,)),
     # What Tenants of earlier versions had, which goes.

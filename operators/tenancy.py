@@ -1,15 +1,12 @@
 """What a partner is given in the cluster: a namespace of its own, what may be in it, who may use it.
 
 Pure: plain data in, Kubernetes objects (plain dicts) out. The partner's queues are in ``queues``.
-
-There is no NetworkPolicy among these objects. The embedded platform's CNI (the bridge plugin) does
-not enforce any, and a policy that nothing enforces would only look like isolation.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -128,6 +125,14 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class Egress:
+    """Addresses outside the site that a partner's pods connect to, and the TCP ports there."""
+
+    cidr: str
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Tenant:
     """A partner as the cluster knows it."""
 
@@ -145,6 +150,8 @@ class Tenant:
     allocations: tuple[Allocation, ...] = ()
     logins: Mapping[str, str] = field(default_factory=dict)
     """site -> its login there; of a site that is not named any will do."""
+    egress: tuple[Egress, ...] = ()
+    """Where its pods connect to outside the site; anything else is refused."""
 
     def __post_init__(self) -> None:
         """Refuse Kubernetes' own groups: ``system:authenticated`` would let every partner in."""
@@ -176,7 +183,7 @@ def partners_role() -> Object:
 
 
 def namespace_objects(tenant: Tenant) -> list[Object]:
-    """Namespace, ResourceQuotas and RoleBinding of a partner."""
+    """Namespace, ResourceQuotas, NetworkPolicy and RoleBinding of a partner."""
     namespace = namespace_name(tenant.name)
     inside = {"namespace": namespace, "labels": labels(tenant)}
     objects: list[Object] = [
@@ -204,6 +211,12 @@ def namespace_objects(tenant: Tenant) -> list[Object]:
             "spec": {"hard": dict(OBJECT_COUNTS)},
         },
         *(_none_of(scope, inside) for scope in NO_PODS),
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "isolation", **inside},
+            "spec": isolation(tenant.egress),
+        },
     ]
     if tenant.groups:
         objects.append(
@@ -223,6 +236,31 @@ def namespace_objects(tenant: Tenant) -> list[Object]:
             }
         )
     return objects
+
+
+def isolation(egress: Iterable[Egress] = ()) -> Object:
+    """What a partner's pods reach and are reached from: each other, names, and what is declared."""
+    own_pods: Object = {"podSelector": {}}
+    names: Object = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    return {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [own_pods]}],
+        "egress": [
+            {"to": [own_pods]},
+            {"to": [names], "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
+            *(
+                {
+                    "to": [{"ipBlock": {"cidr": one.cidr}}],
+                    "ports": [{"protocol": "TCP", "port": port} for port in one.ports],
+                }
+                for one in egress
+            ),
+        ],
+    }
 
 
 def _none_of(scope: str, inside: Object) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,6 +18,7 @@ Document = dict[str, Any]
 
 FIRST: Final = 5.0  # seconds after the start
 SECONDS: Final = 30.0  # between two rounds
+AGAIN: Final = 300.0  # after which figures that stay are written again: their namespace may be another
 
 _log = logging.getLogger(__name__)
 
@@ -24,10 +26,17 @@ _log = logging.getLogger(__name__)
 class TenantBudgets:
     """``budgets`` makes the operator's document of all partners' budgets. ``run`` is a thread's work."""
 
-    def __init__(self, cluster: Cluster, budgets: Callable[[Mapping[str, str]], Document]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        budgets: Callable[[Mapping[str, str]], Document],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._cluster = cluster
         self._budgets = budgets
-        self._written: dict[str, list[Document]] = {}
+        self._clock = clock
+        self._written: dict[str, tuple[float, list[Document]]] = {}
+        """By tenant: when, and which rows."""
 
     def run(self, stop: threading.Event) -> None:
         """Write until stopped. What fails is tried again with the next round."""
@@ -40,14 +49,15 @@ class TenantBudgets:
                 _log.exception("budgets: a round failed")
 
     def write(self) -> int:
-        """One round; how many Budgets were written. Figures that have not changed are left alone."""
+        """One round; how many Budgets were written. Figures that stay are left alone for a while."""
         document = self._budgets({})
         rows: dict[str, list[Document]] = defaultdict(list)
         for row in document["budgets"]:
             rows[row["tenant"]].append(row)
         written = 0
         for tenant, found in rows.items():
-            if self._written.get(tenant) == found:
+            at, before = self._written.get(tenant, (0.0, []))
+            if before == found and self._clock() - at < AGAIN:
                 continue
             status = BudgetStatus(asOf=document["as_of"], rows=tuple(map(row_of, found)))
             try:
@@ -57,7 +67,7 @@ class TenantBudgets:
             except KubernetesError as error:
                 _log.warning("budgets: %s: %s", tenant, error)
                 continue
-            self._written[tenant] = found
+            self._written[tenant] = (self._clock(), found)
             written += 1
         return written
 

@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def state_dir(config: pytest.Config, run: str = "") -> Path:
-    """Where the stack's last run left its inventory and its ssh_config; ``run`` is "sites" or the nodes'."""
+    """Where the stack's last run left its inventory and its ssh_config; "" is the nodes' run."""
     return paths.stack_dir(config.getoption("--stack")) / "ansible" / run
 
 
@@ -32,11 +32,14 @@ def read_inventory(config: pytest.Config, run: str = "") -> dict[str, Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for ``machine`` runs once on each machine that its role was applied to."""
+    """A test that asks for ``machine`` runs once on each machine that its role was applied to.
+
+    Its module names their ``GROUP``, and the ``RUN`` where that is not the group's own.
+    """
     if "machine" not in metafunc.fixturenames:
         return
     group = getattr(metafunc.module, "GROUP", "all")
-    inventory = read_inventory(metafunc.config, _run(group))
+    inventory = read_inventory(metafunc.config, getattr(metafunc.module, "RUN", _run(group)))
     groups = inventory.get("children", {}) | {"all": {"hosts": inventory.get("hosts", {})}}
     hosts = groups.get(group, {"hosts": {}})["hosts"]
     metafunc.parametrize("machine", sorted(hosts), indirect=True, scope="session")

@@ -38,6 +38,8 @@ class Result:
     reason: str
     changes: tuple[str, ...] = ()
     unreachable: bool = False
+    item: str = ""
+    """Of a loop; empty outside of one."""
 
 
 @dataclass
@@ -163,7 +165,8 @@ def drift(outcome: Outcome) -> list[str]:
     """A line for each difference that a check-mode run found, naming host, task and item."""
     lines = []
     for row in outcome.changed:
-        lines += [f"{row.host}: {row.task}: {change}" for change in row.changes or ("would change",)]
+        task = f"{row.task} ({row.item})" if row.item else row.task
+        lines += [f"{row.host}: {task}: {change}" for change in row.changes or ("would change",)]
     for row in outcome.failed:
         word = "unreachable" if row.unreachable else row.task
         lines.append(f"{row.host}: {word}: {shorten(row.reason)}")

@@ -54,7 +54,8 @@ class Events:
             where = f"play {self.play}/{self.plays} {data['play'].lower()}"
             self.emit(event="progress", line=f"{where}: {bare(data['task'])} ({data['host']})")
         elif kind in ("runner_on_ok", "runner_item_on_ok") and data["res"].get("changed"):
-            self.emit(event="changed", **result(data))
+            if "results" not in data["res"]:  # a loop's items have told it, each for itself
+                self.emit(event="changed", **result(data))
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             if not data.get("ignore_errors"):
                 self.emit(event="failed", unreachable=kind == "runner_on_unreachable", **result(data))
@@ -69,16 +70,44 @@ def bare(task: str) -> str:
 
 
 def result(data: dict[str, Any]) -> dict[str, Any]:
-    """Host, task, reason and differences of one task's result."""
+    """Host, task, item, reason and differences of one task's result."""
     res = data["res"]
-    parts = (res.get("msg"), res.get("stderr"), res.get("module_stderr"), res.get("exception"))
-    reason = next((str(part).strip() for part in parts if part), "it gave no reason")
     return {
         "host": data["host"],
         "task": bare(data["task"]),
-        "reason": reason,
+        "item": label(res),
+        "reason": reason(res),
         "changes": res.get("changes") or [],
     }
+
+
+def label(res: dict[str, Any]) -> str:
+    """What a loop calls its item; empty outside of loops."""
+    return str(res.get("_ansible_item_label", res.get("item", "")))
+
+
+def reason(res: dict[str, Any]) -> str:
+    """Why a task failed, in its own words and in those of the program that it ran; of a loop, each item's.
+
+    A command's message says no more than that it ended with another code, and under ansible-core 2.21 a
+    ``failed_when`` puts its own words there: what the program said is added, wherever it said it.
+    """
+    if failed := [one for one in res.get("results") or () if one.get("failed")]:
+        return "\n".join(f"{label(one)}: {reason(one)}" for one in failed)
+    said = [text(res.get("msg"))]
+    streams = [text(res.get(name)) for name in ("stderr", "module_stderr", "stdout", "module_stdout")]
+    said += [stream for stream in streams if stream and stream not in said[0]][:1]
+    told = "\n".join(line for line in said if line)
+    return told or text(res.get("exception")) or "it gave no reason"
+
+
+def text(value: Any) -> str:
+    """A message as lines: modules give text, lists and mappings."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "\n".join(map(text, value)).strip()
+    return (value if isinstance(value, str) else json.dumps(value, default=str)).strip()
 
 
 def recap(data: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.scheduler.protocol import Scheduling
 
-from tests.summary import table
+from tests.summary import AGAIN, cause, table
 
 HERE = Path(__file__).parent
 
@@ -82,11 +82,11 @@ class Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """On a line of its own, with the first line of what went wrong."""
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
-        if report.failed and terminal:
-            crash = getattr(report.longrepr, "reprcrash", None)
-            why = crash.message.splitlines()[0] if crash and crash.message else report.when
+        again = str(report.outcome) == AGAIN
+        if (report.failed or again) and terminal:
             terminal.ensure_newline()
-            terminal.write_line(f"failed: {report.nodeid} ({report.when}): {why}")
+            what = "failed, tried again" if again else "failed"
+            terminal.write_line(f"{what}: {report.nodeid} ({report.when}): {cause(report)}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""The table at the end of a test run: what ran and how long, what was skipped and why."""
+"""The table at the end of a test run: what ran and how long, what was skipped and why, what was unsteady."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
+AGAIN = "rerun"
+"""The outcome of a try that is followed by another."""
 
 
 def table(stats: Mapping[str, Iterable[Any]]) -> Iterator[str]:
@@ -16,6 +18,7 @@ def table(stats: Mapping[str, Iterable[Any]]) -> Iterator[str]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     seconds: Counter[str] = Counter()
     skipped: Counter[tuple[str, str]] = Counter()
+    unsteady: dict[str, str] = {}
     for outcome, reports in stats.items():
         for report in reports:
             if not isinstance(report, pytest.TestReport):
@@ -27,6 +30,8 @@ def table(stats: Mapping[str, Iterable[Any]]) -> Iterator[str]:
                 counts[folder][outcome] += 1
             if outcome == "skipped" and isinstance(report.longrepr, tuple):
                 skipped[folder, report.longrepr[2].removeprefix("Skipped: ")] += 1
+            if outcome == AGAIN:
+                unsteady.setdefault(report.nodeid, cause(report))
     if not counts:
         return
     yield f"{'tests of':<10}{'passed':>8}{'failed':>8}{'errors':>8}{'skipped':>8}{'seconds':>9}"
@@ -37,3 +42,11 @@ def table(stats: Mapping[str, Iterable[Any]]) -> Iterator[str]:
         )
     for (folder, why), count in sorted(skipped.items()):
         yield f"skipped in {folder}: {count} - {why}"
+    for nodeid, why in unsteady.items():
+        yield f"unsteady, failed at first: {nodeid} - {why}"
+
+
+def cause(report: pytest.TestReport) -> str:
+    """The first line of what went wrong; the test's phase where nothing says it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message).splitlines()[0] if crash and crash.message else str(report.when)

@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,9 @@ _PREFIX: Final = namespace_name("")
 _OF_A_NAME: Final = frozenset({"tenants", "clusterqueues"})
 """Kinds of the whole cluster of which each object is a partner's of the same name."""
 _DONE: Final = "ResponseComplete"
+_ACTING_AS: Final = " as "
+_PREFIX_OF_ISSUER: Final = re.compile(r"^[a-z][a-z0-9-]*[:#]")
+"""As ``site:authentication`` has it."""
 _REFUSED: Final = frozenset({401, 403})
 
 # verb -> (what somebody did, what somebody was refused to do)
@@ -50,6 +54,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "configmaps": "ConfigMap",
     "limitranges": "LimitRange",
     "localqueues": "queue",
+    "networkpolicies": "NetworkPolicy",
     "persistentvolumeclaims": "volume claim",
     "remotejobs": "remote job",
     "resourcequotas": "ResourceQuota",
@@ -82,6 +87,12 @@ class Deed:
     def refused(self) -> bool:
         """Whether the rights of who asked did not reach."""
         return self.code in _REFUSED
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What who did it is called: each of the names, with the prefix of the issuer and without."""
+        users = self.user.split(_ACTING_AS)
+        return frozenset((*users, *(_PREFIX_OF_ISSUER.sub("", user) for user in users)))
 
     @property
     def by_a_person(self) -> bool:
@@ -124,7 +135,7 @@ def deeds(
         deed
         for deed in found
         if (tenant is None or deed.tenant == tenant)
-        and (person is None or deed.user == person or deed.user.partition(":")[2] == person)
+        and (person is None or person in deed.names)
         and (since is None or deed.at >= since)
         and (everybody or deed.by_a_person)
     ]
@@ -146,7 +157,7 @@ def _deed(line: str) -> Deed | None:
 def _read(record: Record, about: Record, tenant: str) -> Deed:
     at = datetime.fromisoformat(record["requestReceivedTimestamp"])
     who, acting = record["user"], record.get("impersonatedUser")
-    user = f"{who['username']} as {acting['username']}" if acting else who["username"]
+    user = _ACTING_AS.join((who["username"], acting["username"])) if acting else who["username"]
     return Deed(
         at=at,
         last=at,

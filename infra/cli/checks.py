@@ -92,6 +92,7 @@ CHECKS: tuple[Check, ...] = (
     Check("machines", "stack", stack.machines),
     Check("ssh", "stack", stack.ssh),
     Check("links", "stack", stack.links),
+    Check("people", "stack", stack.people),
     Check("api", "cluster", stack.in_cluster(stack.api)),
     Check("nodes", "cluster", stack.in_cluster(stack.nodes)),
     Check("gpus", "cluster", stack.in_cluster(stack.gpus)),
@@ -100,5 +101,6 @@ CHECKS: tuple[Check, ...] = (
     Check("queues", "cluster", stack.in_cluster(stack.queues)),
     Check("remote-sites", "cluster", stack.in_cluster(stack.remote_sites)),
     Check("certificates", "cluster", stack.in_cluster(stack.certificates)),
+    Check("network-policies", "cluster", stack.in_cluster(stack.network_policies)),
     Check("control-plane", "cluster", stack.in_cluster(stack.control_plane)),
 )

@@ -66,6 +66,10 @@ class Stack:
     machines: tuple[Machine, ...] = ()
     links: int = 0
     links_down: tuple[str, ...] = ()
+    issuer: str = ""
+    """The provider whose word the API server takes of people; empty where the site names none."""
+    issuer_fault: str = ""
+    """Why nobody can log in there."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class Cluster:
     flags: int = 0
     """Flags of the control plane and the kubelets that were compared with the table."""
     flags_differ: tuple[str, ...] = ()
+    network_silent: tuple[str, ...] = ()
+    """Nodes whose network layer does not decide about pods' connections, and why."""
     remote_sites: int = 0
     silent_sites: tuple[str, ...] = ()
     sites_not_asked: tuple[str, ...] = ()

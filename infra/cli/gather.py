@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import ssl
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ import yaml
 from cryptography import x509
 
 from infra import paths
-from infra.cli import control_plane_facts, facts, operator_facts, overview
+from infra.cli import control_plane_facts, facts, network_facts, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
@@ -30,7 +31,7 @@ from infra.cli.session import Session
 from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
 from infra.provider import host as programs
 from infra.provider.kind import ProviderError
-from infra.site import Site, SiteError
+from infra.site import Site, SiteError, issuer
 from infra.tools import artifacts, stock, toolchain
 from infra.tools.failure import ToolError
 from infra.tools.pins import TOOLS
@@ -66,8 +67,10 @@ def before_up(site: Site) -> facts.Facts:
 
 def everything(session: Session) -> facts.Facts:
     """What `doctor` judges. Never raises for what is wrong with the site: that is a finding."""
+    site = None
     try:
-        described = site_facts(session.site())
+        site = session.site()
+        described = site_facts(site)
     except SiteError as error:
         described = facts.Site(problem="; ".join(str(error).splitlines()))
     engine = open_quietly(session)
@@ -77,6 +80,7 @@ def everything(session: Session) -> facts.Facts:
         states = tuple(pool.map(_machine, machines))
         links = list(pool.map(look, (r for r in resources if r.kind == "Link")))
     held, stale = engine.holder()
+    asked, fault = people(site) if site and machines else ("", "")
     stack = facts.Stack(
         recorded=bool(machines),
         lock=held,
@@ -87,6 +91,8 @@ def everything(session: Session) -> facts.Facts:
         machines=states,
         links=len(links),
         links_down=tuple(f"{link.name}: {link.problem}" for link in links if link.problem),
+        issuer=asked,
+        issuer_fault=fault,
     )
     is_up = any(r.kind == "Playbook" for r in resources)
     found = cluster(paths.kubeconfig(session.stack)) if is_up else None
@@ -142,6 +148,23 @@ def site_facts(site: Site) -> facts.Site:
     )
 
 
+def people(site: Site) -> tuple[str, str]:
+    """(the provider of people, why nobody can log in there): empty without a provider, without a fault."""
+    from infra.cli import oidc  # noqa: PLC0415 (what it brings takes half a second)
+
+    stated = site.authentication
+    if stated is None:
+        return "", ""
+    authority = paths.issuer_dir(site.stack) / "ca.crt" if stated.built_in else None
+    with tempfile.NamedTemporaryFile("w", suffix=".crt") as own:
+        if authority is None and stated.certificate_authority:
+            own.write(stated.certificate_authority)
+            own.flush()
+            authority = Path(own.name)
+        provider = oidc.Provider(issuer(site), stated.audience, stated.scopes, authority)
+        return provider.issuer, oidc.fault(provider)
+
+
 def cluster(kubeconfig: Path) -> facts.Cluster:
     """What the cluster's API tells."""
     try:
@@ -157,6 +180,7 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         runs = operator_facts.look(api)
         ready = [node.name for node in nodes if node.ready]
         flags, flags_differ = control_plane_facts.look(api, ready)
+        network_silent = network_facts.look(api, ready)
     except KubernetesError as error:
         return facts.Cluster(problem=str(error))
     return facts.Cluster(
@@ -171,6 +195,7 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         administrator_days=_days_left(_own_certificates(kubeconfig)),
         flags=flags,
         flags_differ=flags_differ,
+        network_silent=network_silent,
         remote_sites=len(sites),
         unasked=unasked,
         silent_sites=tuple(f"{site.name}: {site.reason}" for site in sites if not site.usable),

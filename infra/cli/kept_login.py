@@ -35,6 +35,12 @@ class Cluster:
 
 def write(stack: str, provider: Provider, tokens: Tokens) -> None:
     """Keep the tokens of a login, and the provider that renews them."""
+    # A renewal that is under way is of the login before, and must not come after this one's.
+    with _alone(stack):
+        _write(stack, provider, tokens)
+
+
+def _write(stack: str, provider: Provider, tokens: Tokens) -> None:
     authority = provider.authority.read_text() if provider.authority else ""
     document = {
         "issuer": provider.issuer,
@@ -93,6 +99,8 @@ def write_kubeconfig(stack: str, cluster: Cluster, user: str, namespace: str) ->
 
 def token(stack: str) -> tuple[str, datetime]:
     """(the token, until when it is good), renewed where it is about to expire. Raises Failure."""
+    if not _tokens(stack).exists():
+        raise _nobody()
     with _alone(stack):
         document = _read(stack)
         expires = datetime.fromisoformat(document["expires"])
@@ -110,15 +118,19 @@ def token(stack: str) -> tuple[str, datetime]:
             _authority(stack) if document["authority"] else None,
         )
         tokens = renew(provider, document["renewal"])
-        write(stack, provider, tokens)
+        _write(stack, provider, tokens)
         return tokens.identity, tokens.expires
 
 
 def forget(stack: str) -> bool:
     """Whether there was a login to forget."""
     there = paths.login_kubeconfig(stack).exists()
-    for path in (paths.login_kubeconfig(stack), _tokens(stack), _authority(stack), _lock(stack)):
-        path.unlink(missing_ok=True)
+    if not paths.login_dir(stack).is_dir():
+        return there
+    # The lock stays: whoever waits for it finds the tokens gone, and does not keep others in their place.
+    with _alone(stack):
+        for path in (paths.login_kubeconfig(stack), _tokens(stack), _authority(stack)):
+            path.unlink(missing_ok=True)
     return there
 
 
@@ -138,15 +150,18 @@ def _read(stack: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(_tokens(stack).read_text())
     except FileNotFoundError:
-        raise Failure("nobody is logged in on this host", "antenna login") from None
+        raise _nobody() from None
     return document
+
+
+def _nobody() -> Failure:
+    return Failure("nobody is logged in on this host", "antenna login")
 
 
 @contextmanager
 def _alone(stack: str) -> Iterator[None]:
-    """One renewal at a time: a provider takes each renewal token once."""
-    if not _tokens(stack).exists():
-        raise Failure("nobody is logged in on this host", "antenna login")
+    """One change at a time: a provider takes each renewal token once."""
+    paths.login_dir(stack).mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(stack).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

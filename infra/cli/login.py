@@ -71,10 +71,15 @@ def login(
     screen.say(f"open  {code.uri}")
     screen.say(f"and log in there if it shows the code {code.user}")
     tokens = oidc.wait(provider, code)
-    kept_login.write(session.stack, provider, tokens)
-    user, groups = _who(session.stack, cluster)
-    chosen = _tenant(site, user, groups, tenant)
-    path = kept_login.write_kubeconfig(session.stack, cluster, user, namespace_name(chosen))
+    try:
+        kept_login.write(session.stack, provider, tokens)
+        user, groups = _who(session.stack, cluster)
+        chosen = _tenant(site, user, groups, tenant)
+        path = kept_login.write_kubeconfig(session.stack, cluster, user, namespace_name(chosen))
+    except BaseException:
+        # A kubeconfig of half a login would be everybody's from here on, in the administrator's place too.
+        kept_login.forget(session.stack)
+        raise
     if session.json:
         told = {
             "user": user,
@@ -146,7 +151,6 @@ def _who(stack: str, cluster: kept_login.Cluster) -> tuple[str, list[str]]:
     try:
         told = api.create(review)["status"]["userInfo"]
     except ApiError as error:
-        kept_login.forget(stack)
         raise Failure(
             f"the API server does not take the token: {error}",
             "it may have been told of the issuer a minute ago, or not yet: `antenna up`",

@@ -14,7 +14,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from requests import RequestException
+from requests import ConnectionError, RequestException, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay
 
 from infra.cli.failure import Failure
@@ -22,6 +22,8 @@ from infra.cli.failure import Failure
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SECONDS: Final = 10.0
 """For one answer of the provider."""
+SKEW: Final = 60
+"""Seconds by which the provider's clock may be ahead of this host's, or behind."""
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"]
 """As Kubernetes takes them."""
 _INTERVAL: Final = 5
@@ -80,11 +82,26 @@ def begin(provider: Provider) -> Code:
     )
 
 
+def fault(provider: Provider) -> str:
+    """Why nobody can log in; empty where somebody can."""
+    try:
+        with _session(provider) as (session, endpoints):
+            if "device_authorization_endpoint" not in endpoints:
+                return f"{provider.issuer} knows no login by device code"
+            answer = session.request("GET", endpoints["jwks_uri"], withhold_token=True, timeout=SECONDS)
+            KeySet.import_key_set(answer.json())
+    except Failure as error:
+        return error.message
+    except (KeyError, ValueError) as error:
+        return f"{provider.issuer} does not say how it signs tokens: {error!r}"
+    return ""
+
+
 def wait(provider: Provider, code: Code) -> Tokens:
     """Ask until the person has logged in. Raises Failure when they refuse, or the code's time is over."""
     with _session(provider) as (session, endpoints):
         again = Retrying(
-            retry=retry_if_exception(lambda e: _word(e) in ("authorization_pending", "slow_down")),
+            retry=retry_if_exception(_is_for_later),
             wait=_paced(code.interval),
             stop=stop_after_delay(code.lasts),
             reraise=True,
@@ -122,6 +139,7 @@ def _tokens(
     )
     claims = jwt.decode(told["id_token"], keys, algorithms=_ALGORITHMS).claims
     rules = jwt.JWTClaimsRegistry(
+        leeway=SKEW,
         iss={"essential": True, "value": provider.issuer},
         aud={"essential": True, "value": provider.client},
         exp={"essential": True},
@@ -162,6 +180,7 @@ def _session(provider: Provider) -> Iterator[tuple[OAuth2Session, dict[str, Any]
         session.close()
 
 
+_UNREACHED: Final = (ConnectionError, Timeout)
 _PLAIN: Final = {
     "access_denied": "the login was refused",
     "expired_token": "nobody logged in before the code expired",
@@ -170,18 +189,24 @@ _PLAIN: Final = {
 }
 
 
+def _is_for_later(error: BaseException) -> bool:
+    """Whether the person may have logged in yet when it is asked again (RFC 8628, 3.5)."""
+    return isinstance(error, _UNREACHED) or _word(error) in ("authorization_pending", "slow_down")
+
+
 def _word(error: BaseException) -> str:
     return str(error.error) if isinstance(error, OAuthError) else ""
 
 
 def _paced(interval: float) -> Callable[[RetryCallState], float]:
-    """Five seconds more between questions each time that the provider says so (RFC 8628, 3.5)."""
+    """Five seconds more between questions each time that the provider says so, or is not reached."""
     slower = 0.0
 
     def pace(state: RetryCallState) -> float:
         nonlocal slower
         error = state.outcome.exception() if state.outcome else None
-        slower += 5.0 if error is not None and _word(error) == "slow_down" else 0.0
+        if isinstance(error, _UNREACHED) or (error is not None and _word(error) == "slow_down"):
+            slower += 5.0
         return interval + slower
 
     return pace

@@ -10,6 +10,7 @@ from typing import Any
 from infra.cli.kube import Object, condition, gpus, instant, is_true, nominal, reservation
 from infra.cli.verdict import Verdict
 from operators.api.names import REMOTE_JOB
+from operators.pod_requests import pod_requests
 from operators.queues import GPU
 
 LOCAL = "local"
@@ -117,7 +118,7 @@ def nodes(found: Iterable[Object], pods: Iterable[Object]) -> list[Node]:
     for pod in pods:
         if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
             name = pod["spec"].get("nodeName", "")
-            used[name] = used.get(name, 0) + pod_gpus(pod)
+            used[name] = used.get(name, 0) + int(pod_requests(pod["spec"]).get(GPU, 0))
     rows = []
     for node in found:
         name = node["metadata"]["name"]
@@ -129,13 +130,6 @@ def nodes(found: Iterable[Object], pods: Iterable[Object]) -> list[Node]:
         count = gpus((node.get("status", {}).get("allocatable") or {}).get(GPU))
         rows.append(Node(name, is_ready, reason, count, used.get(name, 0)))
     return sorted(rows, key=lambda n: n.name)
-
-
-def pod_gpus(pod: Object) -> int:
-    """GPUs of a pod's containers (an extended resource's request equals its limit)."""
-    return sum(
-        gpus((c.get("resources", {}).get("limits") or {}).get(GPU)) for c in pod["spec"].get("containers", [])
-    )
 
 
 def queues(

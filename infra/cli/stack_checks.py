@@ -82,6 +82,18 @@ def links(facts: Facts) -> Verdict:
     return Verdict("ok", f"{facts.stack.links} up")
 
 
+def people(facts: Facts) -> Verdict:
+    """The provider of people answers as the site names it, and knows the login by device code."""
+    if not facts.stack.recorded:
+        return Verdict("skip", "the stack is not up")
+    if not facts.stack.issuer:
+        return Verdict("skip", "the site names no issuer: nobody but its administrators can log in")
+    if facts.stack.issuer_fault:
+        fix = f"antenna up --refresh --stack {facts.stack_name}; docs/people.md"
+        return Verdict("fail", facts.stack.issuer_fault, fix)
+    return Verdict("ok", f"{facts.stack.issuer} answers")
+
+
 def in_cluster(judge: Callable[[Facts, Cluster], Verdict]) -> Callable[[Facts], Verdict]:
     """A check that has nothing to judge while the cluster is not there."""
 
@@ -179,6 +191,14 @@ def certificates(facts: Facts, cluster: Cluster) -> Verdict:
         return Verdict("fail" if days <= 0 else "warn", cause, "on the head: kubeadm certs renew all")
     beside = "" if own is None else f", the administrator's for {own:.0f}"
     return Verdict("ok", f"the cluster's certificate is good for {days:.0f} days{beside}")
+
+
+def network_policies(facts: Facts, cluster: Cluster) -> Verdict:
+    """Somebody decides about connections of every node's pods; while nobody does, none is made."""
+    if not cluster.network_silent:
+        return Verdict("ok", "decided about on every node that is Ready")
+    fix = f"antenna up --refresh --stack {facts.stack_name}; docs/runbooks/AntennaNetworkPolicyDown.md"
+    return Verdict("fail", f"pods get no new connections: {'; '.join(cluster.network_silent)}", fix)
 
 
 def control_plane(facts: Facts, cluster: Cluster) -> Verdict:

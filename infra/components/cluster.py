@@ -30,12 +30,12 @@ class Cluster(pulumi.ComponentResource):
         identity_file: str,
         known_hosts: str,
         kubeconfig: str,
-        people: Mapping[str, Any],
+        authentication: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``digest`` covers the playbooks and the pinned tools; paths are on the operator's host.
 
-        ``people`` are the variables that say who partners' people are.
+        ``authentication`` is whose word the API server takes of partners' people.
         """
         super().__init__("antenna:site:Cluster", "cluster", None, opts)
         made_here = site.platform == "embedded"
@@ -52,7 +52,7 @@ class Cluster(pulumi.ComponentResource):
             hosts={m.name: _host(site, m, machines[m.name]) for m in site.nodes},
             variables={
                 **site_variables(site),
-                **people,
+                "antenna_authentication": authentication,
                 "antenna_artifacts": ARTIFACTS,
                 **({} if made_here else {"antenna_artifacts_source": artifacts_source}),
                 "antenna_kubernetes_version": kubernetes_version,

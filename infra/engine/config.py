@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from infra.engine.errors import ProjectError
 from infra.engine.passphrase import Cipher
+from infra.pulumi_yaml import Loader
+
+_PROJECT: Final = frozenset(
+    {
+        *("name", "runtime", "main", "backend", "plugins", "config"),
+        *(
+            "description",
+            "author",
+            "website",
+            "license",
+            "template",
+        ),  # said of a project, heeded by no engine
+    }
+)
+_STACK: Final = frozenset({"config", "encryptionsalt", "secretsprovider"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,14 @@ def load_project(directory: Path) -> Project:
     path = directory / "Pulumi.yaml"
     document = _load_yaml(path)
     runtime = document.get("runtime")
-    options = runtime.get("options", {}) if isinstance(runtime, dict) else {}
+    options = (runtime.get("options") or {}) if isinstance(runtime, dict) else {}
+    for key, settings, known in (
+        ("", document, _PROJECT),
+        ("runtime.options.", options, {"virtualenv"}),
+        ("backend.", document.get("backend") or {}, {"url"}),
+        ("plugins.", document.get("plugins") or {}, {"providers"}),
+    ):
+        _refuse_unknown(path, key, settings, known)
     if (runtime.get("name") if isinstance(runtime, dict) else runtime) != "python":
         raise ProjectError(f"{path}: runtime must be python; this engine runs no other")
     name = document.get("name")
@@ -69,7 +91,25 @@ def interpreter(directory: Path, virtualenv: str | None) -> Path:
 def load_stack(project: Project, stack: str, file: Path | None = None) -> Mapping[str, Any]:
     """Read Pulumi.<stack>.yaml, or `file`; without one there is no configuration. Raises ProjectError."""
     path = file or project.directory / f"Pulumi.{stack}.yaml"
-    return _load_yaml(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    document = _load_yaml(path)
+    _refuse_unknown(path, "", document, _STACK)
+    if (provider := document.get("secretsprovider", "passphrase")) != "passphrase":
+        raise ProjectError(
+            f"{path}: secretsprovider {provider!r} is one that the embedded engine does not have; change it "
+            "to passphrase (pulumi stack change-secrets-provider), or use the official one (--engine pulumi)"
+        )
+    return document
+
+
+def _refuse_unknown(path: Path, prefix: str, settings: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises ProjectError for what only the official engine heeds: nothing is taken and then ignored."""
+    if unknown := sorted(settings.keys() - set(known)):
+        raise ProjectError(
+            f"{path}: {prefix}{unknown[0]} is a setting that the embedded engine does not have; remove it, "
+            "or use the official one (--engine pulumi)"
+        )
 
 
 def values(project: Project, stack: Mapping[str, Any], cipher: Cipher) -> dict[str, ConfigValue]:
@@ -128,7 +168,7 @@ def _text(value: Any) -> str:
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)  # a tenth of safe_load's time
+        document = yaml.load(path.read_text(), Loader=Loader)  # noqa: S506 (a safe one)
     except FileNotFoundError:
         raise ProjectError(f"{path} is missing") from None
     except (OSError, yaml.YAMLError) as error:

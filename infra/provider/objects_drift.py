@@ -7,6 +7,7 @@ that defaults are in both and what other managers own never counts.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +19,18 @@ _MISSING: Final = object()
 _SERVERS_OWN: Final = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
 # Lists of such items are told apart by these fields, not by place.
 _KEYS: Final = ("name", "type", "key", "containerPort", "port")
+_RESOURCE: Final = r"(\.[^.\[\]]+|\[[^\[\]]+\])"
+_QUANTITY: Final = re.compile(
+    "|".join(
+        (
+            # Of containers, quotas, volumes, RuntimeClasses; of Kueue's queues and Cohorts; of LimitRanges.
+            rf"^spec\b.*\b(limits|requests|hard|capacity|podFixed){_RESOURCE}$",
+            r"^spec\b.*\.(nominalQuota|borrowingLimit|lendingLimit|sizeLimit|divisor)$",
+            rf"^spec\.limits\[.*\]\.(default|defaultRequest|max|min|maxLimitRequestRatio){_RESOURCE}$",
+        )
+    )
+)
+"""Where an amount stands. Elsewhere text is text: a version 1.10 is not 1.1."""
 
 
 def differences(live: Object, wanted: Object) -> list[str]:
@@ -63,10 +76,10 @@ def _deep(items: list[Any]) -> bool:
 
 
 def _same(live: Any, wanted: Any, path: str) -> bool:
-    """Equal; in a spec, quantities by value: controllers write ``1024Mi`` back as ``1Gi``."""
+    """Equal; quantities by value: controllers write ``1024Mi`` back as ``1Gi``."""
     if live == wanted:
         return True
-    if not path.startswith("spec.") or not all(isinstance(v, str | int) for v in (live, wanted)):
+    if not _QUANTITY.search(path) or not all(isinstance(v, str | int) for v in (live, wanted)):
         return False
     try:
         return quantity(live) == quantity(wanted)

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from infra.site.links import LINK_PREFIX, link_ranges
-from infra.site.network import NODE_PREFIX
+from infra.site.network import NODE_PREFIX, SERVICE_PREFIX
 from infra.site.problem import Problem
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def ranges(site: Site) -> Iterator[Problem]:
         yield Problem(
             "network.services",
             f"{network.services} is too small for the cluster's services; choose a /24 or larger",
+        )
+    if network.services.prefixlen < SERVICE_PREFIX:
+        yield Problem(
+            "network.services",
+            f"{network.services} is larger than Kubernetes takes; choose a /{SERVICE_PREFIX} or smaller, "
+            f"such as {network.services.network_address}/16",
         )
     if network.gateway is not None and network.gateway not in network.cidr:
         yield Problem(

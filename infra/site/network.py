@@ -13,6 +13,9 @@ NODE_PREFIX = 24
 
 NODE_ADDRESSES = 256
 
+SERVICE_PREFIX = 12
+"""Of the largest range of services that the API server takes: 20 bits of addresses."""
+
 DNS_OFFSET = 10
 """The cluster's DNS service is the tenth address of the services' range, as kubeadm has it."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra.site import layout
 from infra.site.authentication import authentication_problems
-from infra.site.links import link_problems
+from infra.site.links import link_problems, link_ranges
 from infra.site.machines import end_problems, platform_problems, role_problems
 from infra.site.problem import Problem
 from infra.site.remote import READER
@@ -82,6 +82,29 @@ def _tenants(site: Site) -> Iterator[Problem]:
                     f"{group} is {whose} already; a group belongs to one partner: remove it here or there",
                 )
             owners.setdefault(group, tenant.name)
+
+
+def _egress(site: Site) -> Iterator[Problem]:
+    """What is declared is let out whoever the address belongs to, so that it must not be one inside."""
+    network = site.network
+    inside = {
+        "network.cidr": network.cidr,
+        "network.pods": network.pods,
+        "network.services": network.services,
+        **dict(link_ranges(site)),
+    }
+    for i, tenant in enumerate(site.tenants):
+        for j, one in enumerate(tenant.egress):
+            key = f"tenants[{i}].egress[{j}]"
+            clash = next((name for name, taken in inside.items() if one.cidr.overlaps(taken)), None)
+            if clash is not None:
+                yield Problem(
+                    f"{key}.cidr",
+                    f"{one.cidr} overlaps {clash} {inside[clash]}, which is the site's own; name addresses "
+                    "outside the site, in ranges as narrow as they are",
+                )
+            if twice := [port for k, port in enumerate(one.ports) if port in one.ports[:k]]:
+                yield Problem(f"{key}.ports", f"{twice[0]} is listed twice; remove one")
 
 
 def _quota(site: Site) -> Iterator[Problem]:
@@ -247,7 +270,7 @@ CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
     (_platform,),
     (_flavors, _quota),
     (_tenants,),
-    (_remote, layout.tunnels, link_problems, _allocations, _logins, _grants),
+    (_remote, layout.tunnels, link_problems, _allocations, _logins, _grants, _egress),
     (_funding,),
     (authentication_problems,),
 )

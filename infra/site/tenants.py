@@ -13,7 +13,9 @@ from infra.site.values import (
     FlavorName,
     LoginName,
     Model,
+    Port,
     Positive,
+    Range,
     RemoteName,
     TenantName,
     Text,
@@ -50,6 +52,13 @@ class Allocation(Model):
     """The last day."""
 
 
+class Egress(Model):
+    """Addresses outside the site, and TCP ports there, that a tenant's pods connect to."""
+
+    cidr: Range = Field(examples=["192.0.2.0/24"])
+    ports: tuple[Port, ...] = Field(min_length=1, max_length=16, examples=[[443]])
+
+
 class Tenant(Model):
     """One partner."""
 
@@ -65,6 +74,9 @@ class Tenant(Model):
     """Its login at each remote site, as the site's administrators call it: the Secret must hold that one.
     What is not named is left to the Secret; a site that is played here has one of the partner's name.
     """
+
+    egress: Annotated[tuple[Egress, ...], Field(max_length=32)] = ()
+    """Where its pods connect to outside the site. Nothing else is let out."""
 
     def login(self, site: str) -> str:
         """Its login at a site that is played here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -68,6 +68,19 @@ def _address(value: Any) -> Any:
         raise refuse(f"{value!r} is {family}; write one such as 10.77.0.11") from None
 
 
+_USELESS: Final = {
+    IPv4Network(of): why
+    for of, why in {
+        "0.0.0.0/8": "which names this host and no other",
+        "127.0.0.0/8": "which never leaves a host",
+        "169.254.0.0/16": "which no router passes on",
+        "224.0.0.0/4": "which is for multicast",
+        "240.0.0.0/4": "which is reserved",
+    }.items()
+}
+"""https://www.iana.org/assignments/iana-ipv4-special-registry/"""
+
+
 def _range(value: Any) -> Any:
     if isinstance(value, IPv4Network):
         return value
@@ -78,12 +91,15 @@ def _range(value: Any) -> Any:
     if "/" not in value:
         raise refuse(f"{value!r} has no prefix length; write a range such as {value}/24")
     try:
-        return IPv4Network(value)
+        found = IPv4Network(value)
     except (AddressValueError, NetmaskValueError):
         raise refuse(f"{value!r} is not an IPv4 range; write one such as 10.77.0.0/24") from None
     except ValueError:
         fixed = IPv4Network(value, strict=False)
         raise refuse(f"{value!r} has host bits set; write {fixed}") from None
+    if useless := next((one for one in _USELESS if found.subnet_of(one)), None):
+        raise refuse(f"{value!r} is in {useless}, {_USELESS[useless]}; choose one such as 10.77.0.0/24")
+    return found
 
 
 _NOUNS: dict[type, str] = {list: "a list", tuple: "a list", dict: "a mapping", type(None): "nothing"}

@@ -33,6 +33,7 @@ BINARIES = (
     ("containerd", "containerd"),
     ("containerd", "containerd-shim-runc-v2"),
     ("containerd", "ctr"),
+    ("network_policy", "network-policy"),
 )
 """What runs on a node outside of containers: tool, program. kubectl comes beside them."""
 

@@ -9,7 +9,6 @@ tells.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 import zlib
@@ -22,6 +21,7 @@ from infra import paths
 from infra.tools.build import content_hash, directory
 from infra.tools.cache import make_once, scratch_folder
 from infra.tools.failure import ToolError
+from infra.tools.layers import add
 from infra.tools.pins import TOOLS, Tool
 from infra.tools.toolchain import Toolchain, choose
 
@@ -67,7 +67,7 @@ def export(file: Path, say: Say, tools: Iterable[Tool] = TOOLS) -> Carried:
     draft = file.with_name(f".{file.name}.making")
     try:
         with draft.open("wb") as raw, tarfile.open(fileobj=raw, mode="w:gz", compresslevel=1) as archive:
-            _add(archive, MANIFEST, json.dumps(document, indent=1).encode())
+            add(archive, MANIFEST, json.dumps(document, indent=1).encode())
             for tool in chosen:
                 say(f"writing {tool.name} {tool.version}")
                 for path in _files(tool):
@@ -192,12 +192,6 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
 
 
 def _sha256(path: Path) -> str:

@@ -79,12 +79,12 @@ def write_image(reference: str, contents: Contents, archive: Path) -> str:
         index = _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]})
         with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
             for blob in sorted((config, manifest), key=_sha256):
-                _add(tar, _blob(_sha256(blob)), blob)
+                add(tar, _blob(_sha256(blob)), blob)
             for digest, layer in zip(digests, layers, strict=True):
                 with layer.open("rb") as stream:
                     tar.addfile(_entry(_blob(digest), size=layer.stat().st_size), stream)
-            _add(tar, "index.json", index)
-            _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+            add(tar, "index.json", index)
+            add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
     return _sha256(manifest)
 
 
@@ -157,7 +157,8 @@ def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": _sha256(blob), "size": len(blob)}
 
 
-def _add(tar: tarfile.TarFile, name: str, blob: bytes) -> None:
+def add(tar: tarfile.TarFile, name: str, blob: bytes) -> None:
+    """Put a file into an archive: root's, readable by all, of the epoch."""
     tar.addfile(_entry(name, size=len(blob)), io.BytesIO(blob))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -12,14 +13,30 @@ from infra.tools.kubectl import kubectl
 from infra.tools.pins import tool
 from operators.manifests import NAMESPACE, SCRAPERS
 
+_CONFIGURATION = (
+    # Borrowed GPUs are shared by the queues' weights, not first come, first kept; upstream leaves it off.
+    ("    #fairSharing:\n    #  preemptionStrategies:", "    fairSharing:\n      preemptionStrategies:"),
+    # The node's disk is the scheduler's to count: no queue has a quota of it, and Kueue would have what asks
+    # for some wait for good.
+    (
+        "    #resources:\n    #  excludeResourcePrefixes: []\n",
+        "    resources:\n      excludeResourcePrefixes: [ephemeral-storage]\n",
+    ),
+)
+_CONTAINER = "        kubectl.kubernetes.io/default-container: manager\n"
 _REPLACEMENTS = (
     # The module's folder names the image of its last development build; a release is cut from it by
     # putting the tag in its place.
     ("image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main", f"image: {KUEUE}"),
     # Nodes on a closed network already hold the image.
     ("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent"),
-    # Borrowed GPUs are shared by the queues' weights, not first come, first kept; upstream leaves it off.
-    ("    #fairSharing:\n    #  preemptionStrategies:", "    fairSharing:\n      preemptionStrategies:"),
+    *_CONFIGURATION,
+    # It reads its configuration when it starts: another makes another pod.
+    (
+        _CONTAINER,
+        f"{_CONTAINER}        antenna.be/configuration: "
+        f"{hashlib.sha256(repr(_CONFIGURATION).encode()).hexdigest()[:16]!r}\n",
+    ),
     # Beside the API server: no partner's work pushes it out, and no GPU node that is drained or lost takes
     # it along, for while it is away no job is queued at all.
     (

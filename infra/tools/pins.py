@@ -103,6 +103,13 @@ TOOLS = (
         symbols={"sigs.k8s.io/kueue/pkg/version.GitVersion": KUEUE_VERSION},
     ),
     Tool(
+        source=SOURCES / "network_policy",
+        module="sigs.k8s.io/kube-network-policies",
+        version="v0.7.0",
+        binaries={"antenna.be/tools/network_policy": "network-policy"},
+        seconds=35,
+    ),
+    Tool(
         source=SOURCES / "pause",
         module="antenna.be/tools/pause",
         version="3.10.2",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from monitoring.scrape import OPERATOR_JOB
+from monitoring.scrape import NETWORK_POLICY_JOB, OPERATOR_JOB
 
 RUNBOOKS: Final = "docs/runbooks"
 """Where the pages are, in this repository."""
@@ -125,6 +125,22 @@ ALERTS: Final = (
         description=(
             "Kubernetes has not counted {{ $labels.node }} as ready for 2 minutes: it gets no new work, and "
             "after 5 minutes its pods are given up and their jobs start again elsewhere."
+        ),
+    ),
+    Alert(
+        name="AntennaNetworkPolicyDown",
+        expression=(
+            f'min by (node) (up{{job="{NETWORK_POLICY_JOB}"}}) == 0'
+            " or min by (node) (antenna_network_policy_enforcing) == 0"
+        ),
+        holds="1m",
+        severity="critical",
+        owner="platform",
+        summary="The network layer of {{ $labels.node }} does not answer",
+        description=(
+            "Nobody has decided about connections of the pods of {{ $labels.node }} for a minute, so that "
+            "none is made: its pods get no new connection, to anything. What is open goes on; partners are "
+            "kept apart as before."
         ),
     ),
     Alert(

@@ -31,6 +31,18 @@ def _of_tenant(series: str) -> str:
     return f'label_replace({series}, "tenant", "$1", "namespace", "tenant-(.+)")'
 
 
+_POWER: Final = "DCGM_FI_DEV_POWER_USAGE"
+
+
+def _part(power: str, seen: str) -> str:
+    """Of each instance of a divided GPU (MIG) an equal part: each of them tells the power of the whole GPU.
+
+    ``seen`` are the series by which instances are counted. https://github.com/NVIDIA/dcgm-exporter/issues/353
+    """
+    instances = f"count by (node, gpu) (count by (node, gpu, GPU_I_ID) ({seen}))"
+    return f"{power} / on (node, gpu) group_left () {instances}"
+
+
 def _held(family: str) -> str:
     return f'{family}{{namespace=~"tenant-.+"}}'
 
@@ -38,7 +50,7 @@ def _held(family: str) -> str:
 ENERGY: Final = (
     Record(
         "tenant:gpu_power_watts:sum",
-        f"sum by (tenant) ({_of_tenant(_held('DCGM_FI_DEV_POWER_USAGE'))})",
+        f"sum by (tenant) ({_of_tenant(_part(_held(_POWER), _POWER))})",
         "Power that the GPUs held by a partner's jobs draw now, in watts.",
     ),
     Record(
@@ -47,7 +59,7 @@ ENERGY: Final = (
         # of a job that ends between two scrapes it shows nothing. The group's interval is the window, and so
         # sums over time count nothing twice.
         "sum by (tenant) ("
-        + _of_tenant(f"sum_over_time({_held('DCGM_FI_DEV_POWER_USAGE')}[1m])")
+        + _of_tenant(_part(f"sum_over_time({_held(_POWER)}[1m])", f"count_over_time({_POWER}[1m])"))
         + f") * {INTERVAL_SECONDS}",
         "Energy that a partner's GPUs used in the last minute, in joules; sum_over_time gives any period.",
     ),
@@ -58,7 +70,7 @@ ENERGY: Final = (
     ),
     Record(
         "site:gpu_power_watts:sum",
-        "sum (DCGM_FI_DEV_POWER_USAGE)",
+        f"sum (max by (node, gpu) ({_POWER}))",
         "Power that all GPUs draw now, held or idle, in watts.",
     ),
 )

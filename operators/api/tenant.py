@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from fractions import Fraction
+from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
 from operators.api.condition import Condition
@@ -26,6 +27,7 @@ from operators.api.values import (
 from operators.queues import GPU, REMOTE_RESOURCES, RESOURCES, Cohort, Flavor, quantity
 from operators.tenancy import ECOSYSTEMS, SECTORS, Object, Quota
 from operators.tenancy import Allocation as Grant
+from operators.tenancy import Egress as Way
 from operators.tenancy import Tenant as Partner
 
 KIND: Final = TENANT
@@ -132,6 +134,32 @@ class Allocation(Model):
         return self
 
 
+def _ipv4(value: str) -> str:
+    IPv4Network(value)
+    return value
+
+
+Cidr = Annotated[
+    str,
+    AfterValidator(_ipv4),
+    Field(
+        max_length=18,
+        json_schema_extra=rules(
+            ("isCIDR(self) && cidr(self).ip().family() == 4", "is no IPv4 range, such as 192.0.2.0/24")
+        ),
+    ),
+]
+
+
+class Egress(Model):
+    """Addresses outside the site, and the TCP ports there, that the partner's pods connect to."""
+
+    cidr: Cidr
+    """A range of IPv4 addresses; of one address, a /32."""
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(min_length=1, max_length=16)
+    """TCP ports."""
+
+
 class TenantSpec(Model):
     """Who the partner is, who works for it, and what is its own."""
 
@@ -171,6 +199,8 @@ class TenantSpec(Model):
     logins: dict[str, LoginName] = Field(default={}, max_length=32)
     """Its login at a remote site: its jobs there are submitted as that, and as nobody else. Where none is
     named the credentials decide."""
+    egress: tuple[Egress, ...] = Field(default=(), max_length=32)
+    """Where its pods connect to outside the site. What is not named here is refused."""
 
 
 class Gpus(Model):
@@ -238,9 +268,10 @@ def tenant_object(partner: Partner, cohort: Cohort) -> Object:
             for grant in partner.allocations
         ),
         logins=dict(partner.logins),
+        egress=tuple(Egress(cidr=one.cidr, ports=one.ports) for one in partner.egress),
     )
     written = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for optional in ("allocations", "logins"):
+    for optional in ("allocations", "logins", "egress"):
         if not written[optional]:
             del written[optional]
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": partner.name}, "spec": written}
@@ -267,6 +298,7 @@ def partner_of(name: str, spec: TenantSpec) -> Partner:
             for one in spec.allocations
         ),
         logins=spec.logins,
+        egress=tuple(Way(one.cidr, one.ports) for one in spec.egress),
     )
 
 

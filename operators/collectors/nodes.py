@@ -13,6 +13,7 @@ from operators.objects import Node, Pod, units
 from operators.reasons import Reason, of_scheduler
 
 RUNNING: Final = "antenna_tenant_gpus_running"
+_DIGITS: Final = 5
 _TERMINAL: Final = ("Succeeded", "Failed")
 
 
@@ -24,6 +25,7 @@ class NodeFacts(NamedTuple):
     model: str
     """What its label says of its GPUs; empty for a node that has none."""
     capacity: int
+    """GPUs that it has; its label says so where its device plugin is gone and the kubelet counts none."""
     allocatable: int
     ready: bool
     schedulable: bool
@@ -49,11 +51,17 @@ def node_facts(node: Node) -> NodeFacts:
         uid=node.metadata.uid,
         name=node.metadata.name,
         model=node.metadata.labels.model,
-        capacity=units(node.status.capacity.gpu or 0),
+        capacity=max(units(node.status.capacity.gpu or 0), _labelled(node)),
         allocatable=units(node.status.allocatable.gpu or 0),
         ready=any(c.type == "Ready" and c.status == "True" for c in node.status.conditions),
         schedulable=not node.spec.unschedulable,
     )
+
+
+def _labelled(node: Node) -> int:
+    """Whatever somebody writes there: what is no number says nothing."""
+    told = node.metadata.labels.gpus
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < _DIGITS else 0
 
 
 def pod_facts(pod: Pod) -> PodFacts | None:

@@ -25,9 +25,9 @@ moment, the sum would have to go back.
 """
 
 _FINISHED: Final = "antenna_jobs_finished_total"
-_RESTARTS: Final = "antenna_job_restarts_total"
-_EVICTIONS: Final = "antenna_job_evictions_total"
-_PREEMPTIONS: Final = "antenna_job_preemptions_total"
+_RESTARTS: Final = "antenna_jobs_restarted_total"
+_EVICTIONS: Final = "antenna_jobs_evicted_total"
+_PREEMPTIONS: Final = "antenna_jobs_preempted_total"
 _GPU_SECONDS: Final = "antenna_gpu_seconds_total"
 _WAIT: Final = "antenna_job_wait_seconds"
 _RUN: Final = "antenna_job_run_seconds"

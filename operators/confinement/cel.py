@@ -12,11 +12,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+
+class Expression(str):
+    """Text that is an expression already, where ``literal`` would make one of text."""
+
+
 _PLACEHOLDER: Final = re.compile(r"(<[a-z]+>)")
 
 
 def literal(value: Any, filled: Mapping[str, str]) -> str:
     """``value`` as an expression; ``filled`` has the expression of each placeholder in its strings."""
+    if isinstance(value, Expression):
+        return value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

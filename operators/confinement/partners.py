@@ -11,7 +11,7 @@ from typing import Final
 from operators.api import API_VERSION, GROUP, VERSION
 from operators.api.names import TENANT as KIND
 from operators.confinement import cluster_queue
-from operators.confinement.cel import finalizers_but, kept, literal, same_metadata
+from operators.confinement.cel import Expression, finalizers_but, kept, literal, same_metadata
 from operators.confinement.row import Row, Rule, deleted, of_its_tenant, written
 from operators.queues import Cohort, tenant_objects
 from operators.tenancy import FINALIZER, PARTNERS_ROLE, TENANT_LABEL, Object, Tenant, namespace_name
@@ -194,6 +194,30 @@ _UNBOUND: Final = Rule(
 
 _QUEUE: Final[Object] = _samples("ClusterQueue")[0]["spec"]
 
+# The NetworkPolicy
+
+_ISOLATION: Final[Object] = _samples("NetworkPolicy")[0]["spec"]
+_DECLARED: Final = (
+    "params.spec[?'egress'].orValue([]).map(one, dyn({"
+    "'to': dyn([{'ipBlock': {'cidr': one.cidr}}]), "
+    "'ports': dyn(one.ports.map(port, {'protocol': dyn('TCP'), 'port': dyn(port)}))}))"
+)
+_ISOLATED: Final = Rule(
+    written(
+        of_its_tenant(
+            kept(
+                ("spec",),
+                _ISOLATION
+                | {"egress": Expression(f"dyn({literal(_ISOLATION['egress'], _FILLED)}) + {_DECLARED}")},
+                _FILLED,
+            )
+        )
+    ),
+    "writes a NetworkPolicy that lets a partner's pods reach each other, names and what its Tenant declares, "
+    "and nothing more",
+    compares=True,
+)
+
 _CONSTANT: Final = (("", "v1", "resourcequotas", "ResourceQuota"),)
 """What is the same for every Tenant."""
 
@@ -225,6 +249,16 @@ OBJECTS: Final = (
             ),
         )
         for group, version, resource, kind in _CONSTANT
+    ),
+    Row(
+        *("networking.k8s.io", "v1", "networkpolicies", _KEEP),
+        rules=(
+            *_INSIDE,
+            _named("NetworkPolicy", "makes the NetworkPolicy that every Tenant has, and no other"),
+            _stale("NetworkPolicy"),
+            _marked("NetworkPolicy"),
+            _ISOLATED,
+        ),
     ),
     Row(
         *(_RBAC, "v1", "rolebindings", _KEEP),

@@ -1,7 +1,8 @@
 """Whether a live object is as it was last applied, told without asking the API server. Pure.
 
 Mappings are compared by what is wanted of them: the rest is the server's or another manager's. Lists are
-compared whole, as server-side apply sets lists that are atomic; so are all that the operator sets.
+compared whole, as server-side apply sets lists that are atomic; so are all that the operator sets. An empty
+mapping is a selector of everything, atomic too: one that says more selects less.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ def differs(live: Object | None, wanted: Object) -> bool:
 
 
 def _holds(live: Any, wanted: Any) -> bool:
+    if wanted == {}:
+        return bool(live == {})
     if isinstance(wanted, dict):
         return isinstance(live, dict) and all(
             key in live and _holds(live[key], value) for key, value in wanted.items()

@@ -29,6 +29,7 @@ RBAC: Final = "rbac.authorization.k8s.io/v1"
 INNER: Final = (
     ("v1", "ResourceQuota"),
     ("v1", "LimitRange"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
     (RBAC, "Role"),  # of earlier versions: they go
     (RBAC, "RoleBinding"),
     (KUEUE, "LocalQueue"),

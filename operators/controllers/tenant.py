@@ -28,6 +28,7 @@ CHILDREN: Final = (
     ("", "v1", "namespaces"),
     ("", "v1", "resourcequotas"),
     ("", "v1", "limitranges"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
     ("rbac.authorization.k8s.io", "v1", "roles"),
     ("rbac.authorization.k8s.io", "v1", "rolebindings"),
     ("kueue.x-k8s.io", "v1beta2", "localqueues"),

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -212,6 +213,9 @@ class SiteWorker:
         self._trouble = ""
         self._health: Health | None = None
         self._running: list[tuple[str, RemoteJobRow, str]] = []
+        self._turns = itertools.count(1)
+        self._read: dict[str, int] = {}
+        """Of running jobs: at which turn their output was read last."""
 
     def put(self, task: Task) -> None:
         """Have a task done after those before it, and after those that may not wait."""
@@ -241,7 +245,16 @@ class SiteWorker:
                     return
                 self._tell(self._do(task))
         finally:
+            self._hand_back()
             self.access.close()
+
+    def _hand_back(self) -> None:
+        """Tell of tasks that were not begun: their jobs would wait for an answer for good."""
+        with suppress(queue.Empty):
+            while True:
+                _, _, task = self._tasks.get_nowait()
+                if task is not None:
+                    self._tell(_not_begun(task))
 
     def _do(self, task: Task) -> Result:  # noqa: PLR0911 (one a task and error)
         try:
@@ -291,13 +304,21 @@ class SiteWorker:
     def _look(self) -> None:
         """At what there is to look at, with the output of some jobs that run."""
         pause = self._look_at_jobs() if self._tenant == READER else self._look_at_login()
-        for uid, row, directory in self._running[:LOGS]:
+        for uid, row, directory in self._next_to_read():
             result = self._do(ReadLog(uid, row, directory))
             if isinstance(result, Log) and result.output:
                 self._tell(result)
-        self._running = self._running[LOGS:]
         # Only now: what a look takes is not taken from what waits to be done between two.
         self._next_look = time.monotonic() + pause
+
+    def _next_to_read(self) -> list[tuple[str, RemoteJobRow, str]]:
+        """Of the jobs that run those whose output was read the longest ago, or never."""
+        running, self._running = self._running, []
+        chosen = sorted(running, key=lambda one: self._read.get(one[0], 0))[:LOGS]
+        turn = next(self._turns)
+        self._read = {uid: turns for uid, *_ in running if (turns := self._read.get(uid))}
+        self._read |= {uid: turn for uid, *_ in chosen}
+        return chosen
 
     def _look_at_login(self) -> float:
         """Whether one that did not work does again: jobs wait for it, so nothing else would show it."""
@@ -404,6 +425,13 @@ class SiteWorker:
             self._health = health
             _log.info("%s %s", " ".join(filter(None, (self.site, self._tenant))), health.message)
             self._tell(Answering(self.site, health, self._tenant))
+
+
+def _not_begun(task: Task) -> Result:
+    why = "its site or its login has changed meanwhile"
+    if isinstance(task, Submit):
+        return NotSent(task.uid, task.attempt, why, 1)
+    return Failed(task.uid, why, 1, asked=False)
 
 
 def rank(task: Task) -> int:

@@ -72,7 +72,10 @@ class Kept:
         _log.info("%s: leaves, it has been over for long enough", title_of(obj))
         metadata = obj["metadata"]
         try:
-            self._cluster.delete(API_VERSION, REMOTE_JOB, metadata["name"], metadata["namespace"])
+            # Its partner may have made another of that name meanwhile.
+            self._cluster.delete(
+                API_VERSION, REMOTE_JOB, metadata["name"], metadata["namespace"], uid=metadata["uid"]
+            )
         except NotFound:
             return
 

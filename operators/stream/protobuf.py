@@ -106,7 +106,10 @@ def _node(node: pb.Node) -> o.Node:
     status = node.status
     return o.Node(
         metadata=o.NodeMetadata(
-            *_metadata(node.metadata), o.NodeLabels(node.metadata.labels.get(o.GPU_PRODUCT, ""))
+            *_metadata(node.metadata),
+            o.NodeLabels(
+                node.metadata.labels.get(o.GPU_PRODUCT, ""), node.metadata.labels.get(o.GPU_COUNT, "")
+            ),
         ),
         spec=o.NodeSpec(node.spec.unschedulable),
         status=o.NodeStatus(
@@ -164,6 +167,17 @@ def _pod_spec(spec: pb.PodSpec) -> o.PodSpec:
         [_container(c) for c in spec.containers],
         [_container(c) for c in spec.init_containers],
         spec.node_name,
+        _amounts(spec.overhead) if spec.overhead else None,
+        o.PodResources(_of_pod(spec.resources.requests), _of_pod(spec.resources.limits))
+        if spec.HasField("resources")
+        else None,
+    )
+
+
+def _of_pod(amounts: Mapping[str, pb.Quantity]) -> o.PodResourceList:
+    return o.PodResourceList(
+        amounts["cpu"].string if "cpu" in amounts else None,
+        amounts["memory"].string if "memory" in amounts else None,
     )
 
 

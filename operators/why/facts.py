@@ -174,6 +174,7 @@ class Job:
     pod_asks: Amounts = field(default_factory=dict)
     """Of one pod."""
     parallelism: int = 1
+    """Pods that it should have now: fewer once some have succeeded."""
     suspended: bool = False
     queue_label: str = ""
     started: datetime | None = None

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from operators.pod_requests import pod_requests
 from operators.queues import QUEUE_LABEL, quantity
 from operators.reasons import Condition
 from operators.tenancy import TENANT_LABEL
@@ -44,10 +45,8 @@ def job(found: Object) -> Job:
         name=meta["name"],
         tenant=labels.get(TENANT_LABEL) or meta["namespace"].removeprefix("tenant-"),
         created=_time(meta["creationTimestamp"]),
-        pod_asks=requests(spec["template"]["spec"]),
-        parallelism=min(
-            int(spec.get("parallelism") or 1), int(spec.get("completions") or spec.get("parallelism") or 1)
-        ),
+        pod_asks=pod_requests(spec["template"]["spec"]),
+        parallelism=_pods_at_once(spec, status),
         suspended=bool(spec.get("suspend")),
         queue_label=labels.get(QUEUE_LABEL, ""),
         started=_maybe(status.get("startTime")),
@@ -123,30 +122,9 @@ def asks(found: Object) -> Amounts:
     """What all pods of a Workload ask for together."""
     total: dict[str, Decimal] = {}
     for podset in found["spec"]["podSets"]:
-        for resource, amount in requests(podset["template"]["spec"]).items():
+        for resource, amount in pod_requests(podset["template"]["spec"]).items():
             total[resource] = total.get(resource, Decimal(0)) + amount * int(podset.get("count") or 1)
     return total
-
-
-def requests(spec: Object) -> Amounts:
-    """What the scheduler must find on one node for a pod.
-
-    Source: https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
-    """
-    total: dict[str, Decimal] = dict(_amounts(spec.get("overhead") or {}))
-    largest: dict[str, Decimal] = {}
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        resources = container.get("resources") or {}
-        wanted = _amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
-        passing = (
-            container in (spec.get("initContainers") or ()) and container.get("restartPolicy") != "Always"
-        )
-        for resource, amount in wanted.items():
-            if passing:
-                largest[resource] = max(largest.get(resource, amount), amount)
-            else:
-                total[resource] = total.get(resource, Decimal(0)) + amount
-    return {r: max(total.get(r, Decimal(0)), largest.get(r, Decimal(0))) for r in {**total, **largest}}
 
 
 def pod(found: Object) -> Pod:
@@ -157,7 +135,7 @@ def pod(found: Object) -> Pod:
     stuck, message, image = _stuck(status)
     return Pod(
         name=meta["name"],
-        asks=requests(spec),
+        asks=pod_requests(spec),
         phase=status.get("phase", ""),
         node=spec.get("nodeName", ""),
         selector=spec.get("nodeSelector") or {},
@@ -181,7 +159,7 @@ def nodes(found: Iterable[Object], pods: Iterable[Object]) -> tuple[Node, ...]:
     for one in pods:
         if one["spec"].get("nodeName") and (one.get("status") or {}).get("phase") not in _ENDED:
             held = used.setdefault(one["spec"]["nodeName"], {})
-            for resource, amount in {**requests(one["spec"]), "pods": Decimal(1)}.items():
+            for resource, amount in {**pod_requests(one["spec"]), "pods": Decimal(1)}.items():
                 held[resource] = held.get(resource, Decimal(0)) + amount
     rows = []
     for node in found:
@@ -278,6 +256,13 @@ def _stuck(status: Object) -> tuple[str, str, str]:
 
 def _is_end(condition: Object) -> bool:
     return condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+
+
+def _pods_at_once(spec: Object, status: Object) -> int:
+    """How many pods it should have now: none more than are left to succeed."""
+    most = int(spec.get("parallelism", 1))
+    completions = spec.get("completions")
+    return most if completions is None else min(most, int(completions) - int(status.get("succeeded") or 0))
 
 
 def _amounts(given: Mapping[str, Any]) -> dict[str, Decimal]:

@@ -57,7 +57,12 @@ options:
     type: dict
     suboptions:
       table: {description: Family and name of the table., type: str, required: true}
-      rules: {description: The nft script that makes the table., type: path, required: true}
+      rules: {description: The script that makes the table., type: path, required: true}
+      language:
+        description: Of the script; with iptables, the table is one of iptables' own.
+        type: str
+        choices: [nft, iptables]
+        default: nft
       loaded: {description: Where the listing of the table as loaded is kept., type: path, required: true}
   routes:
     description: IPv4 routes. Ours carry a protocol number of their own; nobody else's are touched.

@@ -28,8 +28,8 @@ COMPARED = tuple(
 )
 GPU_SECONDS = "antenna_gpu_seconds_total"
 TOTALS = (
-    *("antenna_jobs_finished_total", GPU_SECONDS, "antenna_job_restarts_total"),
-    *("antenna_job_evictions_total", "antenna_job_preemptions_total"),
+    *("antenna_jobs_finished_total", GPU_SECONDS, "antenna_jobs_restarted_total"),
+    *("antenna_jobs_evicted_total", "antenna_jobs_preempted_total"),
     *(
         f"antenna_job_{what}_seconds_{part}"
         for what in ("wait", "run")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections import Counter
 
 import pytest
 
+from infra.paths import REPOSITORY
 from operators.admission import NAME, admission
-from operators.admission_rows import DEFAULT_REQUEST, KEPT_SECONDS, KINDS
+from operators.admission_rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
 from operators.k8s import connect
 from operators.k8s_errors import ApiError
 from operators.queues import API_VERSION as KUEUE
@@ -103,6 +105,16 @@ def test_what_a_person_needs_is_admitted_and_counted_as_its_pods_are(case, send,
         cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
 
 
+def test_the_page_shows_a_refusal_as_kubectl_does(admin):
+    """Of a Job that names a class of priority."""
+    job = manifest({"kind": "Job", "pod": {"priorityClassName": "system-node-critical"}}, OWN)
+    job["metadata"] = {"name": "train", "namespace": OWN}
+    person = ("--as=somebody", "--as-group=vib-people")
+    said = admin.kubectl(*person, "create", "-f", "-", given=json.dumps(job), check=False)
+    page = (REPOSITORY / "docs/tenants.md").read_text()
+    assert " ".join(said.split()) in " ".join(page.split())
+
+
 def test_a_job_of_a_job_that_has_quota_does_not_run_on_it(send, cluster):
     """Kueue lets run what belongs to work that it has let run: so only controllers say what belongs."""
     whole = send(manifest({"kind": "Job"}, OWN))
@@ -158,10 +170,34 @@ def test_what_a_job_leaves_out_is_filled_in_where_kueue_and_the_kubelet_read_it(
     limits = {"resources": {"limits": {"cpu": "1"}}}
     made = send(manifest({"kind": "Job", "container": limits}, OWN))
     (container,) = made["spec"]["template"]["spec"]["containers"]
-    assert container["resources"] == {"limits": {"cpu": "1"}, "requests": {**DEFAULT_REQUEST, "cpu": "1"}}
+    assert container["resources"] == {
+        "limits": {"cpu": "1", DISK: DEFAULT_DISK},
+        "requests": {**DEFAULT_REQUEST, "cpu": "1", DISK: "0"},
+    }
     assert made["spec"]["ttlSecondsAfterFinished"] == KEPT_SECONDS
     assert made["spec"]["suspend"] is True
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "default"
+    cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
+
+
+@pytest.mark.parametrize(
+    ("said", "pod", "filled"),
+    [
+        ({"requests": {DISK: "1Gi"}}, {}, {"requests": {DISK: "1Gi"}, "limits": {DISK: "1Gi"}}),
+        ({"limits": {DISK: "2Gi"}}, {}, {"requests": {DISK: "2Gi"}, "limits": {DISK: "2Gi"}}),
+        (
+            {},
+            {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}},
+            {"requests": {DISK: "0"}, "limits": {DISK: DEFAULT_DISK}},
+        ),
+    ],
+)
+def test_no_container_writes_on_its_nodes_disk_without_bound(said, pod, filled, send, cluster):
+    made = send(manifest({"kind": "Job", "container": {"resources": said}, "pod": pod}, OWN))
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    default = {} if pod else DEFAULT_REQUEST
+    requests = {**default, **filled["requests"]}
+    assert container["resources"] == {"requests": requests, "limits": filled["limits"]}
     cluster.delete("batch/v1", "Job", made["metadata"]["name"], OWN)
 
 
@@ -210,6 +246,32 @@ def test_what_may_not_be_made_is_no_change_either(kind, change, says, send, as_s
         person.patch("v1", kind, name, OWN, change)
     person.patch("v1", kind, name, OWN, {"metadata": {"labels": {"note": "mine"}}})
     person.delete("v1", kind, name, OWN)
+
+
+def test_a_secret_from_before_is_written_anew_as_it_is_and_not_otherwise(as_somebody, admin, cluster):
+    """So does `encryption_keys`, with every Secret: one that is too large by now must not hold it up."""
+    before = manifest({"kind": "Secret", "object": {"stringData": {"set": "LARGE"}}}, OWN)
+    made = as_somebody("system:masters", "system:serviceaccount:kube-system:before").create(before)
+    path = cluster.path("v1", "Secret", OWN, made["metadata"]["name"])
+    there = cluster.request("GET", path)
+    cluster.request("PUT", path, body=there)
+    listed = admin.kubectl("get", "secrets", "-n", OWN, "--output=json")
+    assert made["metadata"]["name"] in admin.kubectl("replace", "-f", "-", "--output=name", given=listed)
+    with pytest.raises(ApiError, match="denied request: one of these secrets holds at most 32 KiB"):
+        cluster.request("PUT", path, body={**there, "data": {**there["data"], "more": "eA=="}})
+    cluster.delete("v1", "Secret", made["metadata"]["name"], OWN)
+
+
+def test_what_is_kept_of_who_applied_it_counts_too(as_somebody):
+    """Each that applies an object adds the names of all its fields, and there may be any number of them."""
+    person = as_somebody("vib-people")
+    data = {f"{'x' * 80}-{number:03}": "" for number in range(200)}
+    metadata = {"name": "applied", "namespace": OWN}
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    with pytest.raises(ApiError, match="denied request: one of these configmaps holds at most 64 KiB"):
+        for number in range(20):
+            person.apply(applied, manager=f"manager-{number}")
+    person.delete("v1", "ConfigMap", "applied", OWN)
 
 
 def test_no_more_of_a_kind_is_made_than_there_may_be(send, cluster):

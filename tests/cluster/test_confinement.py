@@ -26,6 +26,7 @@ from operators.tenancy import (
     PARTNERS_ROLE,
     SUBMITTER_RULES,
     Allocation,
+    Egress,
     Quota,
     Tenant,
     labels,
@@ -42,6 +43,7 @@ from tests.cluster.tenant_controller import is_ready, operators_kubeconfig, trai
 
 RBAC = "rbac.authorization.k8s.io"
 RBAC_V1 = f"{RBAC}/v1"
+NETWORK = "networking.k8s.io/v1"
 LIMITS = {"limits": [{"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi"}}]}
 LUMI = lumi("lumi")
 COHORT = Cohort("confined", (Flavor("local"), *flavors((LUMI,))))
@@ -59,7 +61,7 @@ def partner(name, grants=(), **others):
     return replace(one, allocations=grants, **others)
 
 
-VIB, VUB = partner("vib", (GRANT,)), partner("vub")
+VIB, VUB = partner("vib", (GRANT,), egress=(Egress("192.0.2.0/24", (443,)),)), partner("vub")
 EARLIER, GONE, LEFT = partner("earlier"), partner("gone"), partner("left")
 ALL = (VIB, VUB, EARLIER, GONE, LEFT)
 
@@ -198,6 +200,8 @@ def test_what_a_tenant_becomes_is_carried_out(api, operator):
             ("v1", "Namespace", "", {"metadata": {"ownerReferences": None}}),
             ("v1", "ResourceQuota", "object-counts", {"spec": {"hard": {"pods": "1"}}}),
             ("v1", "ResourceQuota", "no-priority-class", {"spec": {"hard": {"pods": "9"}}}),
+            (NETWORK, "NetworkPolicy", "isolation", {"spec": {"ingress": [{}]}}),
+            (NETWORK, "NetworkPolicy", "isolation", {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}),
             (RBAC_V1, "RoleBinding", "submitters", {"subjects": None}),
             (KUEUE, "LocalQueue", "default", {"metadata": {"labels": {"antenna.be/tenant": None}}}),
             (KUEUE, "ClusterQueue", "vub", {"spec": {"resourceGroups": []}}),

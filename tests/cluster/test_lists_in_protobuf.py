@@ -11,7 +11,7 @@ import pytest
 
 from operators.k8s import Cluster
 from operators.k8s_errors import patiently
-from operators.objects import GPU_PRODUCT, Job, Node, Pod
+from operators.objects import GPU_COUNT, GPU_PRODUCT, Job, Node, Pod
 from operators.stream import protobuf
 from operators.stream.source import Source
 from operators.stream.wire import Page, Wire
@@ -32,11 +32,27 @@ SIDECAR = {
 }
 INIT = {"name": "i", "image": "registry.example.org/i:1"}
 AGAIN = {"name": "b", "image": "registry.example.org/b:1", "restartPolicy": "OnFailure"}
+WHOLE = {
+    "resources": {"requests": {"cpu": "9", "memory": "199Gi"}, "limits": {"cpu": "10", "memory": "200Gi"}}
+}
+OVERHEAD = {"cpu": "250m", "memory": "1Gi", "nvidia.com/gpu": "1"}
+RUNTIME = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "handler": "runc",
+    "overhead": {"podFixed": OVERHEAD},
+    "status": {},
+}
 OWNERS = [
     {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1", "controller": True},
     {"apiVersion": "v1", "kind": "ConfigMap", "name": "p", "uid": "u-2"},
 ]
-LABELS = {"kueue.x-k8s.io/queue-name": "elsewhere", GPU_PRODUCT: "NVIDIA-H100", "other": "label"}
+LABELS = {
+    "kueue.x-k8s.io/queue-name": "elsewhere",
+    GPU_PRODUCT: "NVIDIA-H100",
+    GPU_COUNT: "8",
+    "other": "label",
+}
 
 
 def metadata(name: str, **others: Any) -> dict[str, Any]:
@@ -45,6 +61,7 @@ def metadata(name: str, **others: Any) -> dict[str, Any]:
 
 def job(name: str, status: dict[str, Any], *, labels: bool = True, **spec: Any) -> dict[str, Any]:
     pod = {"nodeName": "nowhere", "containers": [PLAIN, AGAIN], "initContainers": [SIDECAR, INIT]}
+    pod |= {**WHOLE, "overhead": OVERHEAD} if labels else {}
     template = {"spec": {"restartPolicy": "Never", **pod}}
     named = metadata(name, finalizers=["antenna.be/test"]) if labels else {"name": name}
     return {
@@ -97,7 +114,7 @@ PODS = (
         "kind": "Pod",
         # Without the label of a queue: Kueue would gate it.
         "metadata": metadata("pod", labels={}, annotations=OWN_KUBELET, finalizers=["antenna.be/test"]),
-        "spec": {"nodeName": "nowhere", "containers": [PLAIN, AGAIN], "initContainers": [SIDECAR]},
+        "spec": {**WHOLE, "nodeName": "nowhere", "containers": [PLAIN, AGAIN], "initContainers": [SIDECAR]},
         "status": {
             "phase": "Running",
             "conditions": [condition("Ready"), condition("PodScheduled", "False")],
@@ -133,6 +150,12 @@ def everything(cluster: Cluster, namespace: str, name: str) -> Iterator[None]:
     """Objects of each kind, in which every field that is read differs from its default somewhere."""
     objects = [{**o, "metadata": {**o["metadata"], "namespace": namespace}} for o in (*JOBS, *PODS)]
     objects.append({**NODE, "metadata": {**NODE["metadata"], "name": name}})
+    # Only of a class may a pod have an overhead.
+    objects.insert(0, {**RUNTIME, "metadata": {"name": name, "finalizers": ["antenna.be/test"]}})
+    objects = [
+        {**o, "spec": {**o["spec"], "runtimeClassName": name}} if o["metadata"]["name"] == "pod" else o
+        for o in objects
+    ]
     for obj in objects:
         for attempt in patiently(20, lambda _: None):  # a new namespace's ServiceAccount takes a moment
             with attempt:

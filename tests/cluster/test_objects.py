@@ -12,7 +12,7 @@ from infra.provider import objects_apply, objects_wait
 from infra.provider.kind import ProviderError
 from infra.provider.objects import FORGET_UNREACHABLE, Objects
 from operators.k8s import connect
-from operators.k8s_errors import NotFound
+from operators.k8s_errors import Conflict, NotFound
 
 
 def config_map(namespace, name="settings", /, **data):
@@ -94,6 +94,14 @@ def test_deleting_what_is_not_there_is_no_error(bundle, cluster, namespace):
     one = bundle().up(config_map(namespace))
     cluster.delete("v1", "ConfigMap", "settings", namespace)
     one.down()
+
+
+def test_another_object_of_the_name_is_not_deleted_in_its_place(cluster, namespace):
+    cluster.create(config_map(namespace))
+    with pytest.raises(Conflict):
+        cluster.delete("v1", "ConfigMap", "settings", namespace, uid="3b8d9d4e-0000-0000-0000-000000000000")
+    there = cluster.get("v1", "ConfigMap", "settings", namespace)
+    cluster.delete("v1", "ConfigMap", "settings", namespace, uid=there["metadata"]["uid"])
 
 
 def test_what_is_no_longer_declared_is_deleted_and_nothing_else(bundle, cluster, namespace, admin):

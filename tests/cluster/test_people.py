@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import yaml
 from click.testing import CliRunner
 
 from infra import quotas
-from infra.cli import main, oidc
+from infra.cli import gather, main, oidc
 from infra.cli.audit_words import deeds
 from infra.paths import REPOSITORY
 from infra.site import Site, authentication_configuration
@@ -242,6 +243,18 @@ def test_a_wrong_password_gives_nothing(world):
     person = Person(world, "abe")
     assert "password is wrong" in person.log_in(said="not it")
     assert not person.kubeconfig.exists()
+
+
+def test_the_doctor_says_whether_people_can_log_in(world):
+    assert gather.people(world.site) == (world.issuer.url, "")
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        away = f"https://127.0.0.1:{free.getsockname()[1]}"
+    stated = world.site.authentication
+    elsewhere = world.site.model_copy(update={"authentication": stated.model_copy(update={"issuer": away})})
+    assert "does not answer" in gather.people(elsewhere)[1]
+    strange = stated.model_copy(update={"certificate_authority": world.short.authority})
+    strange = world.site.model_copy(update={"authentication": strange})
+    assert "CERTIFICATE_VERIFY_FAILED" in gather.people(strange)[1]
 
 
 def test_a_token_ends_and_the_kubeconfig_renews_it(partners):

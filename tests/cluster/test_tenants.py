@@ -30,6 +30,7 @@ from tests.cluster.tenant_controller import (
 FLAVOR = f"tenants-{RUN}"
 COHORT = Cohort(f"tenants-{RUN}", (Flavor(FLAVOR),), {FLAVOR: {GPU: 2, "cpu": 64, "memory": "64Gi"}})
 RBAC = "rbac.authorization.k8s.io/v1"
+NETWORK = "networking.k8s.io/v1"
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,9 @@ def test_what_is_edited_by_hand_is_put_right(made, cluster):
         ("v1", "Namespace", namespace, {"metadata": {"labels": {f"{POD_SECURITY}/enforce": "privileged"}}}),
         ("v1", "ResourceQuota", "object-counts", {"spec": {"hard": {"pods": "9000"}}}),
         ("v1", "ResourceQuota", "no-priority-class", {"spec": {"hard": {"pods": "9000"}}}),
+        (NETWORK, "NetworkPolicy", "isolation", {"spec": {"ingress": [{}], "egress": None}}),
+        (NETWORK, "NetworkPolicy", "isolation", {"spec": {"policyTypes": ["Egress"]}}),
+        (NETWORK, "NetworkPolicy", "isolation", {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}),
         (RBAC, "RoleBinding", "submitters", {"subjects": None}),
         (KUEUE, "ClusterQueue", made.name, {"spec": {"resourceGroups": []}}),
         (KUEUE, "ClusterQueue", made.name, {"spec": {"fairSharing": {"weight": "9"}}}),
@@ -201,6 +205,7 @@ def content(obj):
     ("api_version", "kind", "name"),
     [
         (RBAC, "RoleBinding", "submitters"),
+        (NETWORK, "NetworkPolicy", "isolation"),
         ("v1", "ResourceQuota", "no-priority-class"),
         (KUEUE, "LocalQueue", "default"),
     ],

@@ -165,4 +165,4 @@ def test_totals_stay_right_though_the_operator_is_killed_again_and_again(world, 
         if name == "antenna_jobs_finished_total" and value
     }
     assert outcomes == {"succeeded", "failed", "cancelled"}
-    assert sum(value for (name, _), value in last.items() if name == "antenna_job_evictions_total")
+    assert sum(value for (name, _), value in last.items() if name == "antenna_jobs_evicted_total")

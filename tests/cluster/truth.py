@@ -228,7 +228,9 @@ def node_gauges(lists):
         figures["antenna_node_schedulable", key] = int(not node["spec"].get("unschedulable", False))
         if not held and GPU not in status["capacity"]:
             continue
-        figures["antenna_node_gpus_capacity", (*key, model)] = amount(status["capacity"].get(GPU, 0))
+        figures["antenna_node_gpus_capacity", (*key, model)] = max(
+            amount(status["capacity"].get(GPU, 0)), int(labels.get("nvidia.com/gpu.count", 0))
+        )
         figures["antenna_node_gpus_allocatable", (*key, model)] = has
         figures["antenna_node_gpus_allocated", (*key, model)] = held
         figures["antenna_gpus_allocatable", (SITE, model)] += has
@@ -346,7 +348,7 @@ def totals(lists, lives, tenants):
             continue
         if outcome := life.outcome():
             figures["antenna_jobs_finished_total", (*place, outcome)] += 1
-        figures["antenna_job_restarts_total", place] += restarts(life.job)
+        figures["antenna_jobs_restarted_total", place] += restarts(life.job)
         if life.admitted is not None:
             created = seconds(life.job["metadata"]["creationTimestamp"])
             observe(figures, "antenna_job_wait_seconds", place, life.admitted - created)
@@ -355,9 +357,9 @@ def totals(lists, lives, tenants):
         figures["antenna_gpu_seconds_total", (SITE, tenant, *tenants[tenant])] += life.gpu_seconds()
         for workload in life.workloads:
             for reason, count in evictions(workload).items():
-                figures["antenna_job_evictions_total", (*place, reason)] += count
+                figures["antenna_jobs_evicted_total", (*place, reason)] += count
                 if reason == "Preempted":
-                    figures["antenna_job_preemptions_total", place] += count
+                    figures["antenna_jobs_preempted_total", place] += count
     return figures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,45 @@ def test_another_runtime_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: toys\nruntime: go\n")
     with pytest.raises(ProjectError, match="runtime must be python"):
         config.load_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("options: {refresh: always}", "options"),
+        ("stackConfigDir: cfg", "stackConfigDir"),
+        ("packages: {random: 4}", "packages"),
+        ("plugins: {languages: [{name: python, path: x}]}", "plugins.languages"),
+        ("backend: {url: 'file://~', other: 1}", "backend.other"),
+    ],
+)
+def test_a_setting_of_the_project_that_only_the_official_engine_has_is_refused_by_name(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    with pytest.raises(ProjectError, match=rf"Pulumi.yaml: {re.escape(named)} is a setting"):
+        project(tmp_path, text)
+
+
+def test_an_option_of_the_runtime_that_nobody_heeds_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: t\nruntime: {name: python, options: {toolchain: uv}}")
+    with pytest.raises(ProjectError, match=r"runtime\.options\.toolchain is a setting"):
+        config.load_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("environment: [shared/prod]", "environment is a setting"),
+        ("encryptedkey: x", "encryptedkey is a setting"),
+        ("secretsprovider: awskms://key", "secretsprovider 'awskms://key' is one"),
+    ],
+)
+def test_a_setting_of_the_stack_that_only_the_official_engine_has_is_refused_by_name(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    (tmp_path / "Pulumi.s.yaml").write_text(text)
+    with pytest.raises(ProjectError, match=re.escape(named)):
+        config.load_stack(project(tmp_path), "s")
 
 
 def test_a_wrong_passphrase_is_told() -> None:

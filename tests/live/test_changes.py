@@ -102,7 +102,7 @@ def test_removing_a_partner_removes_exactly_its_own(site: SiteUnderTest) -> None
     site.write(lambda config: config["site:tenants"].pop())
     # The operator makes nothing for it any more, and the provider of people knows none of it.
     planned = site.changes()
-    assert planned.pop("operator") == planned.pop("nodes") == "update"
+    assert planned.pop("operator") == planned.pop("people") == "update"
     assert set(planned.values()) == {"delete"} and f"tenant-{name}" in planned
     site.antenna("up", "--yes")
     assert name not in [q["metadata"]["name"] for q in site.get("clusterqueues")["items"]]

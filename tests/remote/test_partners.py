@@ -106,6 +106,12 @@ def test_what_one_login_sent_for_all_partners_is_followed_to_its_end_and_nothing
         check=False,
     )
     assert refused == ""
+    assert accounts.found().closed == {(PROJECT, reader.user)}
+    back = accounts.Declared({}, frozenset({(PROJECT, reader.user)}))
+    opened = [call for call in accounts.changes(accounts.found(), back) if call[0] == "modify"]
+    accounts._change(*opened[0])
+    assert accounts.found().closed == frozenset()
+    accounts._change("delete", "user", f"name={reader.user}")
     for words in ("leading as", r"is \d+ at", "leading as"):
         world.operator.start()
         world.operator.kill_when_it_says(words, 0.2, 120)

@@ -51,11 +51,15 @@ class ApiServer:
             del self.objects[key]
         return made
 
-    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> str:
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, uid: str = ""
+    ) -> str:
         key = self._key(kind, name, namespace)
         if key not in self.objects:
             raise NotFound(404, "NotFound", "gone")
         live = self.objects[key]
+        if uid not in ("", live["metadata"]["uid"]):
+            raise Conflict(409, "Conflict", "another one")
         if live["metadata"].get("finalizers"):
             self._write(
                 "delete", key, merged(live, {"metadata": {"deletionTimestamp": "2026-06-01T00:00:00Z"}})

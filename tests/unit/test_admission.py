@@ -11,7 +11,15 @@ import yaml
 from infra import paths
 from monitoring.manifests import monitoring_objects
 from operators.admission import admission, operations
-from operators.admission_rows import DEFAULT_REQUEST, KEPT_SECONDS, KINDS, PLATFORM_CLASSES, ROWS, Row
+from operators.admission_rows import (
+    DEFAULT_DISK,
+    DEFAULT_REQUEST,
+    KEPT_SECONDS,
+    KINDS,
+    PLATFORM_CLASSES,
+    ROWS,
+    Row,
+)
 from operators.manifests import operator_objects
 from operators.tenancy import NO_PODS, OBJECT_COUNTS, SUBMITTER_RULES, Tenant, namespace_objects
 from tests.cluster.partner_work import TABLE
@@ -121,6 +129,7 @@ def test_the_page_tells_the_bounds_as_they_are() -> None:
         assert f"| {kind} | {counted(group[plural], plural)} | {size[plural]} KiB |" in page
     assert f"leaves after {KEPT_SECONDS // 86400} days" in page
     assert f"else {DEFAULT_REQUEST['cpu']} and {DEFAULT_REQUEST['memory']}" in page
+    assert f"a container writes {DEFAULT_DISK} at most" in page
 
 
 def test_each_policy_is_bound_fails_closed_and_denies() -> None:

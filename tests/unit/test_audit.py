@@ -16,6 +16,7 @@ from infra.cli import main
 from infra.cli.audit import FOLDER, command, moment
 from infra.cli.audit_words import Deed, deeds
 from infra.cli.failure import WrongInput
+from infra.control_plane import table
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
@@ -118,6 +119,21 @@ def test_partner_person_and_moment_choose() -> None:
 
 
 @pytest.mark.parametrize(
+    ("who", "person"),
+    [
+        ({"user": "oidc#ann"}, "ann"),
+        ({"user": "oidc:https://login.example.org#7"}, "https://login.example.org#7"),
+        ({"user": "admin", "as": "oidc:ann"}, "ann"),
+        ({"user": "admin", "as": "oidc:ann"}, "admin"),
+    ],
+)
+def test_a_person_is_found_by_the_name_whatever_stands_before_it(who: dict[str, str], person: str) -> None:
+    line = record("create", "jobs", **who)
+    assert one(line, person=person).resource == "jobs"
+    assert deeds([line], person="an") == []
+
+
+@pytest.mark.parametrize(
     ("said", "at"),
     [
         ("30m", datetime(2026, 12, 1, 11, 30, tzinfo=UTC)),
@@ -155,6 +171,10 @@ def test_the_head_hands_over_the_lines_of_partners_alone(
         ["sh", "-c", asked.replace(str(tmp_path), "/nowhere")], capture_output=True, check=False
     )
     assert missing.returncode != 0
+
+
+def test_the_log_is_looked_for_where_the_api_server_writes_it() -> None:
+    assert table().value("kube-apiserver", "audit-log-path") == f"{FOLDER}/audit.log"
 
 
 def test_a_copy_of_the_log_is_read_on_any_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as strictly
 
 from operators.catalog import FAMILIES, family
 from operators.catalog_page import COMMAND, page
@@ -34,12 +36,26 @@ def test_names_and_units_are_as_prometheus_and_openmetrics_want_them(row):
     assert bare.endswith(f"_{row.unit}") or not row.unit, "a unit ends the name"
     assert not bare.endswith(("_count", "_sum", "_bucket"))
     assert all(re.fullmatch(r"[a-z_]+", label) for label in row.labels)
-    assert "le" not in row.labels
+    # What a histogram has for itself, and what a scraper puts on every sample.
+    assert not {"le", "quantile", "job", "instance"} & set(row.labels)
+    assert not [label for label in row.labels if label.startswith(("exported_", "__"))]
     assert row.help.endswith(".")
 
 
+def in_openmetrics(row):
+    """All names that a family takes under OpenMetrics: its own, bare, and its samples'."""
+    bare = row.name.removesuffix("_total").removesuffix("_info")
+    ends = {
+        "counter": ("_total", "_created"),
+        "info": ("_info",),
+        "histogram": ("_bucket", "_sum", "_count", "_created"),
+    }
+    return [bare, *(bare + end for end in ends.get(row.type, ()))]
+
+
 def test_no_name_is_there_twice():
-    assert len({row.name for row in FAMILIES}) == len(FAMILIES)
+    taken = Counter(name for row in FAMILIES for name in in_openmetrics(row))
+    assert [name for name, times in taken.items() if times > 1] == []
     assert family("antenna_queue_jobs").labels == ("site", "queue", "tenant", "state")
 
 
@@ -60,6 +76,7 @@ def test_what_is_shown_is_in_the_catalog_with_its_type_help_and_labels(tmp_path)
     rig = Rig(tmp_path / "ledger.sqlite").lists(**partner("a"), jobs=[job("one"), ended("two", at=5)])
     rig.apply("workloads", workload("two", admitted=1, finished=True))
     rig.commit()
+    assert list(strictly(b"".join(rig.store.render(True)).decode())), "refused as a whole, or nothing"
     text = b"".join(rig.store.render(False)).decode()
     shown = dict(re.findall(r"# HELP (\w+) (.*)", text))
     assert len(shown) > 20

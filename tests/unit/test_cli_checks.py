@@ -16,7 +16,9 @@ HOST = Host(
     container="",
 )  # fmt: skip
 SITE = Site(platform="embedded", machines=3, nodes=3, gpus=8, tenants=15)
-UP = Stack(recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)), links=2)
+UP = Stack(
+    recorded=True, machines=(Machine("head", True), Machine("gpu-1", True)), links=2, issuer="https://a"
+)
 OPERATOR = Operator(deployed=True, wanted=1, ready=True)
 CLUSTER = Cluster(
     nodes=3,
@@ -114,6 +116,8 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
         ),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, inactive_queues=("imec",)))),
         ("queues", "fail", replace(SOUND, cluster=replace(CLUSTER, queues=14))),
+        ("people", "skip", replace(SOUND, stack=replace(UP, issuer=""))),
+        ("people", "fail", replace(SOUND, stack=replace(UP, issuer_fault="https://a does not answer"))),
         ("links", "skip", replace(SOUND, stack=replace(SOUND.stack, links=0))),
         ("links", "fail", replace(SOUND, stack=replace(SOUND.stack, links_down=("lumi: silent",)))),
         ("remote-sites", "skip", replace(SOUND, cluster=replace(CLUSTER, remote_sites=0))),
@@ -129,6 +133,11 @@ def test_memory_is_not_asked_again_of_a_host_whose_machines_run() -> None:
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, certificate_days=10.0))),
         ("certificates", "warn", replace(SOUND, cluster=replace(CLUSTER, administrator_days=2.0))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, administrator_days=-0.1))),
+        (
+            "network-policies",
+            "fail",
+            replace(SOUND, cluster=replace(CLUSTER, network_silent=("gpu-1: connection refused",))),
+        ),
         ("control-plane", "fail", replace(SOUND, cluster=replace(CLUSTER, flags_differ=("etcd --x is y",)))),
         ("certificates", "fail", replace(SOUND, cluster=replace(CLUSTER, certificate_days=-1.0))),
         ("tun", "warn", replace(SOUND, host=replace(HOST, tun=False))),

@@ -42,8 +42,8 @@ def test_nothing_of_work_shows_before_all_of_it_is_listed(rig):
     rig.relist("jobs", running("train"), job("alone", queue=""))
     assert series_of_work(rig) == []
     rig.relist("workloads", workload("train", admitted=3))
-    assert rig.figure("antenna_job_state", job="train", state="running") == 1
-    assert rig.figure("antenna_job_state", job="alone", state="pending") == 1
+    assert rig.figure("antenna_job_state", job_name="train", state="running") == 1
+    assert rig.figure("antenna_job_state", job_name="alone", state="pending") == 1
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 1
 
 
@@ -52,7 +52,7 @@ def test_what_went_before_its_list_was_whole_is_not_there(rig):
     early(rig, "workloads", workload("train", admitted=3), workload("other", admitted=3), workload("third"))
     rig.relist("jobs", running("other"), job("third"))
     rig.relist("workloads", workload("other", admitted=3))
-    assert {dict(labels)["job"] for labels in rig.shown("antenna_job_info")} == {"other", "third"}
+    assert {dict(labels)["job_name"] for labels in rig.shown("antenna_job_info")} == {"other", "third"}
     assert rig.figure("antenna_queue_jobs", queue="cq-a", state="running") == 1
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 1
 
@@ -66,7 +66,7 @@ def test_a_queue_that_changes_hands_meanwhile_is_counted_where_it_is_now(rig):
     rig.apply("localqueues", moved)
     rig.relist("jobs", running("train"))
     rig.relist("workloads", workload("train", admitted=3))
-    assert rig.figure("antenna_job_info", job="train", queue="cq-b") == 1
+    assert rig.figure("antenna_job_info", job_name="train", queue="cq-b") == 1
     assert rig.figure("antenna_queue_jobs", queue="cq-b", tenant="a", state="running") == 1
 
 

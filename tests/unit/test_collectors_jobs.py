@@ -14,7 +14,7 @@ def rig(tmp_path):
 
 def test_a_job_tells_who_it_is_and_what_it_asks_for(rig):
     rig.apply("jobs", job("train", gpus=2, created=7, parallelism=3, owner=("CronJob", "nightly")))
-    of = {"site": "local", "namespace": "tenant-a", "job": "train"}
+    of = {"site": "local", "namespace": "tenant-a", "job_name": "train"}
     info = rig.figure(
         "antenna_job_info", **of, uid="uid-train", queue="cq-a", tenant="a", owner="CronJob/nightly"
     )
@@ -37,13 +37,13 @@ def test_what_has_not_happened_has_no_time(rig):
 def test_a_jobs_moments_show_as_they_come(rig):
     rig.apply("workloads", workload("train", admitted=5, evictions={"Preempted": 2, "NodeFailures": 1}))
     rig.apply("jobs", running("train", started=6))
-    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") == START + 5
-    assert rig.figure("antenna_job_started_timestamp_seconds", job="train") == START + 6
-    assert rig.figure("antenna_job_evictions", job="train") == 3
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job_name="train") == START + 5
+    assert rig.figure("antenna_job_started_timestamp_seconds", job_name="train") == START + 6
+    assert rig.figure("antenna_job_evictions", job_name="train") == 3
     rig.apply("jobs", ended("train", started=6, at=20, outcome="Failed", failed=2))
-    assert rig.figure("antenna_job_finished_timestamp_seconds", job="train") == START + 20
-    assert rig.figure("antenna_job_restarts", job="train") == 2
-    assert rig.figure("antenna_job_state", job="train", state="failed") == 1
+    assert rig.figure("antenna_job_finished_timestamp_seconds", job_name="train") == START + 20
+    assert rig.figure("antenna_job_restarts", job_name="train") == 2
+    assert rig.figure("antenna_job_state", job_name="train", state="failed") == 1
 
 
 def test_a_job_that_is_gone_leaves_no_series(rig):
@@ -55,12 +55,12 @@ def test_a_job_that_is_gone_leaves_no_series(rig):
 def test_admission_for_fewer_pods_counts(rig):
     rig.apply("jobs", running("train", gpus=1, parallelism=4))
     rig.apply("workloads", workload("train", gpus=1, pods=2, admitted=1))
-    assert rig.figure("antenna_job_gpus", job="train") == 2
+    assert rig.figure("antenna_job_gpus", job_name="train") == 2
 
 
 def test_no_more_pods_count_than_completions(rig):
     rig.apply("jobs", job("train", gpus=1, parallelism=8, completions=3))
-    assert rig.figure("antenna_job_gpus", job="train") == 3
+    assert rig.figure("antenna_job_gpus", job_name="train") == 3
 
 
 def test_init_containers_and_sidecars_count_as_the_scheduler_counts_them(rig):
@@ -70,4 +70,4 @@ def test_init_containers_and_sidecars_count_as_the_scheduler_counts_them(rig):
     pods = template(1)
     pods["spec"]["initContainers"] = [container(1, restartPolicy="Always"), container(4)]
     rig.apply("jobs", job("train", template=pods))
-    assert rig.figure("antenna_job_gpus", job="train") == 5
+    assert rig.figure("antenna_job_gpus", job_name="train") == 5

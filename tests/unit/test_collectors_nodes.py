@@ -44,6 +44,15 @@ def test_a_node_tells_its_gpus_and_how_many_are_lost(rig):
     assert rig.figure("antenna_node_gpus_allocated", node="n", model=H100) == 0
 
 
+@pytest.mark.parametrize(("label", "has"), [("4", 4), ("many", 0), ("", 0), ("-1", 0)])
+def test_gpus_whose_plugin_is_gone_are_lost_also_once_the_kubelet_counts_none(rig, label, has):
+    gone = node("n", gpus=0, allocatable=0)
+    gone["metadata"]["labels"] = {"nvidia.com/gpu.product": H100, "nvidia.com/gpu.count": label}
+    rig.apply("nodes", gone)
+    lost = (has, 0) if has else (None, None)
+    assert (gpus(rig, "capacity"), gpus(rig, "allocatable")) == lost
+
+
 def test_pods_hold_gpus_from_when_they_are_bound_until_they_end(rig):
     rig.lists(nodes=[node("n")])
     rig.apply("pods", pod("waits", on=""), pod("one", on="n"), pod("two", on="n", gpus=2, phase="Pending"))

@@ -180,7 +180,7 @@ def test_quota_that_comes_after_some_pods_ended_is_for_the_others_and_the_job_is
     rig.apply("workloads", again)
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a", flavor="h100") == reserved
     assert rig.figure("antenna_queue_gpus_requested", queue="cq-a") == reserved
-    assert rig.figure("antenna_job_gpus", job="one") == 4
+    assert rig.figure("antenna_job_gpus", job_name="one") == 4
 
 
 def test_work_that_is_switched_off_asks_for_nothing(rig):
@@ -242,27 +242,27 @@ def test_of_an_elastic_jobs_slices_the_one_that_it_runs_with_stands_for_it_in_an
     waits = sliced("x-third", gpus=3)
     slices = [replaced, runs, waits]
     rig.lists(**partner("a"), jobs=[running("train")], workloads=[slices[place] for place in order])
-    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") == START + 5
-    assert rig.figure("antenna_job_gpus", job="train") == 2
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job_name="train") == START + 5
+    assert rig.figure("antenna_job_gpus", job_name="train") == 2
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 2
     # The one that waited is admitted in place of the other, and the other goes.
     rig.apply(
         "workloads", {**runs, "status": sliced("y-second", gpus=2, admitted=5, finished=True)["status"]}
     )
     rig.apply("workloads", sliced("x-third", gpus=3, admitted=9))
-    assert rig.figure("antenna_job_gpus", job="train") == 3
+    assert rig.figure("antenna_job_gpus", job_name="train") == 3
     rig.delete("workloads", replaced, runs)
-    assert rig.figure("antenna_job_gpus", job="train") == 3
-    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") == START + 9
+    assert rig.figure("antenna_job_gpus", job_name="train") == 3
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job_name="train") == START + 9
     rig.delete("workloads", sliced("x-third", gpus=3, admitted=9))
-    assert rig.figure("antenna_job_admitted_timestamp_seconds", job="train") is None
+    assert rig.figure("antenna_job_admitted_timestamp_seconds", job_name="train") is None
 
 
 def test_a_slice_that_is_left_stands_for_its_job(rig):
     runs, waits = sliced("a-first", gpus=2, admitted=5), sliced("b-second", gpus=3)
     rig.lists(**partner("a"), jobs=[running("train")], workloads=[runs, waits])
     rig.delete("workloads", runs)
-    assert rig.figure("antenna_job_gpus", job="train") == 3
+    assert rig.figure("antenna_job_gpus", job_name="train") == 3
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 0
 
 
@@ -270,5 +270,5 @@ def test_an_elastic_job_that_has_become_smaller_asks_for_and_holds_less(rig):
     shrunk = sliced("first", gpus=1, pods=2, admitted=5)
     shrunk["spec"]["podSets"][0]["count"] = 1
     rig.lists(**partner("a"), jobs=[running("train")], workloads=[shrunk])
-    assert rig.figure("antenna_job_gpus", job="train") == 1
+    assert rig.figure("antenna_job_gpus", job_name="train") == 1
     assert rig.figure("antenna_queue_gpus_reserved", queue="cq-a") == 1

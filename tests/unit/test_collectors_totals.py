@@ -40,8 +40,8 @@ def test_a_new_queue_shows_counters_of_zero(start):
     rig = start()
     rig.commit()
     assert [finished(rig, o) for o in ("succeeded", "failed", "cancelled")] == [0, 0, 0]
-    assert rig.figure("antenna_job_restarts_total", **PLACE) == 0
-    assert rig.figure("antenna_job_preemptions_total", **PLACE) == 0
+    assert rig.figure("antenna_jobs_restarted_total", **PLACE) == 0
+    assert rig.figure("antenna_jobs_preempted_total", **PLACE) == 0
 
 
 def test_nothing_is_shown_that_is_not_on_disk(start):
@@ -93,9 +93,9 @@ def test_evictions_are_counted_by_reason_and_preemptions_on_their_own(start):
     rig.apply("workloads", workload("one", waits="x", evictions={"Preempted": 2, "NodeFailures": 1}))
     rig.apply("workloads", workload("one", waits="x", evictions={"Preempted": 3, "Invented": 1}))
     rig.commit()
-    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_job_evictions_total").items()}
+    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_jobs_evicted_total").items()}
     assert by_reason == {"Preempted": 3, "NodeFailures": 1, "Other": 1}
-    assert rig.figure("antenna_job_preemptions_total", **PLACE) == 3
+    assert rig.figure("antenna_jobs_preempted_total", **PLACE) == 3
 
 
 def test_failed_pods_are_restarts(start):
@@ -103,7 +103,7 @@ def test_failed_pods_are_restarts(start):
     rig.apply("jobs", running("one"))
     rig.apply("jobs", job("one", suspend=False, status={"failed": 2, "ready": 1}))
     rig.commit()
-    assert rig.figure("antenna_job_restarts_total", **PLACE) == 2
+    assert rig.figure("antenna_jobs_restarted_total", **PLACE) == 2
 
 
 def test_gpu_seconds_grow_while_a_job_runs_and_end_with_it(start):
@@ -281,7 +281,7 @@ def test_a_second_workload_of_a_job_adds_to_the_first(start):
     rig.apply("workloads", second)
     rig.apply("jobs", ended("one", gpus=2, started=60, at=65))
     rig.commit()
-    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_job_evictions_total").items()}
+    by_reason = {dict(s)["reason"]: v for s, v in rig.shown("antenna_jobs_evicted_total").items()}
     assert by_reason == {"Preempted": 3, "NodeFailures": 1}
     assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * (7 + 10 + 5)
     assert rig.figure("antenna_job_wait_seconds_sum", **PLACE) == 0
@@ -323,8 +323,8 @@ def test_a_list_that_lacks_a_job_does_not_tell_how_it_ended(start):
 
 def totals(rig):
     names = (
-        *("antenna_jobs_finished_total", "antenna_gpu_seconds_total", "antenna_job_restarts_total"),
-        *("antenna_job_evictions_total", "antenna_job_preemptions_total"),
+        *("antenna_jobs_finished_total", "antenna_gpu_seconds_total", "antenna_jobs_restarted_total"),
+        *("antenna_jobs_evicted_total", "antenna_jobs_preempted_total"),
         *("antenna_job_wait_seconds_bucket", "antenna_job_run_seconds_bucket"),
         *("antenna_job_wait_seconds_sum", "antenna_job_run_seconds_sum"),
     )

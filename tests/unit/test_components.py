@@ -10,8 +10,9 @@ import pulumi
 import pytest
 import yaml
 
-from infra import paths
+from infra import issuer, paths
 from infra.paths import site_file
+from infra.site import Site
 from infra.sitefile import read
 from infra.tools import artifacts, operator_image
 from infra.tools.failure import ToolError
@@ -76,11 +77,11 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
         by_type.setdefault(resource.type, []).append(resource.name)
     assert by_type["antenna:index:Network"] == ["network"]
     assert sorted(by_type["antenna:index:Machine"]) == ["gpu-1", "gpu-2", "head", "jupiter", "lumi"]
-    assert sorted(by_type["antenna:index:Playbook"]) == ["nodes", "remote-access", "sites"]
+    assert sorted(by_type["antenna:index:Playbook"]) == ["nodes", "people", "remote-access", "sites"]
     assert sorted(by_type["antenna:index:Link"]) == ["link-jupiter", "link-lumi"]
     bundles = by_type["antenna:index:Objects"]
     assert {"kueue", "queues", "monitoring", "tenant-imec", "tenant-ku-leuven"} < set(bundles)
-    assert len(bundles) == 6 + 15
+    assert len(bundles) == 7 + 15
     assert set(program.components) == {
         "network",
         "links",
@@ -90,6 +91,8 @@ def test_the_embedded_site_is_a_network_machines_one_run_and_a_bundle_a_partner(
         "queueing",
         "operator",
         "monitoring",
+        "people",
+        "isolation",
         *(name for name in bundles if name.startswith("tenant-")),
     }
 
@@ -124,6 +127,7 @@ def test_every_resource_belongs_to_its_component() -> None:
         "tenant-imec": "tenant-imec",
         "tenant-ulb": "tenant-ulb",
         "monitoring": "monitoring",
+        "isolation": "isolation",
     }
 
 
@@ -223,9 +227,18 @@ def test_the_run_is_given_what_the_roles_require() -> None:
             "kind": "AuthenticationConfiguration",
             "jwt": [],
         },
-        "antenna_issuer_folder": "",
-        "antenna_issuer_digest": "",
     }
+
+
+def test_a_partner_more_is_news_to_the_provider_of_people_and_not_to_the_nodes() -> None:
+    stated = ("authentication", {"built_in": {"people": 2}})
+    issuer.ensure(Site.parse(edited(EMBEDDED, stated), "Pulumi.x.yaml"))  # these programs are previews
+    one, both = (declare(edited(EMBEDDED, stated, *less)).resources for less in ([("tenants[1]", DROP)], []))
+    assert one["nodes"].inputs == both["nodes"].inputs
+    told, before = both["people"].inputs["vars"], one["people"].inputs["vars"]
+    assert told.keys() == {"antenna_issuer_folder", "antenna_issuer_digest"}
+    assert {key for key in told if told[key] != before[key]} == {"antenna_issuer_digest"}
+    assert (both["people"].deleted_with, both["people"].dependencies) == ("head", {"nodes", "head"})
 
 
 def test_machines_that_exist_are_given_the_tools_and_are_reset_at_the_end() -> None:
@@ -250,7 +263,7 @@ def test_every_variable_is_one_that_a_role_or_play_speaks_of() -> None:
 def test_what_lives_in_machines_made_here_goes_with_the_head() -> None:
     resources = declare(EMBEDDED).resources
     with_head = {name for name, resource in resources.items() if resource.deleted_with == "head"}
-    bundles = {"kueue", "crds", "queues", "operator", "remote-sites", "monitoring"}
+    bundles = {"kueue", "crds", "queues", "operator", "remote-sites", "monitoring", "isolation"}
     assert with_head == {"nodes", *bundles, "tenant-imec", "tenant-ulb"}
 
 

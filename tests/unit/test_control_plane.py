@@ -83,6 +83,14 @@ def test_of_a_secret_the_audit_log_has_the_name_alone(verb: str, groups: tuple[s
     assert level(verb, "", "serviceaccounts/token", groups=groups) == "Metadata"
 
 
+@pytest.mark.parametrize("resource", ["pods/exec", "pods/attach", "pods/portforward", "pods/log"])
+def test_a_shell_is_in_the_audit_log_whoever_opens_it(resource: str) -> None:
+    """By WebSocket it is a GET, and what parts of the cluster get is left out otherwise."""
+    operator = ("system:serviceaccounts", "system:serviceaccounts:antenna-system")
+    assert level("get", "", "pods", groups=operator) == "None"
+    assert level("get", "", resource, groups=operator) == "Metadata"
+
+
 def test_of_rights_and_tenants_the_audit_log_has_the_change() -> None:
     assert level("patch", "rbac.authorization.k8s.io", "rolebindings") == "Request"
     assert level("create", "antenna.be", "tenants") == "Request"

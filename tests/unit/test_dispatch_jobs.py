@@ -245,6 +245,24 @@ def test_a_job_leaves_days_after_its_end_and_no_sooner(world: World) -> None:
     assert world.server.find(API_VERSION, REMOTE_JOB, "one", NAMESPACE) is None
 
 
+def test_a_new_job_of_the_name_does_not_leave_in_the_old_one_s_place(world: World) -> None:
+    """It was made after the last that was told of the old one."""
+    uid = world.make()
+    running = world.run(uid)
+    world.jobs.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
+    world.turn(1)
+    world.jobs.logged(uid, b"")
+    world.turn(2)
+    world.server.delete(API_VERSION, REMOTE_JOB, "one", NAMESPACE)
+    (old,) = (obj for obj in world.jobs.objects.values() if obj["metadata"]["uid"] == uid)
+    again = {**old, "metadata": {"name": "one", "namespace": NAMESPACE, "uid": "another"}}
+    world.server.create(again)
+    world.now += KEPT_SECONDS
+    with pytest.raises(Conflict):
+        world.jobs.look(uid)
+    assert world.server.find(API_VERSION, REMOTE_JOB, "one", NAMESPACE) is not None
+
+
 def test_nothing_is_written_while_nothing_changes(world: World) -> None:
     uid = world.make()
     running = world.run(uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from operators.api.tenant import tenant_object
 from operators.dispatch.decide import Bounds
 from operators.dispatch.feed import Listing
 from operators.dispatch.run import Dispatch, Settings
-from operators.dispatch.site_worker import Looked
+from operators.dispatch.site_worker import Looked, SiteWorker
 from operators.manifests import LEASE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas
@@ -153,6 +154,32 @@ def test_a_new_project_costs_no_new_connection(world: World) -> None:
     world.until(lambda: world.scheduler.served)
     assert world.scheduler.served == [("project_465000001", "project_465000002")]
     assert len(world.opened) == 1
+
+
+def test_a_job_goes_though_its_site_s_entry_changes_while_the_site_is_busy(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site gets another worker, and what the one before had not begun is asked of that."""
+    login, goes_on, looks = ("lumi", "vib"), threading.Event(), SiteWorker._look
+
+    def look(worker: SiteWorker) -> None:
+        if worker._tenant == "vib":
+            goes_on.wait(20)
+        looks(worker)
+
+    monkeypatch.setattr(SiteWorker, "_look", look)
+    world.make()
+    world.until(lambda: login in world.dispatch._workers and not tasks(world, login).empty())
+    waits = tasks(world, login)
+    longer = replace(LUMI, access=replace(LUMI.access, poll_floor_seconds=61))
+    world.server.patch(API_VERSION, "RemoteSite", "lumi", None, {"spec": remote_site_object(longer)["spec"]})
+    world.until(lambda: login not in world.dispatch._workers or tasks(world, login) is not waits)
+    goes_on.set()
+    world.until(lambda: world.status().get("state") == "running")
+
+
+def tasks(world: World, login: tuple[str, str]) -> Any:
+    return world.dispatch._workers[login][1]._tasks
 
 
 def test_a_site_says_whether_its_entry_is_usable_and_how_it_answers(world: World) -> None:

@@ -19,6 +19,7 @@ from operators.dispatch.checks import Health
 from operators.dispatch.decide import first
 from operators.dispatch.placement import Place
 from operators.dispatch.site_worker import (
+    LOGS,
     OVERLAP,
     Answering,
     Failed,
@@ -251,6 +252,32 @@ def test_outputs_that_take_long_to_read_do_not_keep_the_site_from_its_work(told:
             if worker._tasks.empty():
                 worker.put(Find("u1", ATTEMPT, "u"))
             time.sleep(0.005)
+
+
+def test_every_running_job_s_output_is_read_in_its_turn(told: list[Result]) -> None:
+    """What runs is told anew after each look, in the same order, and is more than is read after one."""
+    running_now = [(f"u{number}", replace(ROW, id=number), "") for number in range(LOGS * 2 + 1)]
+    site = Slow(lumi("lumi"))
+    with running(site, told, every=0.01) as worker:
+
+        def all_read() -> bool:
+            worker.follow(running_now)
+            return {one.uid for one in told if isinstance(one, Log)} == {uid for uid, *_ in running_now}
+
+        until(all_read)
+
+
+def test_a_worker_that_ends_tells_of_what_it_did_not_begin(site: Site, told: list[Result]) -> None:
+    """A site whose entry changes gets another worker: the jobs must not wait for this one."""
+    made = SiteWorker("lumi", site, told.append, accounts=Granted(), every=1000)
+    made.put(submit())
+    made.put(Find("u2", ATTEMPT, "u"))
+    made.stop()
+    made._next_look = float("inf")
+    made.run(threading.Event())
+    why = "its site or its login has changed meanwhile"
+    assert told == [NotSent("u1", ATTEMPT, why, 1), Failed("u2", why, 1, asked=False)]
+    assert site.rows == []
 
 
 def test_a_job_whose_end_is_told_is_in_the_queue_no_more(told: list[Result]) -> None:

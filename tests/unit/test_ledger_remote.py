@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from sqlalchemy import create_engine
 
 from operators.billing import billed
 from operators.budgets import DAY, Window
@@ -15,10 +14,8 @@ from operators.ledger.entry import Entry
 from operators.ledger.ledger import Ledger
 from operators.ledger.remote import Read, RemoteLedger
 from operators.ledger.remote_entry import NOBODY, Payer, entry, entry_of_queued
-from operators.ledger.tables import METADATA
 from operators.sites.access import RemoteJobRow, Resources
 from operators.usage import Account, daily
-from tests.unit import postgres
 from tests.unit.remote_sites import JUPITER, LUMI
 
 START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
@@ -27,23 +24,6 @@ IMEC = Payer("imec", "flanders", "digital-services")
 ALWAYS = Window(0, 2**40)
 PROJECT = "project_465000001"
 LUMI_GRANT = ("lumi", PROJECT, "gpu-hours")
-
-
-@pytest.fixture(scope="module")
-def postgres_url():
-    with postgres.server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request, tmp_path):
-    if request.param == "sqlite":
-        return tmp_path / "ledger.sqlite"
-    url = request.getfixturevalue("postgres_url")
-    engine = create_engine(url)
-    METADATA.drop_all(engine)
-    engine.dispose()
-    return url
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 
 import pytest
-from sqlalchemy import MetaData, create_engine, insert, inspect, select, text, update
+from sqlalchemy import insert, inspect, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
@@ -17,31 +17,11 @@ from operators.ledger.ledger import Ledger
 from operators.ledger.remote import Read, RemoteLedger
 from operators.ledger.schema import TABLES, VERSION, NewerSchema, prepare
 from operators.ledger.tables import SCHEMA
-from tests.unit import postgres
 from tests.unit.test_ledger import BOUNDS, over
 from tests.unit.test_ledger_remote import LUMI_GRANT, line, used
 
 WRITTEN = {1: "e15828082836cf46"}
 """Version -> of the tables that it stands for: a change of them is a new version, and a new row here."""
-
-
-@pytest.fixture(scope="module")
-def postgres_url():
-    with postgres.server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request, tmp_path):
-    if request.param == "sqlite":
-        return tmp_path / "ledger.sqlite"
-    url = request.getfixturevalue("postgres_url")
-    engine = create_engine(url)
-    there = MetaData()
-    there.reflect(engine)
-    there.drop_all(engine)
-    engine.dispose()
-    return url
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from operators.remote_accounts import RemoteAccounts
 from operators.remote_usage import RemoteUsage
 from operators.sites.access import RemoteJobRow
 from operators.why.remote import explain_remote
-from tests.unit import postgres, rig
+from tests.unit import rig
 from tests.unit.remote_sites import LUMI
 from tests.unit.test_collectors_remote import ALLOCATIONS, PAYERS, START, job
 from tests.unit.test_dispatch_jobs import World as Jobs
@@ -36,12 +36,6 @@ from tests.unit.test_ledger_remote import LUMI_GRANT, line, used
 
 AT = "2026-03-02 00:01:40 UTC"
 PLACE = Place("lumi", "small-g", "project_465000001", "gpu-hours", False, 1, 1, None, None)
-
-
-@pytest.fixture(scope="module")
-def postgres_url():
-    with postgres.server() as url:
-        yield url
 
 
 class Full:

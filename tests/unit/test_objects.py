@@ -189,6 +189,35 @@ def test_quantities_are_compared_by_value():
     assert differences(queue("1Gi"), queue("1024Mi")) == []
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda amount: {"hard": {"requests.nvidia.com/gpu": amount}},
+        lambda amount: {"capacity": {"storage": amount}},
+        lambda amount: {"limits": [{"type": "Container", "defaultRequest": {"memory": amount}}]},
+        lambda amount: container(resources={"limits": {"memory": amount}}),
+    ],
+)
+def test_every_place_of_an_amount_is_known(spec):
+    live, wanted = ({"metadata": {}, "spec": spec(amount)} for amount in ("1Gi", "1024Mi"))
+    assert differences(live, wanted) == []
+
+
+def test_text_that_looks_like_an_amount_is_text():
+    live, wanted = (
+        {"metadata": {}, "spec": container(env=[{"name": "V", "value": v}], args=[v])}
+        for v in ("1.10", "1.1")
+    )
+    assert differences(live, wanted) == [
+        "spec.template.spec.containers[c].env[V].value is 1.10, declared 1.1",
+        'spec.template.spec.containers[c].args is ["1.10"], declared ["1.1"]',
+    ]
+
+
+def container(**fields):
+    return {"template": {"spec": {"containers": [{"name": "c", **fields}]}}}
+
+
 def test_what_the_server_keeps_for_itself_is_no_difference():
     live, wanted = queue("4", resourceVersion="1", managedFields=[1]), queue("4", resourceVersion="2")
     live["status"] = {"pendingWorkloads": 9}

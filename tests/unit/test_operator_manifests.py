@@ -154,6 +154,7 @@ def test_what_the_operator_may_write_in_the_whole_cluster_is_short_and_written_d
         ("kueue.x-k8s.io", "localqueues"),
         ("kueue.x-k8s.io", "workloads"),
         ("kueue.x-k8s.io", "workloads/status"),
+        ("networking.k8s.io", "networkpolicies"),
         ("rbac.authorization.k8s.io", "rolebindings"),
         ("rbac.authorization.k8s.io", "roles"),
     }

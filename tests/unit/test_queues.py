@@ -45,6 +45,7 @@ def test_a_partner_gets_a_namespace_rights_limits_and_queues():
         "ResourceQuota",
         "ResourceQuota",
         "ResourceQuota",
+        "NetworkPolicy",
         "RoleBinding",
         "ClusterQueue",
         "LocalQueue",

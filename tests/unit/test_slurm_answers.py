@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.sites.access import Granted, NodeRow, Resources
+from operators.sites.access import Granted, Resources
 from operators.sites.slurm import commands, parse
 from operators.sites.slurm.answers import Garbled, Part, parse_answer, records
 from operators.sites.slurm.budgets import parse_granted
@@ -140,6 +140,7 @@ def test_columns_that_were_not_asked_for_are_no_answer() -> None:
         ("10:00", 600),
         ("0:30", 30),
         ("UNLIMITED", None),
+        ("INVALID", None),
         ("NOT_SET", None),
         ("Partition_Limit", None),
         ("", None),
@@ -233,13 +234,20 @@ def test_an_end_that_either_tells_of_is_an_end_and_ids_used_twice_are_two_jobs()
     ]
 
 
-def test_nodes_are_counted_by_state_without_its_marks() -> None:
-    rows = [("small-g*", "idle", "3"), ("small-g*", "idle~", "2"), ("standard-g", "drained*", "1")]
-    told = table(commands.heads(commands.SINFO_FIELDS), *rows)
-    assert parse.parse_nodes(told, TOKEN) == [
-        NodeRow("small-g", "idle", 5),
-        NodeRow("standard-g", "drained", 1),
-    ]
+def test_a_node_that_gets_no_work_is_not_idle_whatever_its_state() -> None:
+    states = ["idle", "idle~", "idle#", "idle-", "idle*", "mixed$", "idle%", "allocated!", "idle@", "idle^"]
+    rows = [("small-g*", state, "1") for state in [*states, "drained*", "down*"]]
+    found = parse.parse_nodes(table(commands.heads(commands.SINFO_FIELDS), *rows), TOKEN)
+    assert {row.state: row.nodes for row in found} == {
+        "idle": 4,
+        "not_responding": 1,
+        "maint": 1,
+        "powering_down": 2,
+        "reboot": 2,
+        "drained": 1,
+        "down": 1,
+    }
+    assert {row.partition for row in found} == {"small-g"}
 
 
 @pytest.mark.parametrize(

@@ -286,3 +286,26 @@ def test_a_job_that_wrote_nothing_has_failed_and_one_that_failed_keeps_its_code(
     done, _, err = run(tmp_path, replace(JOB, script=f"#!/bin/sh\n{script}\n", outputs=("model",)))
     assert done == code
     assert (f"the output {tmp_path}/model is not there" in err) == (code == commands.NO_OUTPUT)
+
+
+def test_nothing_of_the_profile_bends_a_question_but_where_slurm_is(tmp_path: Path) -> None:
+    noted = tmp_path / "noted"
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\nenv | sed -n '/^S[A-Z]*_/s/=.*//p' | sort >{noted}\n")
+    squeue.chmod(0o755)
+    bent = {
+        "SLURM_CLUSTERS": "doduo",
+        "SQUEUE_FORMAT": "%i",
+        "SLURM_BITSTR_LEN": "9",
+        "SACCT_FORMAT": "jobid",
+    }
+    kept = {"SLURM_CONF": "/opt/slurm.conf", "SLURM_JWT": "token", "SLURM_TIME_FORMAT": "standard"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **bent, **kept}
+    asked = commands.queue(TOKEN, ["g.ai"], ["small-g"])
+    subprocess.run(["bash", "-c", asked.line], env=environment, capture_output=True, check=True)
+    assert noted.read_text().split() == sorted(kept)
+
+
+def test_as_many_jobs_as_one_question_names_fit_into_it() -> None:
+    line = commands.known(TOKEN, range(2_000_000_000, 2_000_000_000 + commands.MOST_IDS), 0).line
+    assert len(line) < 131_072, "execve takes no longer word"

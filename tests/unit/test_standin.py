@@ -171,6 +171,15 @@ def test_accounts_are_brought_to_what_is_declared_and_then_left_alone() -> None:
     assert accounts.changes(moved, declared) == [("delete", "user", "name=imec", "account=project_2")]
 
 
+def test_a_login_that_comes_back_before_its_jobs_have_ended_may_submit_again() -> None:
+    """Who has jobs cannot be taken away, and is closed until they have ended."""
+    declared = accounts.wanted(TOLD)
+    there = accounts.Declared(declared.qos, declared.pairs, frozenset({("project_1", "imec"), ("p", "gone")}))
+    assert accounts.changes(there, declared) == [
+        ("modify", "user", "where", "name=imec", "account=project_1", "set", "MaxSubmitJobs=-1")
+    ]
+
+
 def test_who_worked_for_all_projects_works_for_none_and_each_login_takes_its_own_key() -> None:
     """A build before had one login for all partners; now it reads, and each has its own."""
     told = entry.parse(

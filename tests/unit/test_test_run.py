@@ -11,7 +11,7 @@ from tests import prove
 from tests.conftest import FOLDERS, HERE, group
 from tests.summary import table
 
-Outcome = Literal["passed", "failed", "skipped"]
+Outcome = Literal["passed", "failed", "skipped", "rerun"]
 
 
 def report(nodeid: str, outcome: Outcome, seconds: float, longrepr: object = None) -> pytest.TestReport:
@@ -34,6 +34,7 @@ def test_the_table_says_what_ran_how_long_and_what_was_skipped_and_why() -> None
         "": [report("tests/live/b.py::b", "passed", 240.0)],
         "failed": [report("tests/unit/a.py::c", "failed", 0.6)],
         "skipped": [report("tests/live/test_truth.py::d", "skipped", 0.0, skipped)] * 2,
+        "rerun": [report("tests/live/b.py::b", "rerun", 0.0)],
         "warnings": [object()],
     }
     assert list(table(stats)) == [
@@ -41,6 +42,7 @@ def test_the_table_says_what_ran_how_long_and_what_was_skipped_and_why() -> None
         "live             1       0       0       2      300",
         "unit             1       1       0       0        2",
         "skipped in live: 2 - a quarter of an hour",
+        "unsteady, failed at first: tests/live/b.py::b - call",
     ]
     assert list(table({})) == []
 

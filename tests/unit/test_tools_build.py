@@ -255,8 +255,9 @@ def test_the_table_and_the_folder_say_the_same(tool: Tool) -> None:
     assert f"{tool.module} {tool.version} h1:" in (tool.source / "go.sum").read_text()
 
 
-def test_what_kubernetes_and_coredns_share_is_of_one_version_and_so_compiled_once() -> None:
-    ours, theirs = (_versions(tool(name).source / "go.mod") for name in ("coredns", "kubernetes"))
+@pytest.mark.parametrize("other", ["coredns", "network_policy"])
+def test_what_another_tool_shares_with_kubernetes_is_of_one_version_and_so_compiled_once(other: str) -> None:
+    ours, theirs = (_versions(tool(name).source / "go.mod") for name in (other, "kubernetes"))
     # Kubernetes builds nothing of caddy: an older one stands in its go.mod for its tests.
     shared = (ours.keys() & theirs.keys()) - {"github.com/coredns/caddy"}
     assert "k8s.io/client-go" in shared

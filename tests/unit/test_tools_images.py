@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -126,12 +127,18 @@ def test_kueue_s_manifest_gets_the_pinned_image_fair_sharing_and_a_place_on_the_
     upstream = (
         "image: us-central1-docker.pkg.dev/k8s-staging-images/kueue/kueue:main\nimagePullPolicy: Always\n"
         "    #fairSharing:\n    #  preemptionStrategies: [LessThanInitialShare]\n"
+        "    #resources:\n    #  excludeResourcePrefixes: []\n"
+        "        kubectl.kubernetes.io/default-container: manager\n"
         "      serviceAccountName: kueue-controller-manager\n"
         "      values:\n      - kube-system\n      - kueue-system\n"
     )
-    assert adapt(upstream) == (
+    adapted = adapt(upstream)
+    (configuration,) = re.findall("        antenna.be/configuration: '[0-9a-f]{16}'\n", adapted)
+    assert adapted == (
         f"image: {KUEUE}\nimagePullPolicy: IfNotPresent\n"
         "    fairSharing:\n      preemptionStrategies: [LessThanInitialShare]\n"
+        "    resources:\n      excludeResourcePrefixes: [ephemeral-storage]\n"
+        f"        kubectl.kubernetes.io/default-container: manager\n{configuration}"
         "      serviceAccountName: kueue-controller-manager\n"
         "      priorityClassName: system-cluster-critical\n"
         "      nodeSelector: {node-role.kubernetes.io/control-plane: ''}\n"

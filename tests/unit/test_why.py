@@ -526,16 +526,18 @@ def test_the_schedulers_and_the_api_servers_words_have_a_reason():
 # Reading
 
 
-def test_a_pod_needs_its_containers_and_sidecars_together_or_its_largest_init_container():
-    def container(number, **others):
-        return {"resources": {"requests": {GPU: str(number)}}, **others}
+def test_a_job_should_have_no_more_pods_than_are_left_to_succeed():
+    def wants(succeeded=0, **spec):
+        template = {"spec": {"containers": []}}
+        made = {"metadata": {"name": "j", "namespace": "n", "creationTimestamp": "2026-03-01T00:00:00Z"}}
+        spec, status = {"template": template, **spec}, {"succeeded": succeeded}
+        return reading.job({**made, "spec": spec, "status": status}).parallelism
 
-    spec = {
-        "containers": [container(1), container(2)],
-        "initContainers": [container(5), container(1, restartPolicy="Always")],
-    }
-    assert reading.requests(spec)[GPU] == 5
-    assert reading.requests({**spec, "initContainers": [container(1, restartPolicy="Always")]})[GPU] == 4
+    assert wants() == 1
+    assert wants(parallelism=4) == 4
+    assert wants(parallelism=4, completions=4, succeeded=3) == 1
+    assert wants(parallelism=4, completions=2) == 2
+    assert wants(parallelism=0, completions=4) == 0, "paused"
 
 
 def test_kueues_order_takes_the_moment_of_an_eviction_by_a_check():

@@ -6,7 +6,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -328,14 +328,20 @@ class SlurmAccess:
         now = time.monotonic()
         missing = continuity.missing(rows, now)
         if missing:
-            command = commands.known(_token(), {job for job, _ in missing}, min(at for _, at in missing) - 1)
-            answer = self._whole(command)
-            accounted = parse.parse_sacct(answer.parts[0].output, command.token)
-            over = {(row.id, row.submitted) for row in accounted if row.state in parse.OVER or row.ended}
+            over = self._over({job for job, _ in missing}, min(at for _, at in missing) - 1)
             if lost := continuity.doubted(missing - over, now):
                 shown = ", ".join(str(job) for job, _ in sorted(lost)[:5])
                 raise Garbled(f"the queue lacks jobs that have not ended: {shown}")
         continuity.note(rows)
+
+    def _over(self, ids: Set[int], since: int) -> set[tuple[int, int]]:
+        """Id and submit time of those that have ended, as the accounting says."""
+        found, asked = set(), sorted(ids)
+        for first in range(0, len(asked), commands.MOST_IDS):
+            command = commands.known(_token(), asked[first : first + commands.MOST_IDS], since)
+            rows = parse.parse_sacct(self._whole(command).parts[0].output, command.token)
+            found |= {(row.id, row.submitted) for row in rows if row.state in parse.OVER or row.ended}
+        return found
 
     def _failed(self) -> None:
         self._breaker.fail(time.monotonic(), random.random())  # noqa: S311 (spreads tries)

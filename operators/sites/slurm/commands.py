@@ -39,6 +39,9 @@ REMOTE_SECONDS: Final = 30
 KILL_AFTER_SECONDS: Final = 2
 """And by force so much later."""
 
+MOST_IDS: Final = 5_000
+"""Jobs of one question: Linux takes no word of a command that is longer than 128 KiB."""
+
 CUT, LATE, NO_FOLDER, OVER = 75, 76, 77, 78
 """Exit codes of our own lines: the script did not arrive whole, nor in time; no folder; the job is over."""
 
@@ -51,7 +54,7 @@ _FOLDERS = "antenna"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/=@+-]{0,254}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATH = re.compile(r"/?[A-Za-z0-9_][A-Za-z0-9._@+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._@+-]*)*")
 _TOKEN = re.compile(r"x[0-9a-f]{20,}")
 
@@ -126,7 +129,7 @@ def ended(token: str, projects: Sequence[str], since: int) -> Command:
 
 
 def known(token: str, ids: Iterable[int], since: int) -> Command:
-    """One part: these jobs, from the accounting."""
+    """One part: these jobs, at most ``MOST_IDS``, from the accounting."""
     which = f"--jobs={','.join(str(int(job)) for job in sorted(ids))}"
     return _question(token, _sacct(token, since, "--allusers", which))
 
@@ -267,7 +270,9 @@ def heads(fields: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 
 _SET_UP = (
-    'for v in $(env | sed -nE "s/^((SBATCH|SQUEUE|SACCT|SINFO|SCANCEL|SSHARE)_[A-Z_]+)=.*/\\1/p")',
+    # SLURM_CLUSTERS has squeue print a line more and ask elsewhere; where Slurm is and its token stay.
+    'for v in $(env | sed -nE "/^SLURM_(CONF|JWT)/d; '
+    's/^((SLURM|SBATCH|SQUEUE|SACCT|SINFO|SCANCEL|SSHARE)_[A-Z_]+)=.*/\\1/p")',
     'do unset "$v"; done; export LC_ALL=C TZ=UTC0 SLURM_TIME_FORMAT=%s',
 )
 

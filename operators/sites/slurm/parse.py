@@ -42,7 +42,21 @@ STATES: Final[dict[str, State]] = {
 }
 """Slurm's job states (squeue(1), sacct(1)) in our words."""
 
+NODE_MARKS: Final = {
+    "*": "not_responding",
+    "$": "maint",
+    "%": "powering_down",
+    "!": "powering_down",
+    "^": "reboot",
+    "@": "reboot",
+    **dict.fromkeys("~#-+", ""),
+}
+"""What sinfo puts behind a node's state (sinfo(1), NODE STATE CODES), the weightiest first: a node that gets
+no work is not idle. "": it gets work, as soon as it is powered up or once what is planned for it has run."""
+
 OVER: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+_WORKS: Final = frozenset({"idle", "mixed", "allocated", "completing", "planned", "reserved"})
 
 _MIB = {"": 1 / 1024 / 1024, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)")
@@ -50,8 +64,9 @@ _LIMIT = re.compile(r"(?:(?:([0-9]{1,5})-)?([0-9]{1,2}):)?([0-9]{1,2}):([0-9]{2}
 _EXIT = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _SEVERAL_GPUS = "gres/gpu:"
 _NONE = frozenset({"", "N/A", "(null)", "None", "Unknown", "NONE"})
-_UNLIMITED = _NONE | {"UNLIMITED", "NOT_SET", "Partition_Limit"}
-"""What squeue and sacct say of a job whose only limit is its partition's."""
+_UNLIMITED = _NONE | {"UNLIMITED", "NOT_SET", "Partition_Limit", "INVALID"}
+"""What squeue and sacct say of a job whose only limit is its partition's; squeue says INVALID of more than
+a year (https://github.com/SchedMD/slurm/blob/slurm-24-05-5-1/src/squeue/print.c, _print_secs)."""
 
 
 def parse_queue(jobs: bytes, waiting: bytes, token: str) -> list[RemoteJobRow]:
@@ -71,10 +86,12 @@ def parse_sacct(output: bytes, token: str) -> list[RemoteJobRow]:
 
 
 def parse_nodes(output: bytes, token: str) -> list[NodeRow]:
-    """sinfo with ``SINFO_FIELDS``: a row a partition and state. Marks (``idle*``, ``idle~``) are dropped."""
+    """sinfo with ``SINFO_FIELDS``: a row a partition and state, as its mark has it (``NODE_MARKS``)."""
     counts: Counter[tuple[str, str]] = Counter()
     for partition, state, nodes in records(output, token, heads(SINFO_FIELDS)):
-        counts[partition.strip().rstrip("*"), state.rstrip("*~#!%$@^-+").lower()] += _number(nodes)
+        word = state.rstrip("".join(NODE_MARKS)).lower()
+        marked = next((of for mark, of in NODE_MARKS.items() if of and mark in state), word)
+        counts[partition.strip().rstrip("*"), marked if word in _WORKS else word] += _number(nodes)
     return [NodeRow(partition, state, count) for (partition, state), count in sorted(counts.items())]
 
 

@@ -31,6 +31,8 @@ class Declared:
 
     qos: dict[str, str]
     pairs: frozenset[tuple[str, str]]
+    closed: frozenset[tuple[str, str]] = frozenset()
+    """Pairs that may submit nothing: they were to go, and had jobs then."""
 
     @property
     def accounts(self) -> frozenset[str]:
@@ -61,9 +63,13 @@ def found() -> Declared:
         for name, running, jobs, *_ in rows
         if name != "normal"
     }
-    shown = _sacctmgr("show", "assoc", "format=Account,User")
-    pairs = {tuple(line.split("|")[:2]) for line in shown.splitlines() if line}
-    return Declared(limits, frozenset((a, u) for a, u in pairs if u and a not in KEEP))
+    shown = _sacctmgr("show", "assoc", "format=Account,User,MaxSubmitJobs")
+    pairs = {
+        (account, user): most
+        for account, user, most, *_ in (line.split("|") for line in shown.splitlines() if line)
+        if user and account not in KEEP
+    }
+    return Declared(limits, frozenset(pairs), frozenset(pair for pair, most in pairs.items() if most == "0"))
 
 
 def changes(there: Declared, declared: Declared) -> list[tuple[str, ...]]:
@@ -81,6 +87,10 @@ def changes(there: Declared, declared: Declared) -> list[tuple[str, ...]]:
         ("delete", "user", f"name={u}", f"account={a}")
         for a, u in sorted(there.pairs - declared.pairs)
         if u in works
+    ]
+    calls += [
+        ("modify", "user", "where", f"name={u}", f"account={a}", "set", "MaxSubmitJobs=-1")
+        for a, u in sorted(there.closed & declared.pairs)
     ]
     calls += [("add", "account", a) for a in sorted(declared.accounts - there.accounts)]
     calls += [
@@ -177,7 +187,7 @@ def _change(*words: str) -> None:
 
 
 def _has_jobs(user: str) -> bool:
-    """Whether the scheduler has some: the accounting hears of them later. None while it does not run."""
+    """Whether the scheduler has any: the accounting hears of them later. One that does not run has none."""
     argv = ["squeue", "--noheader", f"--user={user}", "--format=%i"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
