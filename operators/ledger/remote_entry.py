@@ -103,4 +103,4 @@ def entry_of_queued(row: RemoteJobRow, site: Site, payer: Payer, now: int) -> Re
     """
     if row.ended is None or row.started is None or row.started >= row.ended:
         return entry(row, site, payer, now)
-    return entry(replace(row, ended=None), site, payer, min(row.ended, now))
+    return entry(replace(row, ended=None), site, payer, min(row.ended, max(now, row.started)))
