@@ -283,11 +283,16 @@ class RemoteUsage:
     def _outstanding(self, site: Site) -> dict[Grant, Fraction]:
         reserved: defaultdict[Grant, Fraction] = defaultdict(Fraction)
         for row, seen in self._live[site.name].values():
-            if partition := site.partition(row.partition):
+            # It may come to run in the dearest of those that it waits for.
+            dearest: dict[Grant, Fraction] = {}
+            for partition in filter(None, map(site.partition, row.partitions)):
                 limit = row.limit or partition.max_seconds
                 hourly = rate(partition.billing, row.resources)
-                grant = (site.name, row.project, partition.billing.unit)
-                reserved[grant] += outstanding(hourly, limit, row.started, seen)
+                grant: Grant = (site.name, row.project, partition.billing.unit)
+                may = outstanding(hourly, limit, row.started, seen)
+                dearest[grant] = max(may, dearest.get(grant, Fraction(0)))
+            for grant, may in dearest.items():
+                reserved[grant] += may
         return reserved
 
     def _differences(self, balances: Iterable[Balance]) -> Samples:

@@ -29,28 +29,39 @@ JOULES: Final = 3_600_000
 _MIB: Final = 2**20
 
 _REASONS: Final[Sequence[tuple[str, Reason]]] = (
-    ("Priority", Reason.BEHIND_OTHERS),
-    ("None", Reason.BEHIND_OTHERS),
-    ("Resources", Reason.NODES_FULL),
-    ("QOSMaxJobs", Reason.QUOTA_USED_UP),
-    ("QOS", Reason.QUOTA_USED_UP),
-    ("Assoc", Reason.QUOTA_USED_UP),
-    ("PartitionDown", Reason.NODES_CLOSED),
-    ("PartitionInactive", Reason.NODES_CLOSED),
-    ("ReqNodeNotAvail", Reason.NODES_CLOSED),
-    ("NodeDown", Reason.NODES_CLOSED),
-    ("Partition", Reason.NEVER_FITS),
-    ("BadConstraints", Reason.NEVER_FITS),
-    ("JobHeld", Reason.SUSPENDED),
-    ("Dependency", Reason.SUSPENDED),
-    ("BeginTime", Reason.SUSPENDED),
+    *((start, Reason.BEHIND_OTHERS) for start in ("Priority", "None", "Sched")),
+    *((start, Reason.NODES_FULL) for start in ("Resources", "BurstBufferResources", "Licenses")),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("MaxMemPerLimit", "QOSMinGRES", "QOSNotAllowed", "QOSTimeLimit")
+    ),
+    *((start, Reason.QUOTA_USED_UP) for start in ("QOS", "Assoc", "Max", "JobArrayTaskLimit")),
+    *((start, Reason.NODES_CLOSED) for start in ("PartitionDown", "PartitionInactive", "ReqNodeNotAvail")),
+    *(
+        (start, Reason.NODES_CLOSED)
+        for start in ("NodeDown", "Nodes required for job", "FrontEndDown", "Power")
+    ),
+    ("ReservationDeleted", Reason.NEVER_FITS),
+    ("Reservation", Reason.NODES_CLOSED),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("Partition", "BadConstraints", "Constraints", "NodeRestriction")
+    ),
+    *(
+        (start, Reason.NEVER_FITS)
+        for start in ("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "Accounting")
+    ),
+    *((start, Reason.SUSPENDED) for start in ("JobHeld", "JobHold", "Dependency", "BeginTime", "DeadLine")),
+    *((start, Reason.SUSPENDED) for start in ("launch failed requeued held", "job requeued in held state")),
+    *((start, Reason.STARTING) for start in ("Prolog", "BurstBuffer", "Cleaning", "JobLaunch")),
 )
 """Beginnings of Slurm's words, the first that fits: https://slurm.schedmd.com/job_reason_codes.html"""
 
 
 def waits_for(reason: str) -> Reason:
-    """Slurm's word for why a job waits, as one of the known set."""
-    return next((ours for start, ours in _REASONS if reason.startswith(start)), Reason.UNKNOWN)
+    """Slurm's word for why a job waits, as one of the known set. It may have spaces or underscores in it."""
+    words = reason.replace("_", " ")
+    return next((ours for start, ours in _REASONS if words.startswith(start)), Reason.UNKNOWN)
 
 
 def queue_samples(
@@ -67,7 +78,8 @@ def queue_samples(
             samples["antenna_queue_jobs", (*place, state)] = 0
         samples["antenna_queue_oldest_pending_age_seconds", place] = 0
     for row in rows:
-        place = (site, row.partition, payers.get(row.project, NOBODY).tenant)
+        # One that waits for any of several counts once, where it was sent first.
+        place = (site, row.partitions[0], payers.get(row.project, NOBODY).tenant)
         held = (
             ("gpus", row.resources.gpus),
             ("cpu_cores", row.resources.cores),
@@ -77,7 +89,7 @@ def queue_samples(
         for resource, amount in held:
             samples[f"antenna_queue_{resource}_requested", place] += amount
             if row.state == "running":
-                flavor = flavor_name(site, row.partition)
+                flavor = flavor_name(site, row.partitions[0])
                 samples[f"antenna_queue_{resource}_reserved", (*place, flavor)] += amount
         if row.state == "pending":
             oldest = "antenna_queue_oldest_pending_age_seconds", place
@@ -95,7 +107,7 @@ def job_samples(site: str, rows: Iterable[RemoteJobRow], payers: Mapping[str, Pa
         job = (site, namespace_name(tenant) if tenant else "", row.name)
         uid = f"{row.id}@{row.submitted}"
         samples: list[tuple[str, Labels, float]] = [
-            ("antenna_job_info", (*job, uid, row.partition, tenant, ""), 1),
+            ("antenna_job_info", (*job, uid, row.partitions[0], tenant, ""), 1),
             ("antenna_job_state", (*job, row.state), 1),
             ("antenna_job_gpus", job, row.resources.gpus),
             ("antenna_job_cpu_cores", job, row.resources.cores),

@@ -65,6 +65,11 @@ def entry(row: RemoteJobRow, site: Site, payer: Payer, seen: int) -> RemoteEntry
     held = row.resources
     partition = site.partition(row.partition)
     power = partition and kilowatts(partition, held)
+    started = row.started
+    if started is not None and row.ended is not None:
+        # sacct tells of ends before the start, where clocks differ or a job is cancelled as it begins: such a
+        # one held nothing, and gives nothing back.
+        started = min(started, row.ended)
     return RemoteEntry(
         site=site.name,
         id=row.id,
@@ -77,7 +82,7 @@ def entry(row: RemoteJobRow, site: Site, payer: Payer, seen: int) -> RemoteEntry
         sector=payer.sector,
         state=row.state,
         raw_state=row.raw_state,
-        started=row.started,
+        started=started,
         ended=row.ended,
         seen=seen,
         nodes=held.nodes,

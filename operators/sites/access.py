@@ -92,6 +92,7 @@ class RemoteJobRow:
     (``AccountingStoreFlags=job_comment``)."""
     project: str
     partition: str
+    """Of a job that waits for any of several: all of them, separated by commas, as it was submitted."""
     user: str
     state: State
     raw_state: str
@@ -111,6 +112,11 @@ class RemoteJobRow:
     """Place among the pending jobs of its partition, 1 is next; None where it does not wait."""
     limit: int | None = None
     """The job's own time limit in seconds; None where it has none but its partition's."""
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Where it may run, the one that was named first in front."""
+        return tuple(self.partition.split(","))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from operators.queues import Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Tenant, namespace_name, partners_role
 from tests.cluster.conftest import RUN, Bundle
+from tests.cluster.patience import eventually
 
 ISO = f"iso{RUN}"
 FLAVOR = f"{ISO}-local"
@@ -140,8 +141,13 @@ def test_a_privileged_pod_is_refused_in_a_partners_namespace(partners, cluster):
 
 
 def test_load_balancers_are_beyond_a_partners_quota(partners):
-    refused = partners.kubectl("-n", OWN, "create", "service", "loadbalancer", "lb", "--tcp=80", check=False)
-    assert "exceeded quota: object-counts" in refused
+    balancer = ("create", "service", "loadbalancer", "lb", "--tcp=80", "--dry-run=server")
+
+    def refused():
+        # A new quota refuses everything until what there is has been counted.
+        return "exceeded quota: object-counts" in partners.kubectl("-n", OWN, *balancer, check=False)
+
+    eventually(refused, 60)
 
 
 def test_objects_that_come_while_others_go_are_counted_and_made(partners, cluster):

@@ -34,7 +34,7 @@ LABEL = "antenna.be/test"
 KILLS = 10
 OUTSIDE, CLOSED_OUTSIDE = "198.51.100.7", "198.51.100.8"
 """Addresses of this host that are not of the site: a partner declares the first."""
-PORTS = (22, 443, 8080, 8443, 9090)
+PORTS = (22, 80, 443, 3306, 5432, 6379, 8080, 8443, 9090)
 HEALTH = f"http://{{}}:{AGENT_PORT}/healthz"
 
 _TRY = """
@@ -347,6 +347,31 @@ def test_declared_egress_is_let_out_and_nothing_beside_it(
     finally:
         cluster.patch(*at, {"spec": {"egress": None}})
     eventually("it is let out no more", lambda: tried(site, pod, ways[:1]) == [False], seconds=30)
+
+
+def test_the_way_to_the_node_that_ipv6_makes_by_itself_is_closed(
+    site: SiteUnderTest, partners: dict[str, Place]
+) -> None:
+    pod = partners[f"{PARTNERS[0]}@gpu-1"]
+    code = (
+        "import socket, sys\n"
+        "try: socket.create_connection((sys.argv[1] + '%eth0', int(sys.argv[2])), 2)\n"
+        "except ConnectionRefusedError: print('open')\n"
+        "except OSError as error: print('closed', error)\n"
+        "else: print('open')"
+    )
+    # The other end of the pod's interface, by its number, and its address of that kind.
+    command = (
+        "for n in /run/netns/cni-*; do "
+        f"if nsenter --net=$n ip -4 -o address show dev eth0 | grep -q ' {re.escape(pod.address)}/'; then "
+        "other=$(nsenter --net=$n ip -o link show dev eth0 | sed 's/.*eth0@if\\([0-9]*\\):.*/\\1/'); "
+        'a=$(ip -6 -o address show scope link | sed -n "s|^$other: .* inet6 \\([^/]*\\)/.*|\\1|p"); '
+        f'for port in 22 10250; do nsenter --net=$n python3 -c {shlex.quote(code)} "$a" $port; done; '
+        "fi; done"
+    )
+    said = site.on("gpu-1", command)
+    assert len(said.splitlines()) == 2
+    assert "open" not in said, said
 
 
 def test_a_policy_that_somebody_takes_away_is_put_back(

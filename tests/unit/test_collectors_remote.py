@@ -114,6 +114,16 @@ def test_remote_work_is_in_the_families_of_local_work_by_partition_and_tenant(wo
     assert world.figure("antenna_queue_memory_bytes_reserved", **SMALL_G) == 120 * 2**30
 
 
+def test_a_job_that_waits_for_several_partitions_is_in_one_and_reserves_what_the_dearest_takes(world):
+    world.now = 100
+    world.usage.queue("lumi", [job(1, partition="small-g,standard-g")])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 1
+    assert world.figure("antenna_queue_jobs", **{**SMALL_G, "queue": "standard-g"}, state="pending") == 0
+    assert world.figure("antenna_job_info", job_name="job-1", queue="small-g") == 1
+    world.usage.ended("lumi", [])
+    assert world.balance("lumi").reserved == 4, "a whole node for an hour"
+
+
 def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
     world.usage.queue("lumi", [])
     assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 0
@@ -150,6 +160,19 @@ def test_two_jobs_of_one_name_are_one_series(world):
         ("PartitionDown", Reason.NODES_CLOSED),
         ("PartitionTimeLimit", Reason.NEVER_FITS),
         ("JobHeldUser", Reason.SUSPENDED),
+        ("Nodes required for job are DOWN, DRAINED or reserved", Reason.NODES_CLOSED),
+        ("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved", Reason.NODES_CLOSED),
+        ("launch failed requeued held", Reason.SUSPENDED),
+        ("job_requeued_in_held_state", Reason.SUSPENDED),
+        ("JobHoldMaxRequeue", Reason.SUSPENDED),
+        ("JobArrayTaskLimit", Reason.QUOTA_USED_UP),
+        ("MaxGRESPerAccount", Reason.QUOTA_USED_UP),
+        ("MaxMemPerLimit", Reason.NEVER_FITS),
+        ("Licenses", Reason.NODES_FULL),
+        ("Reservation", Reason.NODES_CLOSED),
+        ("ReservationDeleted", Reason.NEVER_FITS),
+        ("BurstBufferStageIn", Reason.STARTING),
+        ("InvalidQOS", Reason.NEVER_FITS),
         ("<script>", Reason.UNKNOWN),
         ("", Reason.UNKNOWN),
     ],
@@ -205,6 +228,14 @@ def test_a_budget_is_what_was_granted_less_what_was_used_and_what_may_be(world):
     assert world.figure("antenna_budget_remaining", **UGENT) == 97.75
     assert world.figure("antenna_budget_burn_per_day", **UGENT) == pytest.approx(0.75 / 7)
     assert world.figure("antenna_budget_exhaustion_timestamp_seconds", **UGENT) is None
+
+
+def test_an_end_before_the_start_gives_no_hours_back(world):
+    world.now = 3 * HOUR
+    world.usage.queue("lumi", [])
+    world.usage.ended("lumi", [job(1, "cancelled", started=HOUR, ended=HOUR - 16)])
+    assert world.figure("antenna_budget_used", **UGENT) == 0
+    assert world.figure("antenna_budget_remaining", **UGENT) == 100
 
 
 def test_what_runs_reserves_up_to_its_own_limit_and_without_one_up_to_its_partitions(world):

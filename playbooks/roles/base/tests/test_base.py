@@ -22,7 +22,7 @@ def test_the_machine_forwards_packets_and_takes_no_redirects(machine: Any) -> No
 def test_the_firewall_drops_what_it_does_not_know(machine: Any) -> None:
     rules = machine.check_output("nft list table inet antenna")
     assert "policy drop" in rules
-    assert "tcp dport { 22, 6443 } accept" in rules
+    assert rules.index("ip6 saddr fe80::/10 drop") < rules.index("tcp dport { 22, 6443 } accept")
 
 
 def test_only_the_sites_networks_are_trusted(machine: Any, variables: dict[str, Any]) -> None:
