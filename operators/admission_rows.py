@@ -133,7 +133,10 @@ _LIMITS_OF_TOLERATIONS: Final = " || ".join(
 )
 _KUEUE: Final = "kueue.x-k8s.io/"
 _ALLOWED_LABELS: Final = (QUEUE_LABEL, f"{_KUEUE}priority-class", f"{_KUEUE}max-exec-time-seconds")
+_ELASTIC: Final = f"{_KUEUE}elastic-job"
+"""The annotation of a Job whose size changes, and the gate that Kueue gives its pods, and opens."""
 _ALLOWED_ANNOTATIONS: Final = (
+    _ELASTIC,
     f"{_KUEUE}job-min-parallelism",
     f"{_KUEUE}job-completions-equal-parallelism",
 )
@@ -211,7 +214,7 @@ ROWS: Final = (
             f"{kind}: of Kueue's own a Job may bear {_words(allowed)}, and its pods none; leave the others "
             "out.",
         )
-        # Kueue reads a Workload's name, and that a Job is elastic or being stopped, in its annotations.
+        # Kueue reads a Workload's name, and that a Job is being stopped, in its annotations.
         for kind, allowed in (("labels", _ALLOWED_LABELS), ("annotations", _ALLOWED_ANNOTATIONS))
     ),
     Row(
@@ -327,8 +330,15 @@ ROWS: Final = (
             f"variables.pod.?schedulingGates.orValue([]).all(g, {opened})",
             "schedulingGates: nobody would open them, and the pod would hold its quota; leave them out.",
         )
-        # Kueue gives pods gates of its own, and opens these alone.
-        for kinds, opened in ((_JOBS, "false"), (("pods",), f"g.name.startsWith('{_KUEUE}')"))
+        # Kueue opens the gates that it gives: to Jobs that are elastic when they are made, later to pods.
+        for kinds, opened in (
+            (
+                _JOBS,
+                f"g.name == '{_ELASTIC}' && "
+                f"object.metadata.?annotations[?'{_ELASTIC}'].orValue('') == 'true'",
+            ),
+            (("pods",), f"g.name.startsWith('{_KUEUE}')"),
+        )
     ),
     Row(
         "tolerations",

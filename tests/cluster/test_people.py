@@ -217,15 +217,18 @@ def token_of(world, name, client):
 
 def asked_with(world, token):
     """What the API server says to who comes with it: the user's name, or the error."""
+    done = kubectl_with(world, token, "auth", "whoami", "-o", "json")
+    return done.stderr if done.returncode else json.loads(done.stdout)["status"]["userInfo"]["username"]
+
+
+def kubectl_with(world, token, *words):
+    """kubectl as whoever comes with the token."""
     config = yaml.safe_load(world.admin.kubeconfig.read_text())
     config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
     path = world.folder / "token.kubeconfig"
     path.write_text(yaml.safe_dump(config))
-    arguments = ["--kubeconfig", path, "auth", "whoami", "-o", "json"]
-    done = subprocess.run(
-        [world.admin.programs.kubectl, *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stderr if done.returncode else json.loads(done.stdout)["status"]["userInfo"]["username"]
+    arguments = [world.admin.programs.kubectl, "--kubeconfig", path, *words]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
 def test_a_login_is_told_with_its_end_and_kept_for_its_owner_alone(ann):
@@ -278,14 +281,17 @@ def test_whose_group_is_no_partners_is_told_so_and_may_nothing(partners):
     done = person.log_in()
     assert done.returncode == 2
     assert "oidc:guest belongs to no partner" in done.stdout
-    assert "Forbidden" in person.kubectl("-n", "tenant-ulb", "get", "jobs").stderr
+    assert not person.kubeconfig.exists(), "it would be taken in the administrator's place"
+    token = token_of(partners, "guest", "antenna").identity
+    assert "Forbidden" in kubectl_with(partners, token, "-n", "tenant-ulb", "get", "jobs").stderr
 
 
 def test_a_provider_cannot_name_kubernetes_own_groups_or_another_prefix(partners):
     person = Person(partners, "mallory")
     assert person.log_in().returncode == 2
-    assert "Forbidden" in person.kubectl("get", "nodes").stderr
-    assert "Forbidden" in person.kubectl("-n", "tenant-ulb", "get", "jobs").stderr
+    token = token_of(partners, "mallory", "antenna").identity
+    assert "Forbidden" in kubectl_with(partners, token, "get", "nodes").stderr
+    assert "Forbidden" in kubectl_with(partners, token, "-n", "tenant-ulb", "get", "jobs").stderr
 
 
 def test_who_belongs_to_two_partners_chooses(partners):
