@@ -35,6 +35,7 @@ SCRAPED = {
     "kubelet": 3,
     "cadvisor": 3,
     "dcgm": 2,
+    "network-policy": 3,
     "victoria-metrics": 1,
     "vmalert": 1,
 }
