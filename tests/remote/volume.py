@@ -39,6 +39,8 @@ class Volume:
 
     def empty(self) -> None:
         (self.at / "fill").unlink(missing_ok=True)
+        # On the disk too: without a journal a volume that fails soon afterwards would be full again.
+        _run("sync", "--file-system", self.at)
 
     def remount(self, option: str) -> None:
         _run("mount", "-o", f"remount,{option}", self.at)
