@@ -310,6 +310,7 @@ def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outag
         accountant.kill()
         on.unmount()
         on.mount()
+        on.empty()
         accountant.start()
 
     def started_read_only() -> None:
