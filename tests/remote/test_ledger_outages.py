@@ -310,6 +310,7 @@ def _sqlite(_: ExitStack, on: Volume, accountant: Accountant) -> dict[str, Outag
         accountant.kill()
         on.unmount()
         on.mount()
+        on.empty()
         accountant.start()
 
     def started_read_only() -> None:
@@ -368,13 +369,14 @@ def outage(world: World, kind: str, chance: random.Random, *, kill: bool) -> Non
     if not SEQUENCES:
         eventually(accountant.works, PATIENCE)
     told = one.words if accountant.works() and not kill else ""
+    begins = time.time()  # what it makes of the ledger may be told, once, before it has begun whole
     one.begin()
     began = time.time()
     lasts = chance.uniform(*LASTS)
     world.send(chance, 3)
 
     def noticed() -> bool:
-        return not told or any(told in said["why"] for said in accountant.since(began, "holds"))
+        return not told or any(told in said["why"] for said in accountant.since(begins, "holds"))
 
     while time.time() < began + lasts or not noticed():
         assert time.time() < began + PATIENCE, f"{kind} at {began}: {accountant.said[-20:]}"

@@ -38,7 +38,11 @@ class Volume:
                         file.write(b"x" * size)
 
     def empty(self) -> None:
-        (self.at / "fill").unlink(missing_ok=True)
+        """There is room again; also where a check of the volume has found what it was full of."""
+        for one in (self.at / "fill", *(self.at / "lost+found").iterdir()):
+            one.unlink(missing_ok=True)
+        # On the disk too: without a journal a volume that fails soon afterwards would be full again.
+        _run("sync", "--file-system", self.at)
 
     def remount(self, option: str) -> None:
         _run("mount", "-o", f"remount,{option}", self.at)
