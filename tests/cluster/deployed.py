@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from operators.manifests import METRICS_READER, NAME, NAMESPACE, operator_object
 from tests.cluster.access import Access
 from tests.cluster.comparison import read
 from tests.cluster.tenant_controller import operators_kubeconfig
+from tests.ports import free_ports
 
 Object = dict[str, Any]
 Figures = Mapping[str, Mapping[tuple[str, ...], float]]
@@ -185,22 +184,13 @@ class DeployedOperator:
     def _here(self, argument: str) -> str:
         option, _, value = argument.partition("=")
         if option in _HERE:
-            self._ports[option] = _free_port(self._ports.values())
+            (self._ports[option],) = free_ports(1)
             return f"{option}=127.0.0.1:{self._ports[option]}"
         if option in _FOLDERS:
             folder = self.folder / value.strip("/").replace("/", "-")
             folder.mkdir(exist_ok=True)
             return f"{option}={folder}"
         return argument
-
-
-def _free_port(taken: Container[int]) -> int:
-    """A port that stays free until it is asked for: no connection that this host makes comes from it."""
-    for port in random.sample(range(20_000, 32_000), 1000):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in taken:
-                return port
-    raise AssertionError("no port is free")
 
 
 def _read(url: str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 from tests.cluster import truth
 from tests.cluster.comparison import Journal, compare_gauges, compare_totals, read, settled, totals_of
 from tests.cluster.world import World
+from tests.ports import free_ports
 
 MOMENTS = 20
 COMPARISONS = 5  # between restarts; after the last of them all is compared anyway
@@ -34,8 +34,8 @@ class Operator:
     def __init__(self, kubeconfig, folder):
         self.folder = folder
         self.kubeconfig = kubeconfig
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
         self.process = None
 
     def start(self):
