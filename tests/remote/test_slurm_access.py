@@ -321,7 +321,8 @@ def test_a_run_that_was_put_back_into_the_queue_has_an_end_and_what_it_held(
         "REQUEUED",
     )
     assert ended.resources.gpus == 2
-    assert running.started < ended.ended <= again.submitted
+    # Of one that is put back while it is being launched Slurm says that it ended as it began.
+    assert running.started <= ended.ended <= again.submitted
     assert again.started is None
     slurm.run("scancel", id_)
 
