@@ -96,7 +96,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return trial
 
 
-BUNDLES = ("kueue", "queues", "crds", "operator", "remote-sites", "monitoring")
+BUNDLES = ("isolation", "kueue", "queues", "crds", "operator", "remote-sites", "monitoring")
 """What is in the cluster beside the partners' own."""
 
 
