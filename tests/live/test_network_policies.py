@@ -308,7 +308,9 @@ def test_an_agent_that_is_killed_ten_times_never_opens_anything(
         answers(site, node)
     restarts = site.on("gpu-1", "systemctl show -P NRestarts antenna-network-policy")
     assert int(restarts) >= KILLS
-    assert wrong(site, partners, [row for row in table if row.source in partners]) == []
+    rows = [row for row in table if row.source in partners]
+    # Ten starts in half a minute: what is open may take some seconds to be so everywhere.
+    eventually("who reaches whom is as before", lambda: not wrong(site, partners, rows), 120)
 
 
 def test_a_stopped_agent_closes_its_node_and_says_so(
@@ -329,7 +331,9 @@ def test_a_stopped_agent_closes_its_node_and_says_so(
     finally:
         site.on("gpu-1", "systemctl start antenna-network-policy")
     answers(site, "gpu-1")
-    assert tried(site, partners[pod], [names, mate]) == [True, True]
+    eventually(
+        "its pods reach what they may", lambda: tried(site, partners[pod], [names, mate]) == [True, True]
+    )
 
 
 def test_declared_egress_is_let_out_and_nothing_beside_it(
