@@ -25,11 +25,11 @@ class Door:
         self.address = site.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
 
     def scrape(self, bearer: str) -> tuple[int, str]:
-        """(status, body), by the Service's name."""
+        """(status, body), by the Service's name, from the head: the network lets no other machine there."""
         answer = self.site.on(
-            "gpu-1",
+            "head",
             f"umask 077; f=$(mktemp); trap 'rm -f $f' EXIT; echo '{self.certificate}' >$f; "
-            f"curl -sS --cacert $f --resolve {HOST}:8443:{self.address} -w '\n%{{http_code}}' "
+            f"curl -sS --max-time 60 --cacert $f --resolve {HOST}:8443:{self.address} -w '\n%{{http_code}}' "
             f"-H 'Authorization: Bearer {bearer}' https://{HOST}:8443/metrics",
         )
         body, _, status = answer.rpartition("\n")
