@@ -7,6 +7,10 @@ from typing import Any, TypedDict
 
 import pulumi
 
+from infra import site
+
+SSH_PORT = 22
+
 
 class Route(TypedDict):
     """A range, and the machine's address that leads to it."""
@@ -77,6 +81,20 @@ class Machine(pulumi.CustomResource):
         login = {"address": address, "user": user, "port": port}
         props = {**outputs, "stack": stack, "name": name, "driver": driver, **login, **settings}
         super().__init__("antenna:index:Machine", name, props, opts)
+
+
+def host(
+    machine: site.Machine, made: Machine, variables: Mapping[str, Any], groups: Sequence[str] = ()
+) -> Host:
+    """A machine as a host of a play, in its own groups and in these."""
+    return {
+        "address": str(machine.address),
+        "user": machine.user or "root",
+        "port": machine.port or SSH_PORT,
+        "groups": [*machine.groups, *groups],
+        "vars": variables,
+        "host_key": made.host_key,
+    }
 
 
 class Login(TypedDict):

@@ -103,12 +103,6 @@ def host_variables(site: Site, machine: Machine) -> dict[str, Any]:
 
 
 def _host(site: Site, machine: Machine, made: resources.Machine) -> resources.Host:
-    return {
-        "address": str(machine.address),
-        "user": machine.user or "root",
-        "port": machine.port or 22,
-        # Links begin at the head.
-        "groups": [*machine.groups, *(["gateway"] if machine.role == "head" and site.links else [])],
-        "vars": host_variables(site, machine),
-        "host_key": made.host_key,
-    }
+    # Links begin at the head.
+    groups = ["gateway"] if machine.role == "head" and site.links else []
+    return resources.host(machine, made, host_variables(site, machine), groups)

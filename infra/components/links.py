@@ -11,7 +11,6 @@ from infra import resources
 from infra.site import Link, Machine, Site
 from infra.site.remote import READER, Access, RemoteSite
 
-SSH_PORT = 22
 OPERATOR_MARK = 0x00A00000
 """Bits that the head's CNI plugin sets on packets of the operator's pod (role kubernetes, antenna-source)."""
 
@@ -148,36 +147,21 @@ def _host(
 ) -> resources.Host:
     link = next(link for link in site.links if link.endpoint == machine.name)
     played = site.platform == "embedded"
-    return {
-        "address": str(machine.address),
-        "user": machine.user or "root",
-        "port": machine.port or SSH_PORT,
-        "groups": list(machine.groups),
-        "vars": standin(site, link, interfaces[link.name], keys.get(link.site, {})) if played else {},
-        "host_key": made.host_key,
-    }
+    told = standin(site, link, interfaces[link.name], keys.get(link.site, {})) if played else {}
+    return resources.host(machine, made, told)
 
 
 def _access(site: Site, machines: Mapping[str, resources.Machine]) -> resources.Host:
     """The head, told of the remote sites that machines of ours play, and of their host keys."""
     sites = {remote.name: remote for remote in site.sites}
-    head = site.head
-    return {
-        "address": str(head.address),
-        "user": head.user or "root",
-        "port": head.port or SSH_PORT,
-        "groups": list(head.groups),
-        "vars": {
-            "antenna_remote_access": [
-                {
-                    **logins(site, sites[link.site]),
-                    "known_hosts": [_known(sites[link.site].access, machines[link.endpoint])],
-                }
-                for link in site.links
-            ]
-        },
-        "host_key": machines[head.name].host_key,
-    }
+    told = [
+        {
+            **logins(site, sites[link.site]),
+            "known_hosts": [_known(sites[link.site].access, machines[link.endpoint])],
+        }
+        for link in site.links
+    ]
+    return resources.host(site.head, machines[site.head.name], {"antenna_remote_access": told})
 
 
 def logins(site: Site, remote: RemoteSite) -> dict[str, Any]:
@@ -196,7 +180,7 @@ def logins(site: Site, remote: RemoteSite) -> dict[str, Any]:
 
 def _known(access: Access, machine: resources.Machine) -> pulumi.Output[str]:
     """The line of known_hosts(5) of a machine, reached as the remote site that it plays."""
-    host = access.host if access.port == SSH_PORT else f"[{access.host}]:{access.port}"
+    host = access.host if access.port == resources.SSH_PORT else f"[{access.host}]:{access.port}"
     return machine.host_key.apply(lambda key: f"{host} {' '.join(key.split()[:2])}")
 
 
@@ -206,7 +190,7 @@ def _login(
     return {
         "address": str(machine.address),
         "user": machine.user or "root",
-        "port": machine.port or SSH_PORT,
+        "port": machine.port or resources.SSH_PORT,
         "identity_file": login["identity_file"],
         "known_hosts": login["known_hosts"],
         "host_key": machines[machine.name].host_key,

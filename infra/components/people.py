@@ -32,16 +32,7 @@ class People(pulumi.ComponentResource):
             playbook="people.yml",
             remove=None,
             reset="reset_people.yml",
-            hosts={
-                site.head.name: {
-                    "address": str(site.head.address),
-                    "user": site.head.user or "root",
-                    "port": site.head.port or 22,
-                    "groups": ["head"],
-                    "vars": {},
-                    "host_key": head.host_key,
-                }
-            },
+            hosts={site.head.name: resources.host(site.head, head, {})},
             variables={
                 "antenna_issuer_folder": str(made.folder),
                 # Of the files, which the state does not hold: with them the run has something to do.
