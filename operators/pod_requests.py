@@ -37,19 +37,20 @@ def pod_requests(spec: Object) -> dict[str, Decimal]:
             peak = _largest(peak, _plus(sidecars, asked))
     total = _largest(total, peak)
     whole = spec.get("resources") or {}
-    requests, limits = _amounts(whole.get("requests")), _amounts(whole.get("limits"))
+    requests, limits = amounts(whole.get("requests")), amounts(whole.get("limits"))
     total = {**limits, **total, **requests}
-    return _plus(total, _amounts(spec.get("overhead")))
+    return _plus(total, amounts(spec.get("overhead")))
+
+
+def amounts(given: Object | None) -> dict[str, Decimal]:
+    """A list of resources, as Kubernetes writes it, in numbers. Raises ValueError on what is no quantity."""
+    return {resource: quantity(amount) for resource, amount in (given or {}).items()}
 
 
 def _asked(container: Object) -> dict[str, Decimal]:
     """Requests; where a resource has none, its limit, as the API server defaults pods."""
     resources = container.get("resources") or {}
-    return {**_amounts(resources.get("limits")), **_amounts(resources.get("requests"))}
-
-
-def _amounts(given: Object | None) -> dict[str, Decimal]:
-    return {resource: quantity(amount) for resource, amount in (given or {}).items()}
+    return {**amounts(resources.get("limits")), **amounts(resources.get("requests"))}
 
 
 def _plus(one: Amounts, other: Amounts) -> dict[str, Decimal]:

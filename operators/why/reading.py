@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from operators.pod_requests import pod_requests
+from operators.pod_requests import amounts, pod_requests
 from operators.queues import QUEUE_LABEL, quantity
 from operators.reasons import Condition
 from operators.tenancy import TENANT_LABEL
@@ -168,7 +168,7 @@ def nodes(found: Iterable[Object], pods: Iterable[Object]) -> tuple[Node, ...]:
         rows.append(
             Node(
                 name=name,
-                allocatable=_amounts(status.get("allocatable") or {}),
+                allocatable=amounts(status.get("allocatable")),
                 used=used.get(name, {}),
                 labels=node["metadata"].get("labels") or {},
                 taints=tuple(
@@ -263,10 +263,6 @@ def _pods_at_once(spec: Object, status: Object) -> int:
     most = int(spec.get("parallelism", 1))
     completions = spec.get("completions")
     return most if completions is None else min(most, int(completions) - int(status.get("succeeded") or 0))
-
-
-def _amounts(given: Mapping[str, Any]) -> dict[str, Decimal]:
-    return {resource: quantity(amount) for resource, amount in given.items()}
 
 
 def _time(text: str) -> datetime:
