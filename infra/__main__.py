@@ -16,6 +16,7 @@ from pulumi.output import UNKNOWN
 from pulumi.runtime.config import CONFIG, get_config_env
 
 from infra import issuer, paths, quotas, remote, resources
+from infra.authentication import authentication_configuration
 from infra.components.cluster import Cluster
 from infra.components.isolation import Isolation
 from infra.components.links import Links
@@ -28,7 +29,7 @@ from infra.components.queueing import Queueing
 from infra.components.remote import Remote
 from infra.components.tenants import Tenant
 from infra.provider import base, keys, tunnel
-from infra.site import Site, SiteError, authentication_configuration
+from infra.site import Site, SiteError, parse_site
 from infra.tools import artifacts, images, operator_image, pins
 from infra.tools.failure import ToolError
 from infra.tools.progress import Progress
@@ -207,7 +208,7 @@ def _show(progress: Progress) -> None:
 def main() -> None:
     """Run the program. A wrong site ends it with its message before anything is declared."""
     try:
-        site = Site.parse(site_keys(), source=f"Pulumi.{pulumi.get_stack()}.yaml")
+        site = parse_site(site_keys(), source=f"Pulumi.{pulumi.get_stack()}.yaml")
     except SiteError as error:
         raise pulumi.RunError(str(error)) from None
     declare(site)

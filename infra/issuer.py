@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infra import paths, private_files
-from infra.site import Site, issuer
+from infra.authentication import issuer
+from infra.site import Site
 
 ITERATIONS: Final = 1000
 """Of PBKDF2-HMAC-SHA256, as ``people.go`` has it: few, for passwords of 128 random bits."""

@@ -9,7 +9,7 @@ import yaml
 
 from infra import pulumi_yaml
 from infra.paths import REPOSITORY
-from infra.site import Problem, Site, SiteError
+from infra.site import Problem, Site, SiteError, parse_site
 
 NAMESPACE = "site:"
 
@@ -49,7 +49,7 @@ def load(path: Path, stack: str | None = None) -> Site:
 
     ``stack`` is for a file that is not called Pulumi.STACK.yaml.
     """
-    return Site.parse(read(path), source=path.name, stack=stack)
+    return parse_site(read(path), source=path.name, stack=stack)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -474,9 +474,3 @@ _BY_NAME: Final = {row.name: row for row in FAMILIES}
 def family(name: str) -> Family:
     """The row of that name. Raises KeyError."""
     return _BY_NAME[name]
-
-
-if __name__ == "__main__":
-    from operators.catalog_page import page
-
-    print(page(), end="")

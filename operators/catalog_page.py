@@ -12,7 +12,7 @@ from operators.reasons import PENDING_REASONS
 PROTOBUF: Final = (
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 )
-COMMAND: Final = "python -m operators.catalog > docs/metrics.md"
+COMMAND: Final = "python -m operators.catalog_page > docs/metrics.md"
 
 _SECTIONS: Final = (
     ("Queues", ("antenna_queue_",)),
@@ -141,3 +141,7 @@ def _section(title: str, rows: Iterable[Family]) -> str:
         stable = "" if family.stability == "alpha" else f" ({family.stability})"
         lines.append(f"| `{family.name}` | {kind} | {labels} | {family.help}{stable} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

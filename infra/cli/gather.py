@@ -21,6 +21,7 @@ import yaml
 from cryptography import x509
 
 from infra import paths
+from infra.authentication import issuer
 from infra.cli import control_plane_facts, facts, network_facts, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
@@ -31,7 +32,7 @@ from infra.cli.session import Session
 from infra.provider import base, cgroups, container, interfaces, leftovers, network, ssh
 from infra.provider import host as programs
 from infra.provider.kind import ProviderError
-from infra.site import Site, SiteError, issuer
+from infra.site import Site, SiteError
 from infra.tools import artifacts, stock, toolchain
 from infra.tools.failure import ToolError
 from infra.tools.pins import TOOLS

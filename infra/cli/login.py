@@ -13,10 +13,11 @@ import click
 import yaml
 
 from infra import paths
+from infra.authentication import issuer
 from infra.cli import kept_login
 from infra.cli.failure import Failure, WrongInput
 from infra.cli.session import Session, Verb, epilog, options
-from infra.site import Site, issuer
+from infra.site import Site
 from operators import k8s
 from operators.tenancy import namespace_name
 

@@ -1,10 +1,10 @@
 """The site: what one Antenna is made of, as a typed, frozen model. No I/O happens here.
 
-``Site.parse`` takes the ``site:`` keys of a stack file as plain data and either returns a ``Site`` in
+``parse_site`` takes the ``site:`` keys of a stack file as plain data and either returns a ``Site`` in
 which everything holds, or raises a ``SiteError`` with one line a problem: file, key, fix.
 """
 
-from infra.site.authentication import Authentication, authentication_configuration, issuer
+from infra.site.authentication import Authentication
 from infra.site.cohort import Cohort, Flavor, Shared
 from infra.site.kubernetes import Kubernetes
 from infra.site.links import Link
@@ -12,6 +12,7 @@ from infra.site.machines import Gpus, Machine, Role
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
 from infra.site.operator import Operator
+from infra.site.parse import parse_site
 from infra.site.problem import Problem, SiteError
 from infra.site.remote import Access, Accounting, Partition, RemoteSite
 from infra.site.site import Platform, Site
@@ -41,6 +42,5 @@ __all__ = [
     "Site",
     "SiteError",
     "Tenant",
-    "authentication_configuration",
-    "issuer",
+    "parse_site",
 ]

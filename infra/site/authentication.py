@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from pydantic import AfterValidator, Field
 
-from infra.site.problem import Problem
 from infra.site.values import Model, Port, Positive, refuse
-
-if TYPE_CHECKING:
-    from infra.site.site import Site
 
 SERVICE_ACCOUNTS: Final = "https://kubernetes.default.svc.cluster.local"
 """The issuer of the cluster's own tokens, as kubeadm names it."""
-_TAKEN: Final = frozenset({2379, 2380, 6443, 10249, 10250, 10256, 10257, 10259})
-"""Ports of the head on which Kubernetes listens."""
 
 
 def _issuer(value: str) -> str:
@@ -105,67 +98,3 @@ class Authentication(Model):
     """Who vouches for the issuer's certificate, in PEM; by default whom the machines trust."""
     scopes: tuple[Scope, ...] = ("openid", "offline_access", "groups")
     """What `antenna login` asks for; offline_access: to renew the token."""
-
-
-def authentication_problems(site: Site) -> Iterator[Problem]:
-    """What is wrong with the whole of it."""
-    stated = site.authentication
-    if stated is None:
-        return
-    if (stated.issuer is None) == (stated.built_in is None):
-        many = "both are there: remove one" if stated.issuer else "one of them is missing; add issuer"
-        yield Problem("authentication", f"people log in at an issuer or at one built in; {many}")
-    if stated.built_in and site.platform != "embedded":
-        yield Problem(
-            "authentication.built_in",
-            "is for `platform: embedded`: its people are made up; name your own issuer",
-        )
-    if stated.built_in and stated.built_in.port in _TAKEN:
-        yield Problem(
-            "authentication.built_in.port",
-            f"{stated.built_in.port} is Kubernetes' own on the head; write another, such as 5556",
-        )
-    if stated.built_in and stated.certificate_authority:
-        yield Problem(
-            "authentication.certificate_authority",
-            "is for an issuer elsewhere; the one built in is vouched for by the cluster's own: remove it",
-        )
-    if "openid" not in stated.scopes:
-        yield Problem("authentication.scopes", "without openid there is no token of a person; add openid")
-
-
-def issuer(site: Site) -> str:
-    """Where people log in; "" where nobody does."""
-    stated = site.authentication
-    if stated is None:
-        return ""
-    return stated.issuer or f"https://{site.head.address}:{stated.built_in.port if stated.built_in else 443}"
-
-
-def authentication_configuration(site: Site, certificate_authority: str = "") -> dict[str, Any]:
-    """The API server's file: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
-
-    ``certificate_authority`` is that of an issuer that the site itself makes.
-    """
-    kind = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
-    stated = site.authentication
-    if stated is None:
-        return {**kind, "jwt": []}
-    authority = stated.certificate_authority or certificate_authority
-    issued_by = {
-        "url": issuer(site),
-        "audiences": [stated.audience],
-        **({"certificateAuthority": authority} if authority else {}),
-    }
-    return {
-        **kind,
-        "jwt": [
-            {
-                "issuer": issued_by,
-                "claimMappings": {
-                    "username": stated.username.model_dump(),
-                    "groups": stated.groups.model_dump(),
-                },
-            }
-        ],
-    }

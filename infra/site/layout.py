@@ -6,14 +6,11 @@ import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
-from typing import TYPE_CHECKING
 
-from infra.site.links import LINK_PREFIX, link_ranges
+from infra.site.links import LINK_PREFIX
 from infra.site.network import NODE_PREFIX, SERVICE_PREFIX
 from infra.site.problem import Problem
-
-if TYPE_CHECKING:
-    from infra.site.site import Site
+from infra.site.site import Site
 
 
 def ranges(site: Site) -> Iterator[Problem]:
@@ -178,3 +175,10 @@ def _free_range(prefix: int, taken: list[IPv4Network]) -> IPv4Network:
     size = 2 ** (32 - max(prefix, 8))
     start = max((int(r.broadcast_address) + 1 for r in taken if r.overlaps(private)), default=int(private[0]))
     return IPv4Network((-(-start // size) * size, max(prefix, 8)))
+
+
+def link_ranges(site: Site) -> Iterator[tuple[str, IPv4Network]]:
+    """Every range that links use, with its key."""
+    for i, link in enumerate(site.links):
+        yield f"links[{i}].cidr", link.cidr
+        yield from ((f"links[{i}].reaches[{j}]", reached) for j, reached in enumerate(link.reaches))

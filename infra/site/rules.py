@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from infra.site import layout
-from infra.site.authentication import authentication_problems
-from infra.site.links import link_problems, link_ranges
+from infra.site.authentication_rules import authentication_problems
+from infra.site.link_rules import link_problems
 from infra.site.machines import end_problems, platform_problems, role_problems
 from infra.site.problem import Problem
 from infra.site.remote import READER
+from infra.site.site import Site
+from infra.site.tenants import Allocation
 from infra.suggestion import suggestion
 from operators.sites.flavors import flavor_name
-
-if TYPE_CHECKING:
-    from infra.site.site import Site
-    from infra.site.tenants import Allocation
 
 
 def broken_rules(site: Site) -> list[Problem]:
@@ -91,7 +88,7 @@ def _egress(site: Site) -> Iterator[Problem]:
         "network.cidr": network.cidr,
         "network.pods": network.pods,
         "network.services": network.services,
-        **dict(link_ranges(site)),
+        **dict(layout.link_ranges(site)),
     }
     for i, tenant in enumerate(site.tenants):
         for j, one in enumerate(tenant.egress):

@@ -1,12 +1,10 @@
-"""The whole site, and the only way to make one."""
+"""The whole site."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
 from infra.site.authentication import Authentication
 from infra.site.cohort import Cohort
@@ -16,17 +14,11 @@ from infra.site.machines import Machine
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
 from infra.site.operator import Operator
-from infra.site.problem import Problem, SiteError, explain
 from infra.site.remote import RemoteSite
-from infra.site.rules import broken_rules
 from infra.site.tenants import Funding, Tenant
 from infra.site.values import Model, Text
-from infra.suggestion import nearest_label
 
 Platform = Literal["embedded", "ssh"]
-
-# The stack's name becomes part of interface names, which Linux limits to 15 bytes.
-STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 
 
 class Site(Model):
@@ -52,30 +44,16 @@ class Site(Model):
 
     _stack: str = PrivateAttr(default="")
 
-    @classmethod
-    def parse(cls, keys: Mapping[str, Any], source: str, stack: str | None = None) -> Self:
-        """The site that ``keys`` describe: what stands under ``site:`` in a stack file, namespace removed.
-
-        ``source`` is the file's name; Pulumi.STACK.yaml gives the stack, unless it is stated. Raises
-        ``SiteError`` with every problem found; rules that span keys are looked at once each key is right
-        by itself.
-        """
-        stack = stack_of(source) if stack is None else stack
-        problems = list(_stack_problems(stack))
-        try:
-            site = cls.model_validate(dict(keys))
-        except ValidationError as error:
-            raise SiteError(source, [*problems, *explain(cls, error.errors())]) from None
-        problems += broken_rules(site)
-        if problems:
-            raise SiteError(source, problems)
-        site._stack = stack
-        return site
-
     @property
     def stack(self) -> str:
         """The name of the stack that the site was read from."""
         return self._stack
+
+    def of_stack(self, stack: str) -> Self:
+        """The same site, of that stack."""
+        named = self.model_copy()
+        named._stack = stack
+        return named
 
     @property
     def head(self) -> Machine:
@@ -115,21 +93,3 @@ class Site(Model):
             - sum(tenant.quota.get(flavor.name, 0) for tenant in self.tenants)
             for flavor in self.cohort.flavors
         }
-
-
-def stack_of(source: str) -> str:
-    """The stack that a file is for: Pulumi.STACK.yaml, as Pulumi names it."""
-    return source.removeprefix("Pulumi.").removesuffix(".yaml")
-
-
-def _stack_problems(stack: str) -> list[Problem]:
-    if STACK_NAME.fullmatch(stack):
-        return []
-    fixed = nearest_label(stack).lstrip("0123456789-")[:12].rstrip("-") or "site"
-    return [
-        Problem(
-            "",
-            f"the stack name {stack!r} becomes part of interface names and must be 1 to 12 characters of "
-            f"a-z, 0-9 and '-', a letter first; rename the file to Pulumi.{fixed}.yaml",
-        )
-    ]

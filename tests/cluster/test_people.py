@@ -22,10 +22,11 @@ import yaml
 from click.testing import CliRunner
 
 from infra import quotas
+from infra.authentication import authentication_configuration
 from infra.cli import gather, main, oidc
 from infra.cli.audit_words import deeds
 from infra.paths import REPOSITORY
-from infra.site import Site, authentication_configuration
+from infra.site import Site, parse_site
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.tenant import tenant_object
@@ -99,7 +100,7 @@ def described(folder, provider):
     keys = edited(EXISTING, ("sites", DROP), ("tenants[0].allocations", DROP), ("authentication", stated))
     file = folder / f"Pulumi.{STACK}.yaml"
     file.write_text(yaml.safe_dump({"config": {f"site:{k}": v for k, v in keys.items()}}))
-    return Site.parse(keys, file.name)
+    return parse_site(keys, file.name)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 
 from infra import remote
 from infra.paths import REPOSITORY, site_file
-from infra.site import Site
+from infra.site import Site, parse_site
 from infra.sitefile import load, read
 from operators.api.remote_job import RemoteJobSpec
 from operators.api.remote_site import RemoteSiteSpec, remote_site_object, site_of
@@ -37,7 +37,7 @@ def walked() -> Site:
     keys["sites"] += yaml.safe_load(ENTRY)
     partner = next(one for one in keys["tenants"] if one["name"] == PARTNER)
     partner["allocations"] = [*partner.get("allocations", ()), *yaml.safe_load(GRANT)["allocations"]]
-    return Site.parse(keys, source="Pulumi.walked.yaml")
+    return parse_site(keys, source="Pulumi.walked.yaml")
 
 
 SITE = walked()
@@ -57,7 +57,7 @@ def test_a_mistake_in_it_is_refused_with_the_nearest_that_is_right() -> None:
     keys["sites"] += yaml.safe_load(ENTRY)
     keys["tenants"][0]["allocations"] = yaml.safe_load(GRANT.replace(NAME, "karolina"))["allocations"]
     with pytest.raises(Exception, match=f"did you mean {NAME}"):
-        Site.parse(keys, source="Pulumi.walked.yaml")
+        parse_site(keys, source="Pulumi.walked.yaml")
 
 
 def test_the_operator_is_given_it_whole() -> None:

@@ -23,7 +23,7 @@ from infra import issuer, paths
 from infra.cli import kept_login, main, oidc
 from infra.cli import login as login_verb
 from infra.cli.oidc import Provider, Tokens
-from infra.site import Site
+from infra.site import parse_site
 from tests.unit.site_examples import EMBEDDED, edited
 
 STACK = "x"
@@ -84,7 +84,7 @@ def test_who_vouches_for_a_built_in_issuer_must_be_known(
     keys["network"] |= {"cidr": "192.0.2.0/24", "gateway": "192.0.2.2"}
     for number, machine in enumerate(keys["machines"][1:], 5):
         machine["address"] = f"192.0.2.{number}"
-    issuer.ensure(Site.parse(keys, f"Pulumi.{STACK}.yaml"))
+    issuer.ensure(parse_site(keys, f"Pulumi.{STACK}.yaml"))
     here = site_file(tmp_path, *keys.items())
     done = antenna(*here, "login", *cluster)
     assert done.exit_code == 1

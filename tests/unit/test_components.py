@@ -12,7 +12,7 @@ import yaml
 
 from infra import issuer, paths
 from infra.paths import site_file
-from infra.site import Site
+from infra.site import parse_site
 from infra.sitefile import read
 from infra.tools import artifacts, operator_image
 from infra.tools.failure import ToolError
@@ -232,7 +232,7 @@ def test_the_run_is_given_what_the_roles_require() -> None:
 
 def test_a_partner_more_is_news_to_the_provider_of_people_and_not_to_the_nodes() -> None:
     stated = ("authentication", {"built_in": {"people": 2}})
-    issuer.ensure(Site.parse(edited(EMBEDDED, stated), "Pulumi.x.yaml"))  # these programs are previews
+    issuer.ensure(parse_site(edited(EMBEDDED, stated), "Pulumi.x.yaml"))  # these programs are previews
     one, both = (declare(edited(EMBEDDED, stated, *less)).resources for less in ([("tenants[1]", DROP)], []))
     assert one["nodes"].inputs == both["nodes"].inputs
     told, before = both["people"].inputs["vars"], one["people"].inputs["vars"]

@@ -10,7 +10,7 @@ import yaml
 
 from infra import paths
 from infra.components.isolation import addresses
-from infra.site import Site
+from infra.site import parse_site
 from infra.tools.manifests import NAMESPACE as OPERATORS_NAMESPACE
 from monitoring import manifests as monitoring
 from monitoring.scrape import (
@@ -164,7 +164,7 @@ def test_the_agents_rights_are_to_see_what_they_decide_by() -> None:
 
 
 def test_the_sites_addresses_are_its_ranges() -> None:
-    found = addresses(Site.parse(EMBEDDED, source="Pulumi.x.yaml"))
+    found = addresses(parse_site(EMBEDDED, source="Pulumi.x.yaml"))
     assert found == Addresses("10.78.0.0/16", "10.77.0.10/32", "10.77.0.0/24")
     assert ipaddress.ip_network(found.head).subnet_of(ipaddress.ip_network(found.machines))  # type: ignore[arg-type]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra import issuer, paths, quotas
-from infra.site import Site, authentication_configuration
+from infra.authentication import authentication_configuration
+from infra.site import parse_site
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, edited
 
 STATED = ("authentication", {"built_in": {"people": 2}})
@@ -22,7 +23,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_two_people_a_partner_whose_passwords_stay_on_this_host() -> None:
-    made = issuer.ensure(Site.parse(edited(EMBEDDED, STATED), FILE))
+    made = issuer.ensure(parse_site(edited(EMBEDDED, STATED), FILE))
     told = json.loads((made.folder / "issuer.json").read_text())
     passwords = json.loads((made.folder / "people.json").read_text())
     assert [person["name"] for person in told["people"]] == ["imec-1", "imec-2", "ulb-1", "ulb-2"]
@@ -37,17 +38,17 @@ def test_two_people_a_partner_whose_passwords_stay_on_this_host() -> None:
 
 def test_nothing_changes_without_a_cause_and_a_new_partner_changes_nobody_elses() -> None:
     one = edited(EMBEDDED, STATED, ("tenants[1]", DROP))
-    first = issuer.ensure(Site.parse(one, FILE))
+    first = issuer.ensure(parse_site(one, FILE))
     before = json.loads((first.folder / "issuer.json").read_text())["people"]
-    assert issuer.ensure(Site.parse(one, FILE)) == first
-    second = issuer.ensure(Site.parse(edited(EMBEDDED, STATED), FILE))
+    assert issuer.ensure(parse_site(one, FILE)) == first
+    second = issuer.ensure(parse_site(edited(EMBEDDED, STATED), FILE))
     assert (second.authority, second.digest != first.digest) == (first.authority, True)
     assert json.loads((first.folder / "issuer.json").read_text())["people"][:2] == before
 
 
 def test_a_dry_run_says_that_something_changes_and_writes_nothing() -> None:
-    one = Site.parse(edited(EMBEDDED, STATED, ("tenants[1]", DROP)), FILE)
-    both = Site.parse(edited(EMBEDDED, STATED), FILE)
+    one = parse_site(edited(EMBEDDED, STATED, ("tenants[1]", DROP)), FILE)
+    both = parse_site(edited(EMBEDDED, STATED), FILE)
     assert issuer.ensure(both, dry_run=True).authority
     assert not paths.issuer_dir("x").exists()
     first = issuer.ensure(both)
@@ -60,9 +61,9 @@ def test_a_dry_run_says_that_something_changes_and_writes_nothing() -> None:
 def test_a_certificate_is_made_anew_before_it_ends_and_for_another_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    site = Site.parse(edited(EMBEDDED, STATED), FILE)
+    site = parse_site(edited(EMBEDDED, STATED), FILE)
     first = issuer.ensure(site).authority
-    moved = Site.parse(edited(EMBEDDED, STATED, ("machines[0].address", "10.77.0.9")), FILE)
+    moved = parse_site(edited(EMBEDDED, STATED, ("machines[0].address", "10.77.0.9")), FILE)
     assert issuer.ensure(moved).authority != first
     monkeypatch.setattr(issuer, "EARLY", timedelta(days=366))
     second = issuer.ensure(moved).authority
@@ -71,7 +72,7 @@ def test_a_certificate_is_made_anew_before_it_ends_and_for_another_address(
 
 def test_the_api_server_believes_the_issuer_with_prefixes_and_nobody_where_none_is_named() -> None:
     keys = edited(EXISTING, ("authentication", {"issuer": "https://login.example.org"}))
-    (jwt,) = authentication_configuration(Site.parse(keys, FILE))["jwt"]
+    (jwt,) = authentication_configuration(parse_site(keys, FILE))["jwt"]
     assert jwt == {
         "issuer": {"url": "https://login.example.org", "audiences": ["antenna"]},
         "claimMappings": {
@@ -79,11 +80,11 @@ def test_the_api_server_believes_the_issuer_with_prefixes_and_nobody_where_none_
             "groups": {"claim": "groups", "prefix": "oidc:"},
         },
     }
-    assert authentication_configuration(Site.parse(EXISTING, FILE))["jwt"] == []
+    assert authentication_configuration(parse_site(EXISTING, FILE))["jwt"] == []
 
 
 def test_a_partners_groups_have_the_prefix_in_the_cluster() -> None:
-    plain = Site.parse(EMBEDDED, FILE)
-    site = Site.parse(edited(EMBEDDED, STATED), FILE)
+    plain = parse_site(EMBEDDED, FILE)
+    site = parse_site(edited(EMBEDDED, STATED), FILE)
     assert quotas.partner(plain, plain.tenants[0]).groups == ("imec",)
     assert quotas.partner(site, site.tenants[0]).groups == ("oidc:imec",)

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from infra import remote
-from infra.site import Site
+from infra.site import parse_site
 from operators.api.remote_job import RemoteJobSpec
 from operators.api.remote_site import RemoteSiteSpec, remote_site_object, site_of
 from operators.api.tenant import TenantSpec, cohort_of, partner_of, tenant_object
@@ -25,7 +25,7 @@ KEYS = yaml.safe_load((Path(__file__).parents[2] / "Pulumi.example-site.yaml").r
 SITES = {
     site.name: site
     for site in remote.sites(
-        Site.parse({k.removeprefix("site:"): v for k, v in KEYS.items()}, "Pulumi.example-site.yaml")
+        parse_site({k.removeprefix("site:"): v for k, v in KEYS.items()}, "Pulumi.example-site.yaml")
     )
 }
 LUMI, JUPITER = SITES["lumi"], SITES["jupiter"]

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from infra.paths import REPOSITORY, site_file
-from infra.site import Site
+from infra.site import Site, parse_site
 from infra.site import remote as entry
 from infra.site.remote import LargestShare, WholeNodes
 from infra.sitefile import load, stacks
@@ -42,7 +42,7 @@ PARTNERS = {
 
 
 def parse(site: dict[str, Any]) -> Site:
-    return Site.parse(site, source=FILE)
+    return parse_site(site, source=FILE)
 
 
 def pods(site: Site) -> dict[str, str]:
@@ -120,7 +120,7 @@ def test_one_login_may_serve_several_partners_where_the_site_says_so() -> None:
         ("tenants[1].allocations", [grant]),
         *((f"tenants[{number}].logins", {"lumi": "antenna"}) for number in (0, 1)),
     )
-    site = Site.parse(shared, source="Pulumi.shared.yaml")
+    site = parse_site(shared, source="Pulumi.shared.yaml")
     assert {tenant.login("lumi") for tenant in site.tenants} == {"antenna"}
 
 
@@ -233,7 +233,7 @@ def test_the_shipped_files_stay_readable() -> None:
 
 
 def test_the_stack_may_be_said_apart_from_the_files_name() -> None:
-    assert Site.parse(EMBEDDED, source="site.yaml", stack="t1").stack == "t1"
+    assert parse_site(EMBEDDED, source="site.yaml", stack="t1").stack == "t1"
 
 
 def test_the_project_is_the_one_that_both_engines_expect() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.site import Site, SiteError
+from infra.site import SiteError, parse_site
 from infra.sitefile import load
 from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, REMOTE, edited
 
@@ -34,13 +34,13 @@ def write(path: Path, site: dict[str, Any]) -> Path:
 
 @pytest.mark.parametrize("site", BASES.values(), ids=list(BASES))
 def test_the_sites_that_are_edited_are_right(site: dict[str, Any], tmp_path: Path) -> None:
-    assert Site.parse(site, source=FILE) == load(write(tmp_path / FILE, site))
+    assert parse_site(site, source=FILE) == load(write(tmp_path / FILE, site))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["wrong"] for row in ROWS])
 def test_a_wrong_site_is_refused_with_one_line(row: dict[str, Any]) -> None:
     with pytest.raises(SiteError) as refused:
-        Site.parse(wrong(row), source=FILE)
+        parse_site(wrong(row), source=FILE)
     assert str(refused.value) == f"{FILE}: {row['says']}"
 
 
@@ -59,7 +59,7 @@ def test_all_independent_mistakes_are_told_at_once() -> None:
         ("funding", {"eurohpc": 60, "national": 50}),
     )
     with pytest.raises(SiteError) as refused:
-        Site.parse(site, source=FILE)
+        parse_site(site, source=FILE)
     assert [problem.key for problem in refused.value.problems] == [
         "machines[2].address",
         "tenants[1].groups[0]",
@@ -83,14 +83,14 @@ def test_a_stack_name_that_no_interface_could_bear_is_refused(stack: str, fixed:
 
 def test_what_a_user_wrote_is_never_a_template() -> None:
     with pytest.raises(SiteError) as refused:
-        Site.parse(edited(EMBEDDED, ("tenants[0].ecosystem", "{message}{0}")), source=FILE)
+        parse_site(edited(EMBEDDED, ("tenants[0].ecosystem", "{message}{0}")), source=FILE)
     assert "'{message}{0}' is not an ecosystem" in str(refused.value)
 
 
 def test_a_private_key_is_not_repeated() -> None:
     pasted = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"
     with pytest.raises(SiteError) as refused:
-        Site.parse(edited(EXISTING, ("machines[0].host_key", pasted)), source=FILE)
+        parse_site(edited(EXISTING, ("machines[0].host_key", pasted)), source=FILE)
     assert "b3Blbn" not in str(refused.value)
 
 
@@ -152,4 +152,4 @@ def test_a_file_that_is_not_there_tells_which_are(tmp_path: Path) -> None:
 
 def test_what_pulumi_hands_over_as_json_is_the_same_site() -> None:
     through_json = json.loads(json.dumps(EMBEDDED))
-    assert Site.parse(through_json, source=FILE) == Site.parse(EMBEDDED, source=FILE)
+    assert parse_site(through_json, source=FILE) == parse_site(EMBEDDED, source=FILE)
