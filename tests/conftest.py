@@ -18,7 +18,7 @@ from tests.summary import AGAIN, cause, table
 
 HERE = Path(__file__).parent
 
-FOLDERS = ("live", "remote", "cluster", "host", "engine", "unit")
+FOLDERS = ("live", "remote", "cluster", "host", "engine", "unit", "structure")
 """As they begin: first what waits longest for others, last what fills the processors meanwhile."""
 
 NICE = 5

@@ -8,9 +8,10 @@ import time
 
 import click
 
-from infra.cli.engine import Engine, open_engine
+from infra.cli.engine import open_engine
 from infra.cli.events import Outcome, is_ours, summary
 from infra.cli.failure import Failure, RefusedHost, WrongInput
+from infra.cli.protocol import Engine
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.up import raise_unless_ok

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from infra import engine
-from infra.cli.engine import Listener, Target
 from infra.cli.events import Change, Event, Note, Outcome, Resource, Step, tally
 from infra.cli.failure import Failure, Locked, WrongInput
+from infra.cli.protocol import Listener, Target
 from infra.engine import events
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ from pulumi.automation.errors import (
 )
 
 from infra.cli.choice import Choice
-from infra.cli.engine import Listener, Target
 from infra.cli.events import Change, Event, Note, Outcome, Resource, Step, difference, tally
 from infra.cli.failure import Failure, Locked
+from infra.cli.protocol import Listener, Target
 
 # The engine marks colours in messages for whoever shows them: <{%fg 1%}>, <{%reset%}>.
 _COLOUR = re.compile(r"<\{%[^%]*%\}>")

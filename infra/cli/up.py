@@ -15,10 +15,11 @@ import click
 from infra import paths
 from infra.cli import dashboard, gather, preview
 from infra.cli.checks import Finding, failures_of_cluster, is_mended_by_time, refusals
-from infra.cli.engine import Engine, open_engine
+from infra.cli.engine import open_engine
 from infra.cli.events import Outcome, drift, is_ours, summary
 from infra.cli.facts import Facts
 from infra.cli.failure import Failure, RefusedHost, WrongInput
+from infra.cli.protocol import Engine
 from infra.cli.screen import Screen
 from infra.cli.session import Session, Verb, epilog, options
 from infra.provider import base

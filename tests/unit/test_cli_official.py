@@ -12,10 +12,10 @@ import pytest
 
 from infra.cli import official
 from infra.cli.choice import Choice
-from infra.cli.engine import Target
 from infra.cli.events import Change, Event, Note, Step
 from infra.cli.failure import Failure, Locked
 from infra.cli.official import Official, UnusableError
+from infra.cli.protocol import Target
 
 URN = "urn:pulumi:embedded::antenna::antenna:site:Machines$antenna:index:Machine::head"
 
