@@ -31,15 +31,14 @@ def calls_itself_pure(path: Path) -> bool:
 
 
 def held() -> set[str]:
-    """Modules and packages that some contract of .importlinter forbids something."""
+    """Modules and packages of which a contract of .importlinter says that they start no process."""
     contracts = ConfigParser()
     contracts.read(REPOSITORY / ".importlinter")
     return {
         name
         for section in contracts.sections()
-        if contracts[section].get("type") == "forbidden"
+        if "subprocess" in contracts[section].get("forbidden_modules", "").split()
         for name in contracts[section]["source_modules"].split()
-        if name not in PACKAGES
     }
 
 
