@@ -6,7 +6,7 @@ import pulumi
 
 from infra import resources
 from operators import queues
-from operators.api.crd import definitions
+from operators.api.generated import definitions
 
 
 class Queueing(pulumi.ComponentResource):

@@ -23,6 +23,8 @@ def main(path: str, settings: dict[str, object]) -> int:
         pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
     )
     pulumi.runtime.configure(pulumi.runtime.Settings(**settings))  # type: ignore[arg-type]
+    # The SDK sends debug messages of each resource and waits for each to be taken; nobody hears them.
+    pulumi.log.debug = lambda *_, **__: None
     sys.argv = [path]
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -15,11 +15,11 @@ from typing import Any, Final
 import yaml
 
 from operators.api import GROUP, VERSION, budget, remote_job, remote_site, tenant
+from operators.api.generated import FOLDER
 from operators.api.values import Model
 
 Object = dict[str, Any]
 
-FOLDER: Final = Path(__file__).with_name("crds")
 HEADER: Final = "# Generated from operators/api by `python -m operators.api.crd`. Do not edit.\n"
 
 

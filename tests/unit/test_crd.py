@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from operators.api import crd
+from operators.api import crd, generated
 
 DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in crd.definitions()}
 # What every condition has, and what the parent's description says already.
@@ -39,6 +39,10 @@ def walk(schema: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, An
 def test_the_files_are_what_the_models_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert crd.main(["--check"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_what_is_read_is_what_the_models_say() -> None:
+    assert generated.definitions() == crd.definitions()
 
 
 def test_an_edited_file_fails_the_check_and_is_written_anew(
