@@ -130,11 +130,9 @@ def site_facts(site: Site) -> facts.Site:
     """What the site asks of the host."""
     clashes: list[str] = []
     if site.platform == "embedded" and programs.find_program("ip"):
-        from infra.components.network import bridge  # noqa: PLC0415 - brings all of pulumi with it
-
         ranges = [*map(site.pods, site.nodes), str(site.network.services)]
         wanted = {
-            "bridge": bridge(site),
+            "bridge": site.bridge,
             "cidr": str(site.network.cidr),
             "routes": [{"to": to} for to in ranges],
         }

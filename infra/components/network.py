@@ -7,20 +7,13 @@ import pulumi
 from infra import resources
 from infra.site import Site
 
-BRIDGE = "br-{stack}"
-
-
-def bridge(site: Site) -> str:
-    """The bridge's name. With a stack's 12 characters it has the 15 that Linux allows."""
-    return BRIDGE.format(stack=site.stack)
-
 
 class Network(pulumi.ComponentResource):
     """A bridge, and on this host the routes to every node's pods."""
 
     def __init__(self, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("antenna:site:Network", "network", None, opts)
-        self.bridge = bridge(site)
+        self.bridge = site.bridge
         self.network = resources.Network(
             "network",
             stack=site.stack,

@@ -49,6 +49,11 @@ class Site(Model):
         """The name of the stack that the site was read from."""
         return self._stack
 
+    @property
+    def bridge(self) -> str:
+        """The embedded machines'. With a stack's 12 characters it has the 15 that Linux allows."""
+        return f"br-{self._stack}"
+
     def of_stack(self, stack: str) -> Self:
         """The same site, of that stack."""
         named = self.model_copy()
