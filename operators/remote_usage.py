@@ -287,7 +287,7 @@ class RemoteUsage:
             dearest: dict[Grant, Fraction] = {}
             for partition in filter(None, map(site.partition, row.partitions)):
                 limit = row.limit or partition.max_seconds
-                hourly = rate(partition.billing, row.resources)
+                hourly = rate(partition.billing, row.resources) * row.tasks
                 grant: Grant = (site.name, row.project, partition.billing.unit)
                 may = outstanding(hourly, limit, row.started, seen)
                 dearest[grant] = max(may, dearest.get(grant, Fraction(0)))

@@ -46,7 +46,7 @@ def columns(jobs: int) -> bytes:
         told = {**dict(zip(_COLUMNS, rows[number % 2], strict=True)), **own}
         ours.append(_line(tuple(told.values())))
         if told["STATE"] == "PENDING":
-            waiting.append(_line((told["JOBID"], told["PARTITION"])))
+            waiting.append(_line((told["JOBID"], told["PARTITION"], told["ARRAY_TASK_ID"])))
     parts = (f"{''.join(table)}\n{TOKEN} ended 0\n" for table in (ours, waiting))
     return f"{TOKEN} begin {_BEGIN}\n{''.join(parts)}".encode()
 

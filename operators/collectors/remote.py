@@ -81,11 +81,11 @@ def queue_samples(
         # One that waits for any of several counts once, where it was sent first.
         place = (site, row.partitions[0], payers.get(row.project, NOBODY).tenant)
         held = (
-            ("gpus", row.resources.gpus),
-            ("cpu_cores", row.resources.cores),
-            ("memory_bytes", row.resources.memory_mib * _MIB),
+            ("gpus", row.demand.gpus),
+            ("cpu_cores", row.demand.cores),
+            ("memory_bytes", row.demand.memory_mib * _MIB),
         )
-        samples["antenna_queue_jobs", (*place, row.state)] += 1
+        samples["antenna_queue_jobs", (*place, row.state)] += row.tasks
         for resource, amount in held:
             samples[f"antenna_queue_{resource}_requested", place] += amount
             if row.state == "running":
@@ -94,7 +94,7 @@ def queue_samples(
         if row.state == "pending":
             oldest = "antenna_queue_oldest_pending_age_seconds", place
             samples[oldest] = max(samples[oldest], now - row.submitted)
-            samples["antenna_queue_pending_reason", (*place, waits_for(row.reason))] += 1
+            samples["antenna_queue_pending_reason", (*place, waits_for(row.reason))] += row.tasks
     return dict(samples)
 
 
@@ -109,9 +109,9 @@ def job_samples(site: str, rows: Iterable[RemoteJobRow], payers: Mapping[str, Pa
         samples: list[tuple[str, Labels, float]] = [
             ("antenna_job_info", (*job, uid, row.partitions[0], tenant, ""), 1),
             ("antenna_job_state", (*job, row.state), 1),
-            ("antenna_job_gpus", job, row.resources.gpus),
-            ("antenna_job_cpu_cores", job, row.resources.cores),
-            ("antenna_job_memory_bytes", job, row.resources.memory_mib * _MIB),
+            ("antenna_job_gpus", job, row.demand.gpus),
+            ("antenna_job_cpu_cores", job, row.demand.cores),
+            ("antenna_job_memory_bytes", job, row.demand.memory_mib * _MIB),
             ("antenna_job_created_timestamp_seconds", job, row.submitted),
         ]
         if row.started is not None:

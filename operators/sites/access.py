@@ -51,6 +51,11 @@ class Resources:
     gpus: int = 0
     memory_mib: int = 0
 
+    def times(self, count: int) -> Resources:
+        """Of so many alike."""
+        held = (self.nodes, self.cores, self.gpus, self.memory_mib)
+        return Resources(*(amount * count for amount in held))
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -112,6 +117,13 @@ class RemoteJobRow:
     """Place among the pending jobs of its partition, 1 is next; None where it does not wait."""
     limit: int | None = None
     """The job's own time limit in seconds; None where it has none but its partition's."""
+    tasks: int = 1
+    """Of an array that waits: jobs that are yet to become of it, each with these resources and this limit."""
+
+    @property
+    def demand(self) -> Resources:
+        """What all of its tasks hold or ask for."""
+        return self.resources if self.tasks == 1 else self.resources.times(self.tasks)
 
     @property
     def partitions(self) -> tuple[str, ...]:

@@ -143,6 +143,34 @@ def test_jobs_that_wait_have_a_place_and_a_reason(access: SlurmAccess) -> None:
             access.cancel(rows[one.name])
 
 
+def test_an_array_that_waits_is_as_many_jobs_as_it_has_tasks(slurm: SlurmSite, access: SlurmAccess) -> None:
+    # In steps and with odd ones: told of in more than the 64 bytes to which Slurm cuts it off.
+    tasks = [*range(0, 100, 3), *range(200, 400), 410, 415, 417, 422, 430]
+    named = f"0-99:3,200-399,{','.join(map(str, tasks[-5:]))}%2"
+    ids = [
+        slurm.run(
+            *("sbatch", "--parsable", f"--account={PROJECT}", "--partition=small-g", f"--array={array}"),
+            *("--mem=1G", "--output=/dev/null", *held),
+            text=LONG,
+        ).strip()
+        for array, held in ((named, ["--hold"]), ("0-9%2", []))
+    ]
+
+    def rows(of: str) -> list[RemoteJobRow]:
+        mine = set(slurm.run("squeue", "--noheader", f"--jobs={of}", "--format=%A").split())
+        return [row for row in access.queue() if str(row.id) in mine and row.state in ("pending", "running")]
+
+    try:
+        (held,) = rows(ids[0])
+        assert (held.state, held.tasks, held.resources.cores, held.demand.cores) == ("pending", 239, 1, 239)
+        started = until(lambda: next((r for r in rows(ids[1]) if r.state == "running"), None))
+        assert started.tasks == 1
+        until(lambda: started if sum(row.state == "running" for row in rows(ids[1])) == 2 else None)
+        assert sum(row.tasks for row in rows(ids[1])) == 10
+    finally:
+        slurm.run("scancel", *ids)
+
+
 def test_cancel_ends_exactly_that_job(access: SlurmAccess) -> None:
     mine = job(LONG)
     access.submit(mine)

@@ -124,6 +124,17 @@ def test_a_job_that_waits_for_several_partitions_is_in_one_and_reserves_what_the
     assert world.balance("lumi").reserved == 4, "a whole node for an hour"
 
 
+def test_an_array_that_waits_is_as_many_jobs_as_it_has_tasks(world):
+    world.now = 100
+    world.usage.queue("lumi", [job(1, tasks=468), job(2, "running", started=40)])
+    world.usage.ended("lumi", [])
+    assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 468
+    assert world.figure("antenna_queue_pending_reason", **SMALL_G, reason="BehindOthers") == 468
+    assert world.figure("antenna_queue_gpus_requested", **SMALL_G) == 469 * 2
+    assert world.figure("antenna_job_gpus", job_name="job-1") == 468 * 2
+    assert world.balance("lumi").reserved == 468 + Fraction(HOUR - 60, HOUR), "each an hour, and its rest"
+
+
 def test_a_tenants_partitions_show_zero_while_nothing_is_in_them(world):
     world.usage.queue("lumi", [])
     assert world.figure("antenna_queue_jobs", **SMALL_G, state="pending") == 0

@@ -23,12 +23,12 @@ SQUEUE = commands.SQUEUE_FIELDS
 RUNNING = (
     *("1001", "antenna-a", "antenna kul/a", "project_465000001", "small-g", "root", "RUNNING"),
     *("1760000000", "1760000010", "1760003610", "1", "cpu=4,mem=32000M,node=1,billing=4,gres/gpu=2", "None"),
-    "1:00:00",
+    *("1:00:00", "N/A"),
 )
 WAITING = (
     *("1002", "antenna-b", "(null)", "project_465000001", "small-g,standard-g", "root", "PENDING"),
     *("1760000001", "1760009999", "N/A", "2", "cpu=112,mem=960000M,node=2,billing=112", "Priority"),
-    "UNLIMITED",
+    *("UNLIMITED", "N/A"),
 )
 
 
@@ -93,11 +93,50 @@ def test_a_running_job() -> None:
 
 
 def test_a_waiting_job_has_an_estimate_and_the_better_of_its_places() -> None:
-    order = waiting(("7", "small-g"), ("8", "small-g"), ("9", "standard-g"), ("1002", "small-g,standard-g"))
+    order = waiting(
+        *(("7", "small-g", "N/A"), ("8", "small-g", "N/A"), ("9", "standard-g", "N/A")),
+        ("1002", "small-g,standard-g", "N/A"),
+    )
     (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN)
     assert (row.state, row.started, row.start_estimate) == ("pending", None, 1_760_009_999)
     assert (row.position, row.reason, row.comment) == (2, "Priority", "")
     assert row.resources.gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"),
+    [
+        ("0-467", 468),
+        ("0-467%20", 468),
+        ("7", 1),
+        ("1,3,5,100-200:5,390-392", 27),
+        ("0-4:4%1", 2),
+        ("N/A", 1),
+        ("", 1),
+    ],
+)
+def test_a_waiting_array_is_as_many_jobs_as_it_has_tasks(text: str, tasks: int) -> None:
+    array = (*WAITING[:14], text)
+    (row,) = parse.parse_queue(squeue(array), waiting(("1002", "small-g", text)), TOKEN)
+    assert (row.tasks, row.position) == (tasks, 1)
+    assert (row.demand.cores, row.demand.nodes) == (112 * tasks, 2 * tasks)
+
+
+def test_a_task_that_has_begun_is_one_job() -> None:
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:14], "0-467")), TOKEN)
+    assert row.tasks == 1
+
+
+def test_all_tasks_of_an_array_stand_before_who_comes_after_it() -> None:
+    order = waiting(("7", "small-g", "0-99%10"), ("8", "standard-g", "N/A"), ("1002", "small-g", "N/A"))
+    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN)
+    assert row.position == 101
+
+
+@pytest.mark.parametrize("text", ["1,3,...", "a-b", "1-2:0", "-"])
+def test_tasks_that_are_not_understood_are_no_row(text: str) -> None:
+    with pytest.raises(Garbled):
+        parse.parse_squeue(squeue((*WAITING[:14], text)), TOKEN)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\n", "", "1001", "x|y", " ended 0", "\x1f", "é\u202e"])
@@ -147,7 +186,7 @@ def test_columns_that_were_not_asked_for_are_no_answer() -> None:
     ],
 )
 def test_a_time_limit_as_squeue_writes_it(text: str, seconds: int | None) -> None:
-    (row,) = parse.parse_squeue(squeue((*RUNNING[:13], text)), TOKEN)
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:13], text, *RUNNING[14:])), TOKEN)
     assert row.limit == seconds
 
 

@@ -73,6 +73,7 @@ SQUEUE_FIELDS: Final = (
     ("tres-alloc", "TRES_ALLOC"),
     ("Reason", "REASON"),
     ("TimeLimit", "TIME_LIMIT"),
+    ("ArrayTaskID", "ARRAY_TASK_ID"),
 )
 """What squeue is asked for, and the head that it prints over it."""
 
@@ -83,7 +84,7 @@ SACCT_FIELDS: Final = (
 
 SSHARE_FIELDS: Final = ("Account", "User", "GrpTRESMins", "GrpTRESRaw")
 
-PENDING_FIELDS: Final = (("JobID", "JOBID"), ("Partition", "PARTITION"))
+PENDING_FIELDS: Final = (("JobID", "JOBID"), ("Partition", "PARTITION"), ("ArrayTaskID", "ARRAY_TASK_ID"))
 
 SINFO_FIELDS: Final = (("Partition", "PARTITION"), ("StateLong", "STATE"), ("Nodes", "NODES"))
 
@@ -271,9 +272,10 @@ def heads(fields: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 _SET_UP = (
     # SLURM_CLUSTERS has squeue print a line more and ask elsewhere; where Slurm is and its token stay.
+    # An array's tasks are told of whole, however long that is: Slurm cuts them off after 64 bytes.
     'for v in $(env | sed -nE "/^SLURM_(CONF|JWT)/d; '
     's/^((SLURM|SBATCH|SQUEUE|SACCT|SINFO|SCANCEL|SSHARE)_[A-Z_]+)=.*/\\1/p")',
-    'do unset "$v"; done; export LC_ALL=C TZ=UTC0 SLURM_TIME_FORMAT=%s',
+    'do unset "$v"; done; export LC_ALL=C TZ=UTC0 SLURM_TIME_FORMAT=%s SLURM_BITSTR_LEN=0',
 )
 
 

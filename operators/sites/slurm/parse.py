@@ -61,6 +61,7 @@ _WORKS: Final = frozenset({"idle", "mixed", "allocated", "completing", "planned"
 _MIB = {"": 1 / 1024 / 1024, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)")
 _LIMIT = re.compile(r"(?:(?:([0-9]{1,5})-)?([0-9]{1,2}):)?([0-9]{1,2}):([0-9]{2})")
+_TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
 _EXIT = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
 _SEVERAL_GPUS = "gres/gpu:"
 _NONE = frozenset({"", "N/A", "(null)", "None", "Unknown", "NONE"})
@@ -127,6 +128,23 @@ def parse_limit(text: str) -> int | None:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
+def parse_tasks(text: str) -> int:
+    """How many tasks squeue's ArrayTaskID names: ``0-467%20``, ``1,3,100-200:5``; 1 for what is no array.
+
+    squeue prints the tasks of an array that wait as one line; each that has begun has a line of its own.
+    """
+    if text in _NONE:
+        return 1
+    tasks = 0
+    for part in text.partition("%")[0].split(","):
+        found = _TASKS.fullmatch(part)
+        if not found:
+            raise Garbled(f"the tasks {text[:40]!r} of an array are not in Slurm's form")
+        first, last, step = (None if each is None else int(each) for each in found.groups())
+        tasks += 1 if last is None else len(range(first or 0, last + 1, step or 1))
+    return tasks
+
+
 def parse_submitted(output: bytes) -> int | None:
     """The id that ``sbatch --parsable`` printed (``ID`` or ``ID;CLUSTER``); None where it printed no id."""
     found = re.fullmatch(rb"([1-9][0-9]{0,9})(?:;[A-Za-z0-9_-]+)?", output.strip())
@@ -148,19 +166,22 @@ def merge(queued: Iterable[RemoteJobRow], accounted: Iterable[RemoteJobRow]) -> 
 
 
 def _places(waiting: Iterable[Sequence[str]]) -> dict[int, int]:
-    """Job id -> place in its partition; in its best one where it waits in several."""
+    """Job id -> place in its partition; in its best one where it waits in several.
+
+    An array has its first task's.
+    """
     length: Counter[str] = Counter()
     places: dict[int, int] = {}
-    for id_, partitions in waiting:
-        for partition in partitions.split(","):
-            length[partition] += 1
-        places[_number(id_)] = min(length[partition] for partition in partitions.split(","))
+    for id_, named, array in waiting:
+        partitions, tasks = named.split(","), parse_tasks(array)
+        places[_number(id_)] = min(length[partition] for partition in partitions) + 1
+        length.update(dict.fromkeys(partitions, tasks))
     return places
 
 
 def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
     id_, name, comment, project, partition, user, raw, submitted, start, end, *others = fields
-    nodes, tres, reason, limit = others
+    nodes, tres, reason, limit, array = others
     number, (state, word) = _number(id_), _state(raw)
     waits = state == "pending"
     began = _time(start)
@@ -182,6 +203,7 @@ def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
         start_estimate=began if waits else None,
         position=places.get(number) if waits else None,
         limit=parse_limit(limit),
+        tasks=parse_tasks(array) if waits else 1,
     )
 
 
