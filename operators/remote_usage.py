@@ -269,14 +269,14 @@ class RemoteUsage:
             partition = site.partition(row.partition)
             if (
                 partition
-                and row.started is not None
+                and row.held_since is not None
                 and (row.project, partition.billing.unit)
                 == (
                     one.project,
                     one.unit,
                 )
             ):
-                held = seen - max(row.started, one.window.since)
+                held = seen - max(row.held_since, one.window.since)
                 used += billed(partition.billing, row.resources, max(0, held))
         return used
 
@@ -289,7 +289,7 @@ class RemoteUsage:
                 limit = row.limit or partition.max_seconds
                 hourly = rate(partition.billing, row.resources) * row.tasks
                 grant: Grant = (site.name, row.project, partition.billing.unit)
-                may = outstanding(hourly, limit, row.started, seen)
+                may = outstanding(hourly, limit, row.held_since, seen)
                 dearest[grant] = max(may, dearest.get(grant, Fraction(0)))
             for grant, may in dearest.items():
                 reserved[grant] += may

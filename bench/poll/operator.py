@@ -16,8 +16,9 @@ from operators.sites.slurm.parse import parse_queue
 
 def read(answer: bytes) -> list[RemoteJobRow]:
     """A row a job, with its place in the queue where it waits."""
-    ours, waiting = parse_answer(answer, TOKEN, PARTS).parts
-    return parse_queue(ours.output, waiting.output, TOKEN)
+    whole = parse_answer(answer, TOKEN, PARTS)
+    ours, waiting = whole.parts
+    return parse_queue(ours.output, waiting.output, TOKEN, whole.clock)
 
 
 def ask(folder: Path) -> Sequence[RemoteJobRow]:

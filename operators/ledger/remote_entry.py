@@ -31,6 +31,8 @@ class RemoteEntry(msgspec.Struct, frozen=True, gc=False):
     A site uses its ids again after a counter's reset: site, id and submission together are the job. Rates
     are as they were when the job was accounted for: a rule that changes does not change the past. Whose it
     is stays as it was first. Times are whole seconds since the epoch.
+
+    From ``started`` to its end it held what it holds: time in which it was suspended is put before that.
     """
 
     site: str
@@ -65,7 +67,7 @@ def entry(row: RemoteJobRow, site: Site, payer: Payer, seen: int) -> RemoteEntry
     held = row.resources
     partition = site.partition(row.partition)
     power = partition and kilowatts(partition, held)
-    started = row.started
+    started = row.held_since
     if started is not None and row.ended is not None:
         # sacct tells of ends before the start, where clocks differ or a job is cancelled as it begins: such a
         # one held nothing, and gives nothing back.
@@ -101,6 +103,6 @@ def entry_of_queued(row: RemoteJobRow, site: Site, payer: Payer, now: int) -> Re
     One that has ended held what it held until then. Its line stays open: how a job ended, and when, is for
     the accounting to tell, however late that is. It may tell nothing of one that never held anything.
     """
-    if row.ended is None or row.started is None or row.started >= row.ended:
+    if row.ended is None or row.held_since is None or row.held_since >= row.ended:
         return entry(row, site, payer, now)
-    return entry(replace(row, ended=None), site, payer, min(row.ended, max(now, row.started)))
+    return entry(replace(row, ended=None), site, payer, min(row.ended, max(now, row.held_since)))

@@ -120,6 +120,14 @@ class RemoteJobRow:
     tasks: int = 1
     """Of an array that waits: jobs that are yet to become of it, each with these resources and this limit."""
 
+    suspended: int = 0
+    """Seconds since its start in which it did not run, by the scheduler's word: nothing is billed then."""
+
+    @property
+    def held_since(self) -> int | None:
+        """When it would have started to have run for as long without a break."""
+        return None if self.started is None else self.started + self.suspended
+
     @property
     def demand(self) -> Resources:
         """What all of its tasks hold or ask for."""

@@ -355,6 +355,29 @@ def test_a_run_that_was_put_back_into_the_queue_has_an_end_and_what_it_held(
     slurm.run("scancel", id_)
 
 
+def test_time_in_which_a_job_is_suspended_is_told_of_by_queue_and_accounting(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job(LONG)
+    id_ = access.submit(mine)
+    running = until(in_state(access, mine.name, "running"))
+    assert running.suspended == 0
+    slurm.run("scontrol", "suspend", str(id_))
+    until(lambda: running if time.time() > (running.started or 0) + 5 else None)
+    still = next(row for row in access.queue() if row.id == id_)
+    assert (still.raw_state, still.state) == ("SUSPENDED", "running")
+    assert still.suspended >= 3
+    slurm.run("scontrol", "resume", str(id_))
+    again = next(row for row in access.queue() if row.id == id_)
+    access.cancel(again)
+    ended = until(lambda: next((row for row in access.ended(running.submitted) if row.id == id_), None))
+    assert ended.started is not None
+    assert ended.ended is not None
+    told = slurm.run("sacct", "-nXPD", f"--jobs={id_}", "--format=ElapsedRaw,Suspended").strip().split("|")
+    assert ended.ended - ended.started - ended.suspended == int(told[0])
+    assert ended.suspended == int(told[1].rpartition(":")[2]) >= 3
+
+
 def test_an_account_without_jobs_has_an_empty_queue(slurm: SlurmSite) -> None:
     access = SlurmAccess(**{**slurm.access_options, "projects": (OTHER_PROJECT,)})
     try:

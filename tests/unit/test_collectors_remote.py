@@ -249,6 +249,19 @@ def test_an_end_before_the_start_gives_no_hours_back(world):
     assert world.figure("antenna_budget_remaining", **UGENT) == 100
 
 
+def test_time_in_which_a_job_is_suspended_is_neither_used_nor_off_its_limit(world):
+    world.now = HOUR
+    world.looked("lumi", [job(1, "running", started=0, suspended=HOUR // 2)])
+    found = world.balance("lumi")
+    assert (found.used, found.reserved) == (Fraction(1, 2), Fraction(1, 2))
+    assert world.usage.remaining("ugent", "lumi", "gpu-hours") == 100
+    world.now = 2 * HOUR
+    world.looked("lumi", [job(1, "succeeded", started=0, suspended=HOUR, ended=2 * HOUR)])
+    assert world.balance("lumi").used == 1
+    assert world.figure("antenna_gpu_seconds_total", **BEARER) == 2 * HOUR
+    assert world.figure("antenna_billed_units_total", **BEARER, unit="gpu-hours") == 1
+
+
 def test_what_runs_reserves_up_to_its_own_limit_and_without_one_up_to_its_partitions(world):
     day = 24 * HOUR
     world.usage.queue("lumi", [job(1, "running", started=0, limit=2 * HOUR)])

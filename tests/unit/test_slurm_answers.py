@@ -19,16 +19,17 @@ def table(*rows: tuple[str, ...]) -> bytes:
     return "".join("".join(f"{field}{TOKEN}" for field in row) + "\n" for row in rows).encode()
 
 
+NOW = 1_760_000_100
 SQUEUE = commands.SQUEUE_FIELDS
 RUNNING = (
     *("1001", "antenna-a", "antenna kul/a", "project_465000001", "small-g", "root", "RUNNING"),
     *("1760000000", "1760000010", "1760003610", "1", "cpu=4,mem=32000M,node=1,billing=4,gres/gpu=2", "None"),
-    *("1:00:00", "N/A"),
+    *("1:00:00", "N/A", "1:30"),
 )
 WAITING = (
     *("1002", "antenna-b", "(null)", "project_465000001", "small-g,standard-g", "root", "PENDING"),
     *("1760000001", "1760009999", "N/A", "2", "cpu=112,mem=960000M,node=2,billing=112", "Priority"),
-    *("UNLIMITED", "N/A"),
+    *("UNLIMITED", "N/A", "0:00"),
 )
 
 
@@ -68,24 +69,24 @@ def test_no_beginning_of_an_answer_is_taken_for_it() -> None:
 
 def test_no_beginning_of_a_table_is_taken_for_it() -> None:
     whole = squeue(RUNNING, WAITING)
-    assert len(parse.parse_squeue(whole, TOKEN)) == 2
+    assert len(parse.parse_squeue(whole, TOKEN, NOW)) == 2
     # A table that ends with a row is a table; whether it is all is told by the marks around it.
     rows = [at + 1 for at, byte in enumerate(whole) if byte == 10]
     for length in range(len(whole)):
         if any(length in (end, end - 1) for end in rows):
             continue
         with pytest.raises(Garbled):
-            parse.parse_squeue(whole[:length], TOKEN)
+            parse.parse_squeue(whole[:length], TOKEN, NOW)
 
 
 def test_an_empty_queue_has_a_head_and_nothing_at_all_is_no_answer() -> None:
-    assert parse.parse_squeue(squeue(), TOKEN) == []
+    assert parse.parse_squeue(squeue(), TOKEN, NOW) == []
     with pytest.raises(Garbled, match="nothing at all"):
-        parse.parse_squeue(b"", TOKEN)
+        parse.parse_squeue(b"", TOKEN, NOW)
 
 
 def test_a_running_job() -> None:
-    (row,) = parse.parse_queue(squeue(RUNNING), waiting(), TOKEN)
+    (row,) = parse.parse_queue(squeue(RUNNING), waiting(), TOKEN, NOW)
     assert (row.id, row.name, row.comment, row.state) == (1001, "antenna-a", "antenna kul/a", "running")
     assert (row.submitted, row.started, row.ended) == (1_760_000_000, 1_760_000_010, None)
     assert row.resources == Resources(nodes=1, cores=4, gpus=2, memory_mib=32_000)
@@ -97,7 +98,7 @@ def test_a_waiting_job_has_an_estimate_and_the_better_of_its_places() -> None:
         *(("7", "small-g", "N/A"), ("8", "small-g", "N/A"), ("9", "standard-g", "N/A")),
         ("1002", "small-g,standard-g", "N/A"),
     )
-    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN)
+    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN, NOW)
     assert (row.state, row.started, row.start_estimate) == ("pending", None, 1_760_009_999)
     assert (row.position, row.reason, row.comment) == (2, "Priority", "")
     assert row.resources.gpus == 0
@@ -116,33 +117,33 @@ def test_a_waiting_job_has_an_estimate_and_the_better_of_its_places() -> None:
     ],
 )
 def test_a_waiting_array_is_as_many_jobs_as_it_has_tasks(text: str, tasks: int) -> None:
-    array = (*WAITING[:14], text)
-    (row,) = parse.parse_queue(squeue(array), waiting(("1002", "small-g", text)), TOKEN)
+    array = (*WAITING[:14], text, "0:00")
+    (row,) = parse.parse_queue(squeue(array), waiting(("1002", "small-g", text)), TOKEN, NOW)
     assert (row.tasks, row.position) == (tasks, 1)
     assert (row.demand.cores, row.demand.nodes) == (112 * tasks, 2 * tasks)
 
 
 def test_a_task_that_has_begun_is_one_job() -> None:
-    (row,) = parse.parse_squeue(squeue((*RUNNING[:14], "0-467")), TOKEN)
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:14], "0-467", "1:30")), TOKEN, NOW)
     assert row.tasks == 1
 
 
 def test_all_tasks_of_an_array_stand_before_who_comes_after_it() -> None:
     order = waiting(("7", "small-g", "0-99%10"), ("8", "standard-g", "N/A"), ("1002", "small-g", "N/A"))
-    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN)
+    (row,) = parse.parse_queue(squeue(WAITING), order, TOKEN, NOW)
     assert row.position == 101
 
 
 @pytest.mark.parametrize("text", ["1,3,...", "a-b", "1-2:0", "-"])
 def test_tasks_that_are_not_understood_are_no_row(text: str) -> None:
     with pytest.raises(Garbled):
-        parse.parse_squeue(squeue((*WAITING[:14], text)), TOKEN)
+        parse.parse_squeue(squeue((*WAITING[:14], text, "0:00")), TOKEN, NOW)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\n", "", "1001", "x|y", " ended 0", "\x1f", "é\u202e"])
 def test_any_name_of_a_job_is_one_field(name: str) -> None:
     other = (RUNNING[0], name, *RUNNING[2:])
-    rows = parse.parse_squeue(squeue(other, WAITING), TOKEN)
+    rows = parse.parse_squeue(squeue(other, WAITING), TOKEN, NOW)
     assert [row.name for row in rows] == [name, "antenna-b"]
 
 
@@ -162,7 +163,7 @@ def test_any_name_of_a_job_is_one_field(name: str) -> None:
 def test_what_is_not_understood_is_no_row(field: int, value: str) -> None:
     row = (*RUNNING[:field], value, *RUNNING[field + 1 :])
     with pytest.raises(Garbled):
-        parse.parse_squeue(squeue(row), TOKEN)
+        parse.parse_squeue(squeue(row), TOKEN, NOW)
 
 
 def test_columns_that_were_not_asked_for_are_no_answer() -> None:
@@ -186,7 +187,7 @@ def test_columns_that_were_not_asked_for_are_no_answer() -> None:
     ],
 )
 def test_a_time_limit_as_squeue_writes_it(text: str, seconds: int | None) -> None:
-    (row,) = parse.parse_squeue(squeue((*RUNNING[:13], text, *RUNNING[14:])), TOKEN)
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:13], text, *RUNNING[14:])), TOKEN, NOW)
     assert row.limit == seconds
 
 
@@ -202,6 +203,33 @@ def test_a_time_limit_as_the_accounting_tells_it_in_minutes(text: str, seconds: 
 def test_a_time_limit_of_the_accounting_that_is_no_number_is_no_row(text: str) -> None:
     with pytest.raises(Garbled):
         parse.parse_sacct(sacct({"TimelimitRaw": text}), TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "suspended"),
+    [
+        ("RUNNING", "1:30", 0),
+        ("RUNNING", "1:32", 0),  # squeue reads the clock after we do
+        ("SUSPENDED", "0:30", 60),
+        ("RUNNING", "INVALID", 0),
+        ("COMPLETED", "58:00", 120),
+        ("PENDING", "0:00", 0),
+    ],
+)
+def test_squeue_says_how_long_a_job_ran_and_the_rest_it_was_suspended(
+    state: str, used: str, suspended: int
+) -> None:
+    (row,) = parse.parse_squeue(squeue((*RUNNING[:6], state, *RUNNING[7:15], used)), TOKEN, NOW)
+    assert row.suspended == suspended
+    assert row.held_since == (None if state == "PENDING" else 1_760_000_010 + suspended)
+
+
+@pytest.mark.parametrize(("elapsed", "suspended"), [("60", 0), ("15", 45), ("", 0), ("61", 0)])
+def test_the_accounting_says_how_long_a_job_ran_and_the_rest_it_was_suspended(
+    elapsed: str, suspended: int
+) -> None:
+    (row,) = parse.parse_sacct(sacct({"ElapsedRaw": elapsed}), TOKEN)
+    assert (row.suspended, row.started, row.ended) == (suspended, 1_760_000_010, 1_760_000_070)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +294,7 @@ def test_a_run_that_ended_though_its_job_goes_on_has_an_end_and_what_it_held(wor
 def test_an_end_that_either_tells_of_is_an_end_and_ids_used_twice_are_two_jobs() -> None:
     behind = sacct({"State": "RUNNING", "End": "Unknown"}, {"Submit": "1700000000", "State": "FAILED"})
     over = (*RUNNING[:6], "COMPLETED", *RUNNING[7:])
-    merged = parse.merge(parse.parse_squeue(squeue(over), TOKEN), parse.parse_sacct(behind, TOKEN))
+    merged = parse.merge(parse.parse_squeue(squeue(over), TOKEN, NOW), parse.parse_sacct(behind, TOKEN))
     assert [(row.submitted, row.state) for row in merged] == [
         (1_700_000_000, "failed"),
         (1_760_000_000, "succeeded"),
@@ -413,7 +441,7 @@ def test_only_what_is_certainly_a_refusal_is_one(errors: str, expected: str) -> 
 
 def test_a_job_that_vanished_makes_the_answer_doubtful_for_a_while() -> None:
     seen = Continuity()
-    rows = parse.parse_squeue(squeue(RUNNING, WAITING), TOKEN)
+    rows = parse.parse_squeue(squeue(RUNNING, WAITING), TOKEN, NOW)
     assert not seen.missing(rows, 0)
     seen.note(rows)
     gone = seen.missing(rows[:1], 60)
@@ -425,8 +453,8 @@ def test_a_job_that_vanished_makes_the_answer_doubtful_for_a_while() -> None:
 
 def test_a_job_that_is_told_of_as_over_has_not_vanished() -> None:
     seen = Continuity()
-    seen.note(parse.parse_squeue(squeue(RUNNING), TOKEN))
-    over = parse.parse_squeue(squeue((*RUNNING[:6], "COMPLETED", *RUNNING[7:])), TOKEN)
+    seen.note(parse.parse_squeue(squeue(RUNNING), TOKEN, NOW))
+    over = parse.parse_squeue(squeue((*RUNNING[:6], "COMPLETED", *RUNNING[7:])), TOKEN, NOW)
     assert not seen.missing(over, 60)
     seen.note(over)
     assert not seen.missing([], 120)

@@ -162,7 +162,8 @@ class SlurmAccess:
         def read(answer: Answer, token: str) -> list[RemoteJobRow]:
             queued, accounted = answer.parts
             rows = parse.merge(
-                parse.parse_squeue(queued.output, token), parse.parse_sacct(accounted.output, token)
+                parse.parse_squeue(queued.output, token, answer.clock),
+                parse.parse_sacct(accounted.output, token),
             )
             return [row for row in rows if row.name == name and row.submitted >= since]
 
@@ -175,7 +176,7 @@ class SlurmAccess:
 
         def read(answer: Answer, token: str) -> list[RemoteJobRow]:
             ours, waiting = answer.parts
-            rows = parse.parse_queue(ours.output, waiting.output, token)
+            rows = parse.parse_queue(ours.output, waiting.output, token, answer.clock)
             self._check_continuity(continuity, rows)
             return rows
 

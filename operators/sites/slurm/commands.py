@@ -74,12 +74,13 @@ SQUEUE_FIELDS: Final = (
     ("Reason", "REASON"),
     ("TimeLimit", "TIME_LIMIT"),
     ("ArrayTaskID", "ARRAY_TASK_ID"),
+    ("TimeUsed", "TIME"),
 )
 """What squeue is asked for, and the head that it prints over it."""
 
 SACCT_FIELDS: Final = (
     *("JobIDRaw", "JobName", "Comment", "Account", "Partition", "User", "State", "Submit", "Start", "End"),
-    *("NNodes", "AllocTRES", "ReqTRES", "ExitCode", "Reason", "TimelimitRaw"),
+    *("NNodes", "AllocTRES", "ReqTRES", "ExitCode", "Reason", "TimelimitRaw", "ElapsedRaw"),
 )
 
 SSHARE_FIELDS: Final = ("Account", "User", "GrpTRESMins", "GrpTRESRaw")

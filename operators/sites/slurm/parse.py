@@ -70,15 +70,18 @@ _UNLIMITED = _NONE | {"UNLIMITED", "NOT_SET", "Partition_Limit", "INVALID"}
 a year (https://github.com/SchedMD/slurm/blob/slurm-24-05-5-1/src/squeue/print.c, _print_secs)."""
 
 
-def parse_queue(jobs: bytes, waiting: bytes, token: str) -> list[RemoteJobRow]:
-    """Both parts of ``commands.queue``: jobs in all states, with the places of those that wait."""
+def parse_queue(jobs: bytes, waiting: bytes, token: str, now: int) -> list[RemoteJobRow]:
+    """Both parts of ``commands.queue``: jobs in all states, with the places of those that wait.
+
+    ``now``: the site's clock when it was asked.
+    """
     places = _places(records(waiting, token, heads(PENDING_FIELDS)))
-    return [_queued(fields, places) for fields in records(jobs, token, heads(SQUEUE_FIELDS))]
+    return [_queued(fields, places, now) for fields in records(jobs, token, heads(SQUEUE_FIELDS))]
 
 
-def parse_squeue(jobs: bytes, token: str) -> list[RemoteJobRow]:
+def parse_squeue(jobs: bytes, token: str, now: int) -> list[RemoteJobRow]:
     """squeue with ``SQUEUE_FIELDS``; ended jobs that slurmctld remembers are among them."""
-    return [_queued(fields, {}) for fields in records(jobs, token, heads(SQUEUE_FIELDS))]
+    return [_queued(fields, {}, now) for fields in records(jobs, token, heads(SQUEUE_FIELDS))]
 
 
 def parse_sacct(output: bytes, token: str) -> list[RemoteJobRow]:
@@ -179,12 +182,14 @@ def _places(waiting: Iterable[Sequence[str]]) -> dict[int, int]:
     return places
 
 
-def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
+def _queued(fields: Sequence[str], places: dict[int, int], now: int) -> RemoteJobRow:
     id_, name, comment, project, partition, user, raw, submitted, start, end, *others = fields
-    nodes, tres, reason, limit, array = others
+    nodes, tres, reason, limit, array, used = others
     number, (state, word) = _number(id_), _state(raw)
     waits = state == "pending"
     began = _time(start)
+    # Of a job that is not over its end is when its time limit ends it.
+    ended = _time(end) if state in OVER else None
     return RemoteJobRow(
         id=number,
         name=name,
@@ -196,14 +201,14 @@ def _queued(fields: Sequence[str], places: dict[int, int]) -> RemoteJobRow:
         raw_state=word,
         submitted=_number(submitted),
         started=None if waits else began,
-        # Of a job that is not over it is when its time limit ends it.
-        ended=_time(end) if state in OVER else None,
+        ended=ended,
         resources=parse_tres(tres) if tres not in _NONE else Resources(nodes=_number(nodes)),
         reason=_text(reason),
         start_estimate=began if waits else None,
         position=places.get(number) if waits else None,
         limit=parse_limit(limit),
         tasks=parse_tasks(array) if waits else 1,
+        suspended=0 if waits else _suspended(began, now if ended is None else ended, parse_limit(used)),
     )
 
 
@@ -236,7 +241,19 @@ def _accounted(fields: Sequence[str]) -> RemoteJobRow:
         signal=int(code[2]) if over and code[2] != "0" else None,
         reason=_text(told["Reason"]),
         limit=_minutes(told["TimelimitRaw"]),
+        suspended=0 if waits else _suspended(_time(told["Start"]), ended, _seconds(told["ElapsedRaw"])),
     )
+
+
+def _suspended(started: int | None, until: int | None, ran: int | None) -> int:
+    """Seconds from its start until then in which it did not run: the scheduler says for how many it did."""
+    if started is None or until is None or ran is None:
+        return 0
+    return max(0, until - started - ran)
+
+
+def _seconds(text: str) -> int | None:
+    return None if text in _NONE else _number(text)
 
 
 def _state(raw: str) -> tuple[State, str]:
