@@ -64,6 +64,7 @@ def _partition(one: entry.Partition) -> model.Partition:
         gpu_model=one.node.gpu_model or "",
         cores_per_node=one.node.cores,
         memory_gib_per_node=one.node.memory_gib,
+        threads_per_core=one.node.threads_per_core,
         max_jobs=one.limits.jobs,
         max_running=one.limits.running,
         kwh_per_gpu_hour=None if one.kwh_per_gpu_hour is None else exact(one.kwh_per_gpu_hour),

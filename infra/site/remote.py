@@ -82,6 +82,11 @@ class Node(Model):
     gpus: Count = 0
     gpu_model: Text | None = None
     cores: Positive | None = None
+    threads_per_core: Annotated[Positive, Field(le=8)] = 1
+    """CPUs that the scheduler counts for each core: 2 where nodes have hardware threads on. Cores are billed.
+
+    The site's own Slurm says it, once: ``sinfo --Format=Partition,Threads``.
+    """
     memory_gib: Positive | None = None
     architecture: Literal["x86_64", "aarch64"] = "x86_64"
 

@@ -88,6 +88,8 @@ class Partition(Model):
     """Absent: the site states no such figure."""
     memory_gib_per_node: Positive | None = Field(default=None, alias="memoryGibPerNode")
     """Absent: the site states no such figure."""
+    threads_per_core: int = Field(default=1, ge=1, le=8, alias="threadsPerCore")
+    """CPUs that the scheduler counts for each core: more than one where nodes have hardware threads on."""
     max_jobs: Positive | None = Field(default=None, alias="maxJobs")
     """Jobs of one login at a time, waiting or running. Absent: the site states no limit."""
     max_running: Positive | None = Field(default=None, alias="maxRunning")
@@ -247,6 +249,7 @@ def _written(partition: model.Partition) -> Partition:
         gpuModel=partition.gpu_model,
         coresPerNode=partition.cores_per_node,
         memoryGibPerNode=partition.memory_gib_per_node,
+        threadsPerCore=partition.threads_per_core,
         maxJobs=partition.max_jobs,
         maxRunning=partition.max_running,
         kwhPerGpuHour=None if energy is None else decimal(energy),

@@ -55,6 +55,8 @@ class Partition:
     gpu_model: str = ""
     cores_per_node: int | None = None
     memory_gib_per_node: int | None = None
+    threads_per_core: int = 1
+    """CPUs that the scheduler counts for each core: more than one where nodes have hardware threads on."""
     max_jobs: int | None = None
     """Jobs of one login at a time, waiting or running."""
     max_running: int | None = None

@@ -252,11 +252,13 @@ class SlurmSite:
 
 
 @contextmanager
-def slurm_site(folder: Path, *, most_jobs: int = 10_000, remembers: int = 300) -> Iterator[SlurmSite]:
+def slurm_site(
+    folder: Path, *, most_jobs: int = 10_000, remembers: int = 300, threads: int = 1
+) -> Iterator[SlurmSite]:
     """Up when entered, gone when left. ``folder`` is empty, and its path is short (sockets lie in it).
 
     It holds ``most_jobs`` at a time; an array may have as many. slurmctld ``remembers`` for so many seconds
-    what has ended, and for ten more at times.
+    what has ended, and for ten more at times. Each of a node's 56 cores has so many ``threads``.
     """
     ensure_packages()
     folder.mkdir(parents=True, exist_ok=True)
@@ -266,7 +268,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000, remembers: int = 300) -
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     site = SlurmSite(folder, ports["ssh"], folder / "key", folder / "known_hosts", ports)
     try:
-        _write_configuration(site, most_jobs, remembers)
+        _write_configuration(site, most_jobs, remembers, threads)
         with ThreadPoolExecutor(2) as meanwhile:
             database = meanwhile.submit(_start_mariadb, site)
             _start_munge(site)
@@ -283,7 +285,7 @@ def slurm_site(folder: Path, *, most_jobs: int = 10_000, remembers: int = 300) -
         _end_everything(site)
 
 
-def _write_configuration(site: SlurmSite, most_jobs: int, remembers: int) -> None:
+def _write_configuration(site: SlurmSite, most_jobs: int, remembers: int, threads: int) -> None:
     folder, host, ports = site.folder, socket.gethostname(), site.ports
     for name in ("state", "spool", "faults", "bin", "home", "homes", "munge", "db", "tmp"):
         (folder / name).mkdir()
@@ -320,7 +322,7 @@ StorageLoc=slurm
     )
     nodes = "\n".join(
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} "
-        f"Sockets=1 CoresPerSocket=56 ThreadsPerCore=1 RealMemory=480000 Gres=gpu:{GPUS}"
+        f"Sockets=1 CoresPerSocket=56 ThreadsPerCore={threads} RealMemory=480000 Gres=gpu:{GPUS}"
         for node in NODES
     )
     (folder / "slurm.conf").write_text(

@@ -25,6 +25,7 @@ from operators.sites.access import (
 )
 from operators.sites.slurm.access import Deadlines, SlurmAccess
 from tests.remote.slurm import OTHER_PROJECT, PROJECT, Recorded, SlurmSite
+from tests.remote.temporary import temporary_slurm
 from tests.unit.test_slurm_commands import hostile
 
 QUICK = "#!/bin/sh\necho done\n"
@@ -118,6 +119,30 @@ def test_gpus_are_those_that_were_given_not_those_that_were_asked_for(
     since = running.submitted
     accounted = until(lambda: next((r for r in access.ended(since) if r.id == running.id), None))
     assert accounted.limit is None
+
+
+def test_a_job_is_given_and_billed_the_cores_that_it_asked_for_where_cores_have_threads() -> None:
+    """Slurm counts two CPUs for each of them."""
+    with temporary_slurm(threads=2) as slurm:
+        partitions = tuple(replace(one, threads_per_core=2) for one in slurm.site.partitions)
+        access = SlurmAccess(**{**slurm.access_options, "site": replace(slurm.site, partitions=partitions)})
+        try:
+            mine, whole = (
+                job(LONG, memory_mib_per_node=1000, **fields)
+                for fields in ({"cores_per_task": 8}, {"partition": "standard-g"})
+            )
+            for one, cores in ((mine, 8), (whole, 56)):
+                access.submit(one)
+                running = until(in_state(access, one.name, "running"))
+                assert running.resources.cores == cores
+                given = slurm.run("squeue", "--noheader", f"--jobs={running.id}", "--Format=tres-alloc:200")
+                assert f"cpu={2 * cores}," in given
+                access.cancel(running)
+                since = running.submitted
+                ended = until(lambda: next((r for r in access.ended(since) if r.id == running.id), None))  # noqa: B023
+                assert ended.resources.cores == cores
+        finally:
+            access.close()
 
 
 def test_jobs_that_wait_have_a_place_and_a_reason(access: SlurmAccess) -> None:

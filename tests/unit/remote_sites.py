@@ -35,6 +35,7 @@ def _partition(one):
         gpu_model=one.node.gpu_model or "",
         cores_per_node=one.node.cores,
         memory_gib_per_node=one.node.memory_gib,
+        threads_per_core=one.node.threads_per_core,
         max_jobs=one.limits.jobs,
         max_running=one.limits.running,
         kwh_per_gpu_hour=_exact(one.kwh_per_gpu_hour) if one.kwh_per_gpu_hour else None,

@@ -118,6 +118,13 @@ def test_every_option_of_a_submission_is_one_word_of_the_command_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(("threads", "cores", "said"), [(2, 8, True), (2, 0, False), (1, 8, False)])
+def test_where_cores_have_threads_whole_cores_are_asked_for(threads: int, cores: int, said: bool) -> None:
+    asked = commands.submission(replace(JOB, cores_per_task=cores), threads)
+    assert ("--threads-per-core=1" in asked) == said
+    assert (f"--cpus-per-task={cores}" in asked) == bool(cores)
+
+
 def test_5000_hostile_names_comments_projects_and_scripts_do_no_harm() -> None:
     refused = 0
     for index, text in enumerate(hostile(5_000, 5)):

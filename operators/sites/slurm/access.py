@@ -6,8 +6,8 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -113,7 +113,8 @@ class SlurmAccess:
             raise Unreachable(f"{self._user} reads at {self.site.title}, and submits nothing")
         if job.login not in ("", self._user):
             raise Unreachable(f"it is {job.login}'s at {self.site.title}, and the login is {self._user} now")
-        if self.site.partition(job.partition) is None or job.project not in self._served[0]:
+        partition = self.site.partition(job.partition)
+        if partition is None or job.project not in self._served[0]:
             raise Rejected(
                 f"{self.site.title} has no partition {job.partition} or project {job.project} here"
             )
@@ -129,7 +130,8 @@ class SlurmAccess:
             if time.monotonic() - called > limits.reach:
                 self._failed()
                 raise Held(f"{self.site.title} answers slowly", 1.0)
-            answer, ended = self._act(commands.submit(_token(), job, now + limits.start, limits.sbatch))
+            start_by, threads = now + limits.start, partition.threads_per_core
+            answer, ended = self._act(commands.submit(_token(), job, start_by, limits.sbatch, threads))
             return self._submitted(answer.parts[0], ended.errors.decode("utf-8", "replace"))
         finally:
             self._lock.release()
@@ -165,7 +167,7 @@ class SlurmAccess:
                 parse.parse_squeue(queued.output, token, answer.clock),
                 parse.parse_sacct(accounted.output, token),
             )
-            return [row for row in rows if row.name == name and row.submitted >= since]
+            return self._in_cores(row for row in rows if row.name == name and row.submitted >= since)
 
         return self._ask(f"find {name}", commands.find(_token(), login, name, since), read)
 
@@ -178,7 +180,7 @@ class SlurmAccess:
             ours, waiting = answer.parts
             rows = parse.parse_queue(ours.output, waiting.output, token, answer.clock)
             self._check_continuity(continuity, rows)
-            return rows
+            return self._in_cores(rows)
 
         return self._ask("queue", commands.queue(_token(), projects, self._partitions), read)
 
@@ -187,7 +189,7 @@ class SlurmAccess:
 
         def read(answer: Answer, token: str) -> list[RemoteJobRow]:
             rows = parse.parse_sacct(answer.parts[0].output, token)
-            return [row for row in rows if row.ended is not None and row.ended >= since]
+            return self._in_cores(row for row in rows if row.ended is not None and row.ended >= since)
 
         return self._ask("ended", commands.ended(_token(), self._served[0], since), read)
 
@@ -216,6 +218,21 @@ class SlurmAccess:
     def close(self) -> None:
         """As in SiteAccess."""
         self._connection.close()
+
+    def _in_cores(self, rows: Iterable[RemoteJobRow]) -> list[RemoteJobRow]:
+        """The rows as Slurm has them, with what was given in cores and not in their hardware threads.
+
+        What is asked for stays: each CPU of it may come to be a core, as the site has it.
+        """
+        threads = {one.name: one.threads_per_core for one in self.site.partitions}
+
+        def in_cores(row: RemoteJobRow) -> RemoteJobRow:
+            each = 1 if row.started is None else threads.get(row.partition, 1)
+            if each == 1:
+                return row
+            return replace(row, resources=replace(row.resources, cores=-(-row.resources.cores // each)))
+
+        return [in_cores(row) for row in rows]
 
     def _remote_clock(self) -> int:
         """Raises Unreachable, Held: nothing of a submission has been sent."""

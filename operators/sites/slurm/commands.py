@@ -163,7 +163,7 @@ def clock(token: str) -> Command:
     return _question(token)
 
 
-def submit(token: str, job: Submission, start_by: int, seconds: int) -> Command:
+def submit(token: str, job: Submission, start_by: int, seconds: int, threads: int = 1) -> Command:
     """One part: submit, if the script has arrived whole and it is not later than ``start_by`` there.
 
     sbatch is ended after ``seconds``. Late is what a cut link delivers when it is mended.
@@ -181,13 +181,16 @@ def submit(token: str, job: Submission, start_by: int, seconds: int) -> Command:
         f"case $s in *{shlex.quote(end)}) ;; *) {_ended(token, CUT)}{give_up} ;; esac",
         f'[ "$(date +%s)" -le {int(start_by)} ] || {{ {_ended(token, LATE)}{give_up}; }}',
         f"{{ {make} && cd -- {place}; }} || {{ {_ended(token, NO_FOLDER)}{give_up}; }}",
-        f'printf "%s\\n" "$s" | {_limited(submission(job), seconds)}; {_ended(token)}',
+        f'printf "%s\\n" "$s" | {_limited(submission(job, threads), seconds)}; {_ended(token)}',
     )
     return _command(token, steps, 1, f"{batch_script(job)}{end}\n".encode())
 
 
-def submission(job: Submission) -> list[str]:
-    """sbatch with every option; the script comes by standard input. Raises Rejected."""
+def submission(job: Submission, threads: int = 1) -> list[str]:
+    """sbatch with every option; the script comes by standard input. Raises Rejected.
+
+    ``threads``: CPUs that the site counts for each core.
+    """
     days, rest = divmod(_counted(job.seconds, "time limit", least=1), 86400)
     options = [
         "sbatch",
@@ -208,6 +211,9 @@ def submission(job: Submission) -> list[str]:
         options.append(f"--gres=gpu:{job.gpus_per_node}")
     if _counted(job.cores_per_task, "cores per task"):
         options.append(f"--cpus-per-task={job.cores_per_task}")
+        if threads > 1:
+            # So many cores, and not so many of their threads.
+            options.append("--threads-per-core=1")
     if _counted(job.memory_mib_per_node, "memory per node"):
         options.append(f"--mem={job.memory_mib_per_node}M")
     return options
