@@ -19,7 +19,12 @@ was put later than window + margin for clocks means that there is none, if the c
 along: one that hung may yet take what lay in its socket. So the answers of the last margin must all have
 come, and all have been empty.
 
-A job is never ended by an empty or a failed answer: only by a row that says how it ended.
+Later than that the queue has forgotten a job that ended at once, and the accounting alone can tell of it. One
+that was away answers again before it has been told what ended meanwhile: so where the question comes later
+than ``Bounds.remembered`` after the intention, no silence may have ended in the ``Bounds.behind`` before it.
+
+A job is never ended by an empty or a failed answer: only by a row that says how it ended. What its scheduler
+refuses is tried again after a while, and not for ever: ``Bounds.rejections``, ``Bounds.patience``.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from operators.api.remote_job import Attempt
+from operators.dispatch.catching_up import SILENCES
 from operators.dispatch.placement import Place
 from operators.sites.access import RemoteJobRow
 
@@ -52,7 +58,22 @@ class Bounds:
     stale: float = 180
     """After so long without an answer about a job it is asked for by its name."""
     rejections: int = 3
-    """Refusals of the scheduler after which the job has failed."""
+    """Refusals for good after which the job has failed: what is new at the site may be known there soon."""
+    patience: float = 7 * 86400
+    """After its first intention a job has failed that its scheduler refuses, for whatever reason."""
+    remembered: float = 300
+    """For so long after its end a scheduler tells of a job by itself (Slurm's MinJobAge)."""
+    behind: float = 900
+    """So long after a silence an accounting can be behind its scheduler."""
+
+    @property
+    def silence(self) -> float:
+        """So long without an answer is one.
+
+        Whatever was there at all in a shorter time is told of after it by the scheduler itself; and some of
+        which nobody takes notice fit into ``behind``.
+        """
+        return min(self.behind / SILENCES, self.remembered - self.margin)
 
     @property
     def settled(self) -> int:
@@ -103,13 +124,22 @@ class Told:
     unsent: int = 0
     """``asks`` of the intention that it wrote itself and has sent nothing for; 0: there is none."""
     answer: Answer | None = None
+    steady: float = 0
+    """Since when the job's own questions have been answered without a silence of the site."""
+    heard: float | None = None
+    """When the last of them that was answered was put."""
     since: float = 0
     """When it began to look at all jobs of the sites: the first look tells of most."""
     stopped: float = 0
     """When it last asked for the job's cancellation."""
     rejections: int = 0
+    """Refusals for good."""
+    refusals: int = 0
+    """All of them."""
     rejection: str = ""
     """The scheduler's last refusal."""
+    not_before: float = 0
+    """The site is not asked for the job's sake sooner."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +218,13 @@ Action = Rest | Hold | LetGo | Intend | CallOff | Ask | Send | Note | End | Fail
 
 def decide(job: Job, told: Told, now: float, bounds: Bounds) -> Action:
     """The next thing to do; ``now`` in seconds since the epoch."""
+    action = _decide(job, told, now, bounds)
+    if isinstance(action, Intend | Ask | Send | Stop | End) and told.not_before > now:
+        return Rest(told.not_before)
+    return action
+
+
+def _decide(job: Job, told: Told, now: float, bounds: Bounds) -> Action:
     if job.over or (job.attempt is None and job.deleting):
         return LetGo() if job.held else Rest()
     if job.attempt is None:
@@ -232,25 +269,35 @@ def _find_out(  # noqa: PLR0911 (a step each)
     if told.unsent == attempt.asks:
         if not job.wanted:
             return CallOff()
+        if _given_up(attempt, told, now, bounds):
+            return Fail(told.rejection)
         if answer is None or answer.asked < attempt.asked:
             return Ask(attempt)
         if not in_time(attempt, now, bounds):
             return Intend(_again(attempt, now))
         return Send(attempt)
-    if answer is not None and _certain(answer, attempt, bounds):
+    if answer is not None and _certain(answer, attempt, told.steady, bounds):
         if not job.wanted:
             return CallOff()
-        if told.rejections >= bounds.rejections:
+        if _given_up(attempt, told, now, bounds):
             return Fail(told.rejection)
         return Intend(_again(attempt, now))
     due = answer.asked + bounds.again if answer else now
     return Ask(attempt) if due <= now else Rest(due)
 
 
-def _certain(answer: Answer, attempt: Attempt, bounds: Bounds) -> bool:
+def _given_up(attempt: Attempt, told: Told, now: float, bounds: Bounds) -> bool:
+    """Whether it was refused for good, or for so long."""
+    tried_for = now - (attempt.since + _CLOCKS)
+    return told.rejections >= bounds.rejections or bool(told.rejection and tried_for >= bounds.patience)
+
+
+def _certain(answer: Answer, attempt: Attempt, steady: float, bounds: Bounds) -> bool:
     """Whether "there is none" can be trusted."""
     late = answer.asked >= attempt.asked + bounds.settled
-    return late and answer.asked >= answer.since + bounds.margin
+    remembered = answer.asked <= attempt.asked + bounds.remembered - bounds.margin
+    told = remembered or answer.asked >= steady + bounds.behind
+    return late and told and answer.asked >= answer.since + bounds.margin
 
 
 def _follow(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds) -> Action:

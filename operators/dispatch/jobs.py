@@ -23,7 +23,6 @@ from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import (
     Action,
-    Answer,
     Ask,
     Bounds,
     CallOff,
@@ -40,7 +39,9 @@ from operators.dispatch.decide import (
     decide,
     in_time,
 )
+from operators.dispatch.gates import Gates
 from operators.dispatch.known_logins import KnownLogins
+from operators.dispatch.observe import CalledOff, Intended, Sending, after
 from operators.dispatch.placement import Place, Refused, places, seconds
 from operators.dispatch.purse import Purse
 from operators.dispatch.reading import (
@@ -58,7 +59,21 @@ from operators.dispatch.reading import (
     title_of,
     where,
 )
-from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task
+from operators.dispatch.tasks import (
+    Cancel,
+    Failed,
+    Find,
+    Found,
+    Log,
+    NotSent,
+    OfJob,
+    ReadLog,
+    Refusal,
+    Seen,
+    Submit,
+    Submitted,
+    Task,
+)
 from operators.dispatch.turns import Turns
 from operators.dispatch.workload import Verdict, Work
 from operators.dispatch.writing import Kept
@@ -108,8 +123,6 @@ class Memory:
     """And that is its submission."""
     log: bytes | None = None
     trouble: str = ""
-    not_before: float = 0
-    """The site is not asked sooner."""
 
 
 class Jobs:
@@ -124,6 +137,7 @@ class Jobs:
         self._purse = Purse(around.accounts, around.clock)
         self._began = 0.0
         self._turns = Turns(IN_HAND, self._is_being_sent)
+        self._gates = Gates()
 
     def begin(self) -> None:
         """Begin to lead. Another process may have acted: nothing that this one remembers counts any more.
@@ -132,6 +146,7 @@ class Jobs:
         """
         self.memory.clear()
         self._turns.clear()
+        self._gates.clear()
         self._began = self._around.clock()
         self._purse.empty()
         for uid, obj in self.objects.items():
@@ -348,9 +363,6 @@ class Jobs:
             if isinstance(action, Rest) or memory.busy:
                 until = action.until if isinstance(action, Rest) else None
                 break
-            if isinstance(action, Ask | Send | Stop | End) and memory.not_before > now:
-                until = memory.not_before
-                break
             if isinstance(action, Intend):
                 tenant, site = tenant_of(obj), action.attempt.site
                 login = around.logins.name(site, tenant)
@@ -359,8 +371,8 @@ class Jobs:
                     break
                 # Nothing was sent for it, whoever was to: a login that has changed meanwhile is taken now.
                 action = Intend(action.attempt.model_copy(update={"login": login}))
-                if full := self._full(action.attempt, uid):
-                    memory.trouble, until = full, now + FULL
+                if full := self._full(action.attempt, uid, now):
+                    until, memory.trouble = full
                     break
                 if not self._turns.take(f"{site}/{tenant}", uid):
                     break
@@ -384,13 +396,12 @@ class Jobs:
             case Intend(attempt):
                 written = attempt.model_copy(update={"writer": self._around.writer()})
                 self._kept.patch_status(obj, status.attempted(written))
-                # Only now, and only here: nothing was sent for what this process has just written.
-                memory.told = replace(memory.told, unsent=written.asks)
+                memory.told = self._after(memory, Intended(written.asks))
                 _log.info("%s: to be submitted as %s (%d)", title_of(obj), attempt.name, attempt.asks)
                 return True
             case CallOff():
                 self._kept.patch_status(obj, status.attempted(None))
-                memory.told = Told()
+                memory.told = self._after(memory, CalledOff())
                 return True
             case Ask(attempt):
                 urgent = memory.told.unsent == attempt.asks
@@ -445,8 +456,8 @@ class Jobs:
         if not self._around.may_send():
             return False
         around = self._around
-        # From here on it is not known that nothing was sent.
-        memory.told = replace(memory.told, unsent=0)
+        before = memory.told
+        memory.told = self._after(memory, Sending())
         submission = submission_of(obj, spec, attempt, place)
 
         def still() -> bool:
@@ -457,7 +468,7 @@ class Jobs:
         self._ask(obj, attempt, Submit(uid, attempt, submission, still), memory)
         memory.sending = memory.busy
         if not memory.busy:
-            memory.told = replace(memory.told, unsent=attempt.asks)
+            memory.told = before  # nobody was there to be handed it
         return False
 
     def _note(self, obj: Object, row: RemoteJobRow) -> bool:
@@ -497,39 +508,66 @@ class Jobs:
         memory = self.memory.get(uid)
         if attempt is None or attempt.id is not None or memory is None:
             return False
-        return memory.sending or memory.told.unsent == attempt.asks
+        # One that is refused takes nobody's turn while it waits.
+        waits = memory.told.rejection and memory.told.not_before > self._around.clock()
+        return memory.sending or (memory.told.unsent == attempt.asks and not waits)
 
-    def _full(self, attempt: Attempt, uid: str) -> str:
-        """Why the site would not take one more of this login now; empty while it would."""
+    def _full(self, attempt: Attempt, uid: str, now: float) -> tuple[float, str] | None:
+        """Until when, and why, the site would not take one more of this login; None while it would."""
+        if shut := self._gates.shut(attempt, now):
+            return shut
         site = self._around.sites.get(attempt.site)
         partition = site.partition(attempt.partition) if site else None
         if site is None or partition is None or partition.max_jobs is None:
-            return ""
+            return None
         wanted, there = (attempt.site, attempt.partition, attempt.login), 0
         for other, obj in self.objects.items():
             one = status_of(obj).get("attempt")
             if other != uid and one and not is_over(obj):
                 there += (one["site"], one["partition"], one.get("login", "")) == wanted
         if there < partition.max_jobs:
-            return ""
-        return f"{site.title} takes {partition.max_jobs} jobs of {partition.name} at a time"
+            return None
+        return now + FULL, f"{site.title} takes {partition.max_jobs} jobs of {partition.name} at a time"
 
     # What comes back
 
-    def found(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
-        """The answer to a question for the job's name."""
-        ours = self._ours(uid, rows)
-        if ours is None:
-            self.failed(uid, "a job of its name and login is in another project or partition", 15, asked=True)
-        elif memory := self._back(uid):
-            answer = Answer(ours, asked, asked).after(memory.told.answer)
-            memory.told = replace(memory.told, answer=answer)
+    def happened(self, what: OfJob) -> None:
+        """What came of a task, or of a look. Raises KubernetesError; then it is found by its name."""
+        memory = self.memory.get(what.uid)
+        if isinstance(what, Found | Seen):
+            what = self._of_its_own(what)
+        if memory is None:
+            return
+        memory.told = self._after(memory, what)
+        if isinstance(what, Log):
+            self._logged(what, memory)
+        if isinstance(what, Log | Seen):
+            return
+        memory.busy, memory.sending = False, False
+        memory.trouble = what.why if isinstance(what, NotSent | Failed) else ""
+        match what:
+            case Submitted(uid, attempt, id):
+                self._submitted(uid, attempt, id)
+            case Refusal():
+                self._gates.refused(what, memory.told.not_before)
 
-    def seen(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
-        """A look at all jobs of the site told of some of its name; nothing where none of them is its own."""
-        memory, rows = self.memory.get(uid), self._ours(uid, rows) or ()
-        if memory and rows and not (memory.told.answer and memory.told.answer.asked > asked):
-            memory.told = replace(memory.told, answer=Answer(rows, asked, asked))
+    def _logged(self, what: Log, memory: Memory) -> None:
+        """The end of its output; it is written with the job's end, or at once while it runs."""
+        obj = self.objects.get(what.uid)
+        if memory.busy:
+            memory.busy, memory.log = False, what.output
+        elif obj is not None and not is_over(obj):
+            self._kept.patch_status(obj, status.log_tail(what.output))
+
+    def _after(self, memory: Memory, what: OfJob | Intended | Sending | CalledOff) -> Told:
+        return after(memory.told, what, self._around.clock(), self._around.bounds.silence)
+
+    def _of_its_own(self, what: Found | Seen) -> Found | Seen | Failed:
+        """The answer, with the job's own rows alone; a failure where none can be told."""
+        ours = self._ours(what.uid, what.rows)
+        if ours is None and isinstance(what, Found):
+            return Failed(what.uid, "a job of its name and login is in another project or partition")
+        return replace(what, rows=ours or ())
 
     def _ours(self, uid: str, rows: tuple[RemoteJobRow, ...]) -> tuple[RemoteJobRow, ...] | None:
         """Of rows that carry its name those that are its own; here alone rows come in.
@@ -548,9 +586,8 @@ class Jobs:
             _log.warning("%s: passed over: %s", title_of(self.objects[uid]), where_)
         return ours if ours or not elsewhere else None
 
-    def submitted(self, uid: str, attempt: Attempt, id: int) -> None:
-        """The site has taken it under this id. Raises KubernetesError; then it is found by its name."""
-        self._back(uid)
+    def _submitted(self, uid: str, attempt: Attempt, id: int) -> None:
+        """The site has taken it under this id."""
         obj = self.objects.get(uid)
         if obj is None or attempt_of(obj) != attempt:
             return
@@ -568,47 +605,6 @@ class Jobs:
                 "conditions": status.conditions(status_of(obj), said, generation, now),
             },
         )
-
-    def not_sent(self, uid: str, attempt: Attempt, why: str, pause: float) -> None:
-        """Nothing was sent, certainly."""
-        if memory := self._back(uid, why, pause):
-            memory.told = replace(memory.told, unsent=attempt.asks)
-
-    def refused(self, uid: str, why: str) -> None:
-        """The scheduler refused it; that too much is there already passes by itself."""
-        if memory := self._back(uid):
-            told = memory.told
-            for_good = 0 if "submit limit" in why else 1
-            memory.told = replace(told, rejections=told.rejections + for_good, rejection=why)
-
-    def failed(self, uid: str, why: str, pause: float, *, asked: bool) -> None:
-        """A task failed; not ``asked``: the site was left alone."""
-        memory = self._back(uid, why, pause)
-        if memory and asked and memory.told.answer and not memory.told.answer.rows:
-            # What was told before it failed says nothing of what it takes up when it works again.
-            memory.told = replace(memory.told, answer=None)
-
-    def cancelled(self, uid: str, at: float) -> None:
-        """The site was asked to end it."""
-        if memory := self._back(uid):
-            memory.told = replace(memory.told, stopped=at)
-
-    def logged(self, uid: str, output: bytes) -> None:
-        """The end of its output; it is written with the job's end, or at once while it runs."""
-        memory, obj = self.memory.get(uid), self.objects.get(uid)
-        if memory is None or obj is None:
-            return
-        if memory.busy:
-            memory.busy, memory.log = False, output
-        elif not is_over(obj):
-            self._kept.patch_status(obj, status.log_tail(output))
-
-    def _back(self, uid: str, trouble: str = "", pause: float = 0) -> Memory | None:
-        memory = self.memory.get(uid)
-        if memory:
-            memory.busy, memory.sending, memory.trouble = False, False, trouble
-            memory.not_before = self._around.clock() + pause if pause else 0
-        return memory
 
     # Writing
 

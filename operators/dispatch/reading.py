@@ -81,10 +81,12 @@ def attempt_of(obj: Object) -> Attempt | None:
 def rows_of(attempt: Attempt, rows: Iterable[RemoteJobRow], reader: str) -> tuple[RemoteJobRow, ...]:
     """Those that can be the attempt's: its login's, of its project, in its partition.
 
-    Anybody at a site can give a job any name. ``reader`` had submitted what names no login.
+    Anybody at a site can give a job any name. The one that the site took is told by its id, wherever somebody
+    there has moved it since. ``reader`` had submitted what names no login.
     """
-    wanted = (attempt.login or reader, attempt.project, attempt.partition)
-    return tuple(row for row in rows if (row.user, row.project, row.partition) == wanted)
+    login, there = attempt.login or reader, (attempt.project, attempt.partition)
+    mine = (row for row in rows if row.user == login)
+    return tuple(row for row in mine if row.id == attempt.id or (row.project, row.partition) == there)
 
 
 def where(attempt: Attempt) -> tuple[str, str]:

@@ -26,21 +26,8 @@ from operators.dispatch.jobs import Around, Jobs
 from operators.dispatch.kinds import Kinds
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.lease import Leadership
-from operators.dispatch.site_worker import (
-    OVERLAP,
-    Answering,
-    Cancelled,
-    Failed,
-    Found,
-    Log,
-    Looked,
-    NotSent,
-    Refusal,
-    Result,
-    SiteWorker,
-    Submitted,
-    Task,
-)
+from operators.dispatch.site_worker import OVERLAP, SiteWorker
+from operators.dispatch.tasks import Answering, Looked, Result, Seen, Task
 from operators.dispatch.workload import JOB_LABEL
 from operators.k8s import Cluster
 from operators.k8s_errors import Conflict, KubernetesError, NotFound
@@ -243,21 +230,7 @@ class Dispatch:
                 return
         self._dirty.add(result.uid)
         try:
-            match result:
-                case Found(uid, rows, asked):
-                    jobs.found(uid, rows, asked)
-                case Submitted(uid, attempt, id):
-                    jobs.submitted(uid, attempt, id)
-                case NotSent(uid, attempt, why, pause):
-                    jobs.not_sent(uid, attempt, why, pause)
-                case Refusal(uid, _, why):
-                    jobs.refused(uid, why)
-                case Failed(uid, why, pause, asked):
-                    jobs.failed(uid, why, pause, asked=asked)
-                case Cancelled(uid, at):
-                    jobs.cancelled(uid, at)
-                case Log(uid, output):
-                    jobs.logged(uid, output)
+            jobs.happened(result)
         except KubernetesError as error:
             _log.warning("%s: %s", result.uid, error)
 
@@ -268,7 +241,7 @@ class Dispatch:
                 by_uid[row.name.removeprefix(NAME_PREFIX)].append(row)
         for uid, found in by_uid.items():
             if self.jobs.is_sent_to(uid, site):
-                self.jobs.seen(uid, tuple(found), asked)
+                self.jobs.happened(Seen(uid, tuple(found), asked))
                 self._dirty.add(uid)
         for tenant, running in self.jobs.running(site).items():
             if worker := self._worker((site, tenant)):

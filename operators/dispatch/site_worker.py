@@ -15,23 +15,41 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-from operators.api.remote_job import LOG_LENGTH, Attempt
+from operators.api.remote_job import LOG_LENGTH
 from operators.dispatch.access import READER
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.catching_up import SILENCES, CatchingUp
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import is_over
+from operators.dispatch.tasks import (
+    Answering,
+    Cancel,
+    Cancelled,
+    Failed,
+    Find,
+    Found,
+    Log,
+    Looked,
+    NotSent,
+    ReadLog,
+    Refusal,
+    Result,
+    Submit,
+    Submitted,
+    Task,
+    rank,
+)
 from operators.sites.access import (
     Held,
+    Lasting,
     Rejected,
     RemoteJobRow,
     Silent,
     SiteAccess,
     SiteError,
-    Submission,
+    Unclear,
     Unreachable,
 )
 
@@ -39,139 +57,13 @@ OVERLAP: Final = 900.0  # seconds that one look at ended jobs reaches back befor
 UNNOTICED: Final = 3  # looks in a row that may fail without a silence of the site
 SOON: Final = 20.0  # seconds after which a look that failed is repeated
 MISSES: Final = 2  # looks that fail one after the other before the site counts as not answering
+UNCLEAR_SECONDS: Final = 60.0  # until another try, where a scheduler's words are not known
 LOGS: Final = 5  # running jobs whose output is read after one look
 
 _QUEUE: Final = "queue"
 _ACCOUNTING: Final = "accounting"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Find:
-    """Find the login's jobs of the attempt's name; ``urgent``: it is to be submitted next, and in time."""
-
-    uid: str
-    attempt: Attempt
-    login: str
-    urgent: bool = False
-
-
-@dataclass(frozen=True)
-class Submit:
-    """Submit the attempt's job, if ``still`` says so at the last moment."""
-
-    uid: str
-    attempt: Attempt
-    submission: Submission
-    still: Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Cancel a job."""
-
-    uid: str
-    row: RemoteJobRow
-
-
-@dataclass(frozen=True)
-class ReadLog:
-    """Read the end of a job's output."""
-
-    uid: str
-    row: RemoteJobRow
-    directory: str
-
-
-Task = Find | Submit | Cancel | ReadLog
-
-
-@dataclass(frozen=True)
-class Found:
-    """The answer to Find; ``asked`` is when the question was put."""
-
-    uid: str
-    rows: tuple[RemoteJobRow, ...]
-    asked: float
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """It was accepted under this id."""
-
-    uid: str
-    attempt: Attempt
-    id: int
-
-
-@dataclass(frozen=True)
-class NotSent:
-    """It was certainly not sent; ``why`` is for users, ``seconds`` until it is worth another try."""
-
-    uid: str
-    attempt: Attempt
-    why: str
-    seconds: float = 5
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The scheduler answered and refused it."""
-
-    uid: str
-    attempt: Attempt
-    why: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A task failed, and for a submission: it is not known whether it took effect."""
-
-    uid: str
-    why: str
-    seconds: float = 15
-    asked: bool = True
-    """False where the site was not asked at all."""
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """A job was asked to end."""
-
-    uid: str
-    at: float
-
-
-@dataclass(frozen=True)
-class Log:
-    """The end of a job's output; empty where it could not be read."""
-
-    uid: str
-    output: bytes
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A look at all jobs of the site: what waits and runs, or what has ended. Of one that is not in it
-    it tells nothing.
-    """
-
-    site: str
-    rows: tuple[RemoteJobRow, ...]
-    asked: float
-
-
-@dataclass(frozen=True)
-class Answering:
-    """How the site answers a login has changed; of its reader's: how it answers at all."""
-
-    site: str
-    health: Health
-    tenant: str = READER
-
-
-Result = Found | Submitted | NotSent | Refusal | Failed | Cancelled | Log | Looked | Answering
 
 
 class SiteWorker:
@@ -288,7 +180,10 @@ class SiteWorker:
         try:
             id = self.access.submit(task.submission)
         except Rejected as error:
-            return Refusal(task.uid, task.attempt, str(error))
+            return Refusal(task.uid, task.attempt, str(error), error.lasting, error.seconds)
+        except Unclear as error:
+            # It works, whatever became of this job: no other waits for it.
+            return Refusal(task.uid, task.attempt, str(error), Lasting.UNCLEAR, UNCLEAR_SECONDS)
         except Held as held:
             return NotSent(task.uid, task.attempt, str(held), held.seconds)
         except Unreachable as error:
@@ -432,14 +327,3 @@ def _not_begun(task: Task) -> Result:
     if isinstance(task, Submit):
         return NotSent(task.uid, task.attempt, why, 1)
     return Failed(task.uid, why, 1, asked=False)
-
-
-def rank(task: Task) -> int:
-    """What may wait comes last: a submission is begun soon after its intention, or not at all."""
-    match task:
-        case Submit():
-            return 0
-        case Find(urgent=True) | Cancel():
-            return 1
-        case _:
-            return 2

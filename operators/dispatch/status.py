@@ -190,7 +190,8 @@ def _waits_for(known: Known) -> tuple[str, str]:  # noqa: PLR0911 (a reason each
 
 def _on_its_way(attempt: Attempt, told: Told, known: Known) -> tuple[str, str]:
     if told.rejection:
-        return "Rejected", f"{known.title} refuses it: {told.rejection}"
+        again = f"; it is tried again at {time(int(told.not_before))}" if told.not_before else ""
+        return "Rejected", f"{known.title} refuses it: {told.rejection}{again}"
     if told.unsent == attempt.asks:
         return "Submitting", f"goes to {known.title}" + (f": {known.trouble}" if known.trouble else "")
     return (

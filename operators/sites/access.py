@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal, Protocol
 
 State = Literal["pending", "running", "succeeded", "failed", "cancelled"]
@@ -22,12 +23,37 @@ class Unreachable(SiteError):  # noqa: N818 (what happened, not that something d
     """No connection; nothing was asked, nothing was done."""
 
 
+class Lasting(Enum):
+    """What a scheduler's refusal is about, and so how long it holds."""
+
+    FOR_GOOD = "for good"
+    """This job: it is not taken as it is."""
+    FOR_NOW = "for now"
+    """What else its login has there, or how much the scheduler has to do: it passes by itself."""
+    OF_THE_SITE = "of the site"
+    """The partition: it takes no job of anybody's until somebody at the site opens it."""
+    UNCLEAR = "unclear"
+    """It is not known: the words are not. The job may have been taken."""
+
+
 class Rejected(SiteError):  # noqa: N818
-    """The scheduler answered and refused: the request has certainly had no effect."""
+    """The scheduler answered and refused: the request has certainly had no effect.
+
+    ``seconds`` until it may be worth another try.
+    """
+
+    def __init__(self, message: str, lasting: Lasting = Lasting.FOR_GOOD, seconds: float = 60) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+        self.seconds = seconds
 
 
 class Uncertain(SiteError):  # noqa: N818
     """It is not known whether the request took effect: find out before it is made again."""
+
+
+class Unclear(Uncertain):
+    """So too, but the scheduler has answered, in words that are not known: it works."""
 
 
 class Held(SiteError):  # noqa: N818

@@ -29,7 +29,10 @@ _WAITS: Final[Mapping[str, tuple[Reason, str]]] = {
     "Submitting": (Reason.STARTING, ""),
     "Submitted": (Reason.STARTING, ""),
     "Uncertain": (Reason.STARTING, _ASKING),
-    "Rejected": (Reason.ADMISSION_CHECK_PENDING, "It is tried again a few times, and fails then."),
+    "Rejected": (
+        Reason.ADMISSION_CHECK_PENDING,
+        "It is tried again by itself; what is refused for good fails soon, all else after a week.",
+    ),
 }
 
 

@@ -31,7 +31,8 @@ from operators.catalog import FAMILIES
 from operators.dispatch import checks
 from operators.dispatch.placement import Place
 from operators.dispatch.purse import Purse
-from operators.dispatch.site_worker import Answering, Looked, Result, SiteWorker, Submit
+from operators.dispatch.site_worker import SiteWorker
+from operators.dispatch.tasks import Answering, Looked, Result, Submit
 from operators.exposition.store import Store
 from operators.ledger.opening import opened
 from operators.ledger.remote import Read, RemoteLedger

@@ -22,7 +22,7 @@ from operators.sites.slurm.access import Deadlines
 from tests.cluster.remote_world import Granted
 
 DEADLINES = Deadlines(whole=20, start=5, sbatch=6)
-BOUNDS = Bounds(window=30, sending=20, margin=5, again=2, stale=10)
+BOUNDS = Bounds(window=30, sending=20, margin=5, again=2, stale=10, behind=60)
 
 
 def dispatch(kubeconfig: Path, credentials: Path, namespace: str) -> None:

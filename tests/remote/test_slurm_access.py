@@ -15,12 +15,14 @@ import pytest
 
 from operators.sites.access import (
     Held,
+    Lasting,
     Rejected,
     RemoteJobRow,
     Resources,
     SiteError,
     Submission,
     Uncertain,
+    Unclear,
     Unreachable,
 )
 from operators.sites.slurm.access import Deadlines, SlurmAccess
@@ -225,9 +227,81 @@ def test_what_slurm_refuses_is_rejected_with_its_reason(
     slurm: SlurmSite, access: SlurmAccess, fields: dict[str, object], why: str
 ) -> None:
     mine = job(**fields)
-    with pytest.raises(Rejected, match=why):
+    with pytest.raises(Rejected, match=why) as refused:
         access.submit(mine)
+    assert refused.value.lasting is Lasting.FOR_GOOD
     assert recorded(slurm, mine.name) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "lifted", "lasting"),
+    [
+        ("MaxSubmitJobsPerUser=0", "MaxSubmitJobsPerUser=-1", Lasting.FOR_NOW),
+        ("MaxWall=5", "MaxWall=-1", Lasting.FOR_GOOD),
+        ("MaxTRESPerJob=gres/gpu=1", "MaxTRESPerJob=gres/gpu=-1", Lasting.FOR_GOOD),
+    ],
+)
+def test_a_refusal_by_a_policy_is_about_the_limit_that_slurm_names(
+    slurm: SlurmSite, access: SlurmAccess, limit: str, lifted: str, lasting: Lasting
+) -> None:
+    qos = ("sacctmgr", "--immediate", "modify", "qos", "normal", "set")
+    slurm.run(*qos, limit, "Flags=DenyOnLimit")
+    ends = time.monotonic() + 20
+    try:
+        with pytest.raises(Rejected) as refused:
+            while time.monotonic() < ends:  # until slurmctld has been told of the limit
+                slurm.run("scancel", str(access.submit(job(gpus_per_node=2))))
+        assert refused.value.lasting is lasting
+    finally:
+        slurm.run(*qos, lifted, "Flags=-1")
+
+
+@pytest.mark.parametrize("state", ["DRAIN", "INACTIVE"])
+def test_a_closed_partition_refuses_everybodys_jobs_and_the_site_answers(
+    slurm: SlurmSite, access: SlurmAccess, state: str
+) -> None:
+    slurm.run("scontrol", "update", "PartitionName=small-g", f"State={state}")
+    try:
+        for _ in range(4):  # more than the breaker takes of failures
+            with pytest.raises(Rejected) as refused:
+                access.submit(job())
+            assert (refused.value.lasting, refused.value.seconds) == (Lasting.OF_THE_SITE, 300)
+        access.queue()
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=small-g", "State=UP")
+    assert access.submit(job())
+
+
+def test_a_scheduler_that_is_full_says_so_and_counts_as_answering() -> None:
+    """sbatch itself asks again for minutes, and is ended meanwhile."""
+    with temporary_slurm(most_jobs=3) as slurm:
+        access = SlurmAccess(**slurm.access_options, deadlines=SWIFT)
+        try:
+            for _ in range(4):  # more than the breaker takes of failures
+                with pytest.raises(Unclear, match="unable to accept job"):
+                    for _ in range(4):
+                        access.submit(job(LONG))
+            assert 0 < len(access.queue()) <= 3
+        finally:
+            access.close()
+
+
+def test_a_job_that_an_operator_of_the_site_moves_is_told_of_where_it_is(
+    slurm: SlurmSite, access: SlurmAccess
+) -> None:
+    mine = job(LONG)
+    slurm.run("scontrol", "update", "PartitionName=small-g", "State=DOWN")
+    try:
+        id_ = access.submit(mine)
+        slurm.run("scontrol", "update", f"JobId={id_}", "Partition=standard-g")
+        running = until(in_state(access, mine.name, "running"))
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=small-g", "State=UP")
+    assert (running.id, running.partition, running.user) == (id_, "standard-g", "root")
+    assert next(row for row in access.queue() if row.id == id_).partition == "standard-g"
+    access.cancel(running)
+    ended = until(lambda: next((row for row in access.ended(running.submitted) if row.id == id_), None))
+    assert ended.partition == "standard-g"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from operators.api.remote_job import Attempt
+from operators.dispatch import observe
 from operators.dispatch.decide import (
-    Answer,
+    NAME_PREFIX,
+    Action,
     Ask,
     Bounds,
     CallOff,
@@ -26,11 +28,23 @@ from operators.dispatch.decide import (
     decide,
     is_over,
 )
+from operators.dispatch.observe import CalledOff, Intended, Sending
 from operators.dispatch.placement import Place
+from operators.dispatch.tasks import (
+    Cancelled,
+    Failed,
+    Found,
+    NotSent,
+    OfJob,
+    Refusal,
+    Seen,
+    Submitted,
+)
 from operators.sites.access import RemoteJobRow
 
 PLACE = Place("lumi", "small-g", "project_465000001", "gpu-hours", False, 1, 1, None, None)
 BOUNDS = Bounds()
+MIN_JOB_AGE = 300
 
 
 class Killed(Exception):  # noqa: N818 (what happened)
@@ -53,6 +67,11 @@ class SimulatedSite:
     on_the_way: list[tuple[float, str]] = field(default_factory=list)
     next_id: int = 100
     down_until: float = 0
+    accounting_down_until: float = 0
+    backlog: float = 0
+    """Seconds that it is behind at most when it answers again."""
+    accounted: dict[int, float] = field(default_factory=dict)
+    """When the accounting is told of each."""
     rejecting: bool = False
     skew: float = 0
 
@@ -69,8 +88,11 @@ class SimulatedSite:
             row = self.jobs[id]
             if at <= self.now and not is_over(row):
                 self.jobs[id] = replace(row, state="succeeded", ended=int(at), exit_code=0)
+                self._account(id)
         if self.chance.random() < 0.02:
-            self.down_until = self.now + self.chance.uniform(5, 300)
+            self.down_until = max(self.down_until, self.now + self.chance.uniform(5, 300))
+        if self.chance.random() < 0.0005:
+            self.lose_accounting(self.chance.uniform(60, 900))
         if self.chance.random() < 0.05:
             self.next_id = 100  # a counter's reset
 
@@ -92,19 +114,48 @@ class SimulatedSite:
         return "uncertain"
 
     def find(self, name: str, since: int) -> list[RemoteJobRow] | None:
+        away = max(self.down_until, self.accounting_down_until)
+        if self.now < away or self.chance.random() < self.faults / 2:
+            return None
+        return [
+            row
+            for row in self.jobs.values()
+            if row.name == name and row.submitted >= since and self._tells_of(row)
+        ]
+
+    def look(self, name: str) -> list[RemoteJobRow] | None:
+        """What waits or runs; the accounting is not asked."""
         if self.now < self.down_until or self.chance.random() < self.faults / 2:
             return None
-        return [row for row in self.jobs.values() if row.name == name and row.submitted >= since]
+        return [row for row in self.jobs.values() if row.name == name and not is_over(row)]
 
-    def cancel(self, row: RemoteJobRow) -> None:
-        if self.now < self.down_until or self.chance.random() < self.faults / 2:
-            return
+    def cancel(self, row: RemoteJobRow) -> bool:
+        """Whether it is known to have been done."""
+        if self.now < self.down_until:
+            return False
         there = self.jobs.get(row.id)
         if there and there.submitted == row.submitted and not is_over(there):
             self.jobs[row.id] = replace(there, state="cancelled", ended=int(self.now))
+            self._account(row.id)
+        return self.chance.random() >= self.faults / 2
 
     def named(self, name: str) -> list[RemoteJobRow]:
         return [row for row in self.jobs.values() if row.name == name]
+
+    def lose_accounting(self, seconds: float) -> None:
+        """It is away for so long, and then behind for as long at most."""
+        self.accounting_down_until, self.backlog = self.now + seconds, min(seconds, 600)
+
+    def _account(self, id: int) -> None:
+        """The accounting is told of an end some time after it is there."""
+        away = self.now < self.accounting_down_until
+        told = self.accounting_down_until + self.backlog if away else self.now + 5
+        self.accounted[id] = self.chance.uniform(max(self.now, self.accounting_down_until), told)
+
+    def _tells_of(self, row: RemoteJobRow) -> bool:
+        """Whether the queue remembers it or the accounting knows of it."""
+        remembered = not is_over(row) or self.now < (row.ended or 0) + MIN_JOB_AGE
+        return remembered or self.now >= self.accounted[row.id]
 
     def _accept(self, name: str) -> int:
         while self.next_id in self.jobs:
@@ -119,7 +170,7 @@ class SimulatedSite:
 
 @dataclass
 class Dispatcher:
-    """What the loop does, with a cut possible before and after every effect."""
+    """What the loop does, with a cut possible before and after each effect; knows what ``observe`` says."""
 
     site: SimulatedSite
     job: Job
@@ -137,11 +188,21 @@ class Dispatcher:
         self._carry_out(action)
         self.cut(f"after {name}")
 
-    def die(self) -> None:
-        self.told = Told()
+    def look(self) -> None:
+        """At the whole queue, as is done now and then."""
+        asked = self.site.now
+        rows = self.site.look(f"{NAME_PREFIX}{self.job.uid}")
+        if rows is not None and self.job.attempt is not None:
+            self._happened(Seen(self.job.uid, tuple(rows), asked))
 
-    def _carry_out(self, action: object) -> None:  # noqa: PLR0912 (a case an action)
-        job, site = self.job, self.site
+    def die(self) -> None:
+        self.told = Told(since=self.site.now)
+
+    def _happened(self, what: OfJob | Intended | Sending | CalledOff) -> None:
+        self.told = observe.after(self.told, what, self.site.now, BOUNDS.silence)
+
+    def _carry_out(self, action: Action) -> None:
+        job = self.job
         match action:
             case Hold():
                 self.job = replace(job, held=True)
@@ -150,22 +211,10 @@ class Dispatcher:
             case Intend(attempt):
                 self.job = replace(job, attempt=attempt)
                 self.cut("after the intention")
-                self.told = replace(self.told, unsent=attempt.asks)
+                self._happened(Intended(attempt.asks))
             case CallOff():
-                self.job, self.told = replace(job, attempt=None), Told()
-            case Ask(attempt):
-                asked = site.now
-                rows = site.find(attempt.name, attempt.since)
-                if rows is not None:
-                    answer = Answer(tuple(rows), asked, asked).after(self.told.answer)
-                    self.told = replace(self.told, answer=answer)
-                elif self.told.answer and not self.told.answer.rows:
-                    self.told = replace(self.told, answer=None)
-            case Send(attempt):
-                self.told = replace(self.told, unsent=0)
-                result = site.submit(attempt, attempt.asked + BOUNDS.window)
-                self.cut("after sbatch")
-                self._sent(attempt, result)
+                self.job = replace(job, attempt=None)
+                self._happened(CalledOff())
             case Note(row):
                 update = {"id": row.id, "submitted": row.submitted}
                 assert job.attempt is not None
@@ -174,16 +223,40 @@ class Dispatcher:
                 self.job, self.outcome = replace(job, over=True), row.state
             case Fail():
                 self.job, self.outcome = replace(job, over=True), "failed"
-            case Stop(row):
-                self.told = replace(self.told, stopped=site.now)
-                site.cancel(row)
             case Rest():
                 pass
+            case Ask() | Send() | Stop():
+                self._happened(self._asked(action))
 
-    def _sent(self, attempt: Attempt, result: int | str) -> None:
-        if isinstance(result, int):
-            self.job = replace(self.job, attempt=attempt.model_copy(update={"id": result}))
-        elif result == "unreachable":
-            self.told = replace(self.told, unsent=attempt.asks)
-        elif result == "rejected":
-            self.told = replace(self.told, rejections=self.told.rejections + 1, rejection="bad account")
+    def _asked(self, action: Ask | Send | Stop) -> OfJob:
+        """What comes of what the site is asked; from a worker, so that nothing else is known before it."""
+        job, site = self.job, self.site
+        if site.chance.random() < site.faults / 3 and not isinstance(action, Send):
+            return Failed(job.uid, "it is asked again in a moment", 7, asked=False)
+        match action:
+            case Ask(attempt):
+                asked = site.now
+                rows = site.find(attempt.name, attempt.since)
+                if rows is None:
+                    return Failed(job.uid, "it does not answer")
+                return Found(job.uid, tuple(rows), asked)
+            case Stop(row):
+                return (
+                    Cancelled(job.uid, site.now) if site.cancel(row) else Failed(job.uid, "it is not known")
+                )
+            case Send(attempt):
+                return self._sent(attempt)
+
+    def _sent(self, attempt: Attempt) -> OfJob:
+        self._happened(Sending())
+        result = self.site.submit(attempt, attempt.asked + BOUNDS.window)
+        self.cut("after sbatch")
+        match result:
+            case "unreachable":
+                return NotSent(self.job.uid, attempt, "no route")
+            case "rejected":
+                return Refusal(self.job.uid, attempt, "bad account")
+            case int():
+                self.job = replace(self.job, attempt=attempt.model_copy(update={"id": result}))
+                return Submitted(self.job.uid, attempt, result)
+        return Failed(self.job.uid, "it is not known")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from operators.api.remote_job import Attempt
+from operators.dispatch import observe
 from operators.dispatch.decide import (
     Action,
     Answer,
@@ -28,7 +31,10 @@ from operators.dispatch.decide import (
     decide,
     first,
 )
+from operators.dispatch.observe import CalledOff, Intended, Sending
+from operators.dispatch.tasks import Cancelled, Failed, Found, NotSent, Refusal, Seen
 from operators.sites.access import RemoteJobRow, State
+from tests.unit import dispatch_world
 from tests.unit.dispatch_world import PLACE, Dispatcher, Killed, SimulatedSite
 
 BOUNDS = Bounds(window=90, margin=60, again=15, stale=180, rejections=3)
@@ -125,6 +131,55 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
         Send(ATTEMPT),
     ),
     (
+        "the queue has forgotten what ended at once, and the accounting may be behind",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 500, since=T + 400), steady=T + 400),
+        T + 505,
+        Rest(T + 515),
+    ),
+    (
+        "and it may be so long",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 1299, since=T + 1000), steady=T + 400),
+        T + 1314,
+        Ask(ATTEMPT),
+    ),
+    (
+        "and is not any more",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 1300, since=T + 1000), steady=T + 400),
+        T + 1301,
+        Intend(ATTEMPT.model_copy(update={"asked": T + 1301, "asks": 2})),
+    ),
+    (
+        "refused for now",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 150), refusals=1, rejection="full", not_before=T + 400),
+        T + 200,
+        Rest(T + 400),
+    ),
+    (
+        "refused for now, and tried again",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 150), refusals=9, rejection="full", not_before=T + 200),
+        T + 200,
+        Intend(AGAIN),
+    ),
+    (
+        "refused for now, for a week",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 150), refusals=9, rejection="full"),
+        T + 7 * 86400,
+        Fail("full"),
+    ),
+    (
+        "not refused, and not there for a week",
+        at(HELD, ATTEMPT),
+        Told(answer=answer(at=T + 150)),
+        T + 7 * 86400,
+        Intend(ATTEMPT.model_copy(update={"asked": T + 7 * 86400, "asks": 2})),
+    ),
+    (
         "refused, not yet certain",
         at(HELD, ATTEMPT),
         Told(answer=answer(at=T + 2), rejections=3),
@@ -137,6 +192,20 @@ SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
         Told(answer=answer(at=T + 150), rejections=3, rejection="no"),
         T + 151,
         Fail("no"),
+    ),
+    (
+        "refused too often, for certain",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, rejections=3, rejection="no", not_before=T + 60),
+        T + 3,
+        Fail("no"),
+    ),
+    (
+        "refused for certain, and looked for again before it is sent again",
+        at(HELD, ATTEMPT),
+        Told(unsent=1, rejections=1, rejection="no", not_before=T + 20),
+        T + 20,
+        Ask(ATTEMPT),
     ),
     ("deleted before it went", replace(DELETED, held=True), Told(), T, LetGo()),
     ("deleted, nothing sent", at(DELETED, ATTEMPT), Told(unsent=1), T, CallOff()),
@@ -218,15 +287,17 @@ def test_each_situation_has_its_next_step(job: Job, told: Told, now: float, acti
     assert decide(job, told, now, BOUNDS) == action
 
 
-def live(seed: int, *, deletes: bool, kills: float) -> tuple[Dispatcher, SimulatedSite]:
-    """One job's whole life."""
+def live(
+    seed: int, *, deletes: bool, kills: float, where: str = "", away: tuple[int, ...] = (1, 1, 2, 4, 60)
+) -> tuple[Dispatcher, SimulatedSite]:
+    """One job's whole life: ``where`` its process may be killed, and how often 15 s it is ``away`` then."""
     chance = random.Random(seed)  # noqa: S311 (a repeatable life)
     site = SimulatedSite(chance, skew=chance.uniform(-30, 30))
     cuts = 0
 
-    def cut(_: str) -> None:
+    def cut(at: str) -> None:
         nonlocal cuts
-        if cuts < 12 and chance.random() < kills:
+        if where in at and cuts < 12 and chance.random() < kills:
             cuts += 1
             raise Killed
 
@@ -240,8 +311,16 @@ def live(seed: int, *, deletes: bool, kills: float) -> tuple[Dispatcher, Simulat
             one.step()
         except Killed:
             one.die()
-            site.pass_time(chance.uniform(0, 60))  # until it is started again
+            # Until it is started again. The queue may have forgotten then what the accounting, which was away
+            # too, is yet to be told.
+            pieces = chance.choice(away)
+            if pieces == 60:
+                site.lose_accounting(chance.uniform(300, 900))
+            for _ in range(pieces):
+                site.pass_time(chance.uniform(0, 30))
         site.pass_time(chance.choice((0, 0, 0.1, 1, 5, 20)))
+        if chance.random() < 0.2:
+            one.look()
         if one.gone or (one.job.over and not one.job.held and not deletes):
             break
     else:
@@ -251,38 +330,137 @@ def live(seed: int, *, deletes: bool, kills: float) -> tuple[Dispatcher, Simulat
     return one, site
 
 
+def is_right(seed: int, *, deletes: bool = False, sent: bool = False) -> bool:
+    """Whether a life ended as it should; ``sent``: its process is killed for long as it has sent the job."""
+    of: dict[str, Any] = {"kills": 0.7, "where": "after sbatch", "away": (60,)} if sent else {"kills": 0.15}
+    one, site = live(seed, deletes=deletes, **of)
+    found = site.named(f"antenna-u{seed}")
+    if deletes:
+        return len(found) <= 1 and all(job.ended for job in found) and one.gone
+    return len(found) == 1 and one.outcome == "succeeded"
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_no_job_is_lost_or_doubled_whatever_is_cut_where(part: int) -> None:
     """1,200 lives: every step may be the process's last, every answer may be lost, late or missing."""
     for seed in range(part * 300, part * 300 + 300):
-        one, site = live(seed, deletes=False, kills=0.15)
-        assert len(site.named(f"antenna-u{seed}")) == 1, seed
-        assert one.outcome == "succeeded", seed
+        assert is_right(seed), seed
+
+
+def test_a_job_that_ended_long_ago_is_not_sent_again_while_the_accounting_is_behind() -> None:
+    for seed in range(300):
+        assert is_right(seed, sent=True), seed
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_deleted_job_leaves_nothing_at_the_site_whatever_is_cut_where(part: int) -> None:
     for seed in range(part * 300, part * 300 + 300):
-        one, site = live(seed, deletes=True, kills=0.15)
-        found = site.named(f"antenna-u{seed}")
-        assert len(found) <= 1, seed
-        assert all(job.ended for job in found), seed
-        assert one.gone, seed
+        assert is_right(seed, deletes=True), seed
 
 
-def test_the_simulation_would_find_a_dispatcher_that_does_not_wait() -> None:
-    """What the bound is for: with none, jobs are doubled in these very lives."""
-    import tests.unit.dispatch_world as world  # noqa: PLC0415
+@pytest.mark.parametrize(
+    "bounds",
+    [Bounds(window=90, margin=-90), Bounds(behind=0)],
+    ids=["what is on its way", "what an accounting that is behind has not been told"],
+)
+def test_the_simulation_would_find_a_dispatcher_that_does_not_wait(
+    bounds: Bounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bounds are for: with none, jobs are doubled in these very lives."""
+    monkeypatch.setattr(dispatch_world, "BOUNDS", bounds)
+    assert any(not is_right(seed, sent=sent) for seed in range(300) for sent in (False, True))
 
-    bounds, world.BOUNDS = world.BOUNDS, Bounds(window=90, margin=-90)
-    try:
-        doubled = 0
-        for seed in range(300):
-            _, site = live(seed, deletes=False, kills=0.15)
-            doubled += len(site.named(f"antenna-u{seed}")) > 1
-    finally:
-        world.BOUNDS = bounds
-    assert doubled
+
+def test_what_was_certainly_not_sent_is_sent_again_without_waiting() -> None:
+    site = SimulatedSite(random.Random(1), faults=0)  # noqa: S311
+    one = Dispatcher(site, Job("u1", place=PLACE), lambda _: None)
+    refuses = iter((True, True, False))
+    accept = site.submit
+    site.submit = lambda *to: "unreachable" if next(refuses) else accept(*to)  # type: ignore[method-assign]
+    for _ in range(30):
+        one.step()
+        site.pass_time(1)
+        site.down_until = 0
+    assert len(site.jobs) == 1
+    assert one.job.attempt is not None
+    assert one.job.attempt.asks == 1, "its first intention was not given up"
+
+
+def test_a_job_that_comes_again_starts_with_no_refusals() -> None:
+    """It was called off by Kueue, and is let go anew."""
+    site = SimulatedSite(random.Random(1), faults=0, rejecting=True)  # noqa: S311
+    one = Dispatcher(site, Job("u1", place=PLACE), lambda _: None)
+
+    def passes(seconds: int) -> None:
+        for _ in range(seconds // 10):
+            one.step()
+            site.pass_time(10)
+            site.down_until = site.accounting_down_until = 0
+
+    passes(150)
+    assert one.told.rejections == 2
+    one.job = replace(one.job, place=None)
+    passes(300)
+    assert one.job.attempt is None
+    one.job = replace(one.job, place=PLACE)
+    passes(60)
+    assert (one.told.rejections, one.outcome) == (1, "")
+
+
+MUTANTS: dict[str, Callable[[Told, Any], Told | None]] = {
+    "Intended is not noted": lambda told, what: told if isinstance(what, Intended) else None,
+    "Sending leaves it known that nothing was sent": lambda told, what: (
+        told if isinstance(what, Sending) else None
+    ),
+    "CalledOff forgets nothing": lambda told, what: told if isinstance(what, CalledOff) else None,
+    "Found is always the first answer": lambda told, what: (
+        replace(told, answer=Answer(what.rows, what.asked, what.asked), not_before=0)
+        if isinstance(what, Found)
+        else None
+    ),
+    "Found counts no silence": lambda told, what: (
+        replace(told, answer=Answer(what.rows, what.asked, what.asked).after(told.answer), heard=what.asked)
+        if isinstance(what, Found)
+        else None
+    ),
+    "Seen takes nothing for none": lambda told, what: (
+        replace(told, answer=Answer(what.rows, what.asked, told.since)) if isinstance(what, Seen) else None
+    ),
+    "NotSent is not believed": lambda told, what: told if isinstance(what, NotSent) else None,
+    "Refusal is not counted": lambda told, what: told if isinstance(what, Refusal) else None,
+    "Failed leaves what was told before": lambda told, what: (
+        replace(told, not_before=0) if isinstance(what, Failed) else None
+    ),
+    "Failed says that nothing was sent": lambda told, what: (
+        replace(told, unsent=1, answer=None) if isinstance(what, Failed) and what.asked else None
+    ),
+    "Cancelled is not noted": lambda told, what: (
+        replace(told, not_before=0) if isinstance(what, Cancelled) else None
+    ),
+}
+"""A fault in each of the transitions; None where it is right."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_fault_in_any_transition_is_found(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the tests above, which drive the transitions that the operator has."""
+    right = observe.after
+
+    def wrong(told: Told, what: Any, now: float, silence: float) -> Told:
+        found = MUTANTS[mutant](told, what)
+        return right(told, what, now, silence) if found is None else found
+
+    monkeypatch.setattr(observe, "after", wrong)
+    caught = []
+    for name, holds in LIVES.items():
+        try:
+            if not holds():
+                caught.append(name)
+        except AssertionError:
+            caught.append(name)
+        if caught:
+            return
+    pytest.fail("no test has found it")
 
 
 def test_a_job_that_the_scheduler_refuses_fails_with_its_words() -> None:
@@ -291,7 +469,24 @@ def test_a_job_that_the_scheduler_refuses_fails_with_its_words() -> None:
     for _ in range(200):
         one.step()
         site.pass_time(10)
-        site.down_until = 0
+        site.down_until = site.accounting_down_until = 0
     assert one.outcome == "failed"
     assert one.told.rejection == "bad account"
     assert site.jobs == {}
+
+
+def _no_assertion(test: Callable[[], None]) -> Callable[[], bool]:
+    def holds() -> bool:
+        test()
+        return True
+
+    return holds
+
+
+LIVES: dict[str, Callable[[], bool]] = {
+    "refused": _no_assertion(test_a_job_that_the_scheduler_refuses_fails_with_its_words),
+    "not sent": _no_assertion(test_what_was_certainly_not_sent_is_sent_again_without_waiting),
+    "called off": _no_assertion(test_a_job_that_comes_again_starts_with_no_refusals),
+    "deleted": lambda: all(is_right(seed, deletes=True) for seed in range(300)),
+    "sent": lambda: all(is_right(seed, sent=sent) for seed in range(300) for sent in (False, True)),
+}

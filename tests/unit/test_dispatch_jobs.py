@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,14 +13,29 @@ import pytest
 from operators.admission_rows import KEPT_SECONDS
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
+from operators.api.remote_job import Attempt
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
-from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.jobs import IN_HAND, Around, Jobs
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.reading import FINALIZER
-from operators.dispatch.site_worker import Cancel, Find, ReadLog, Submit, Task, rank
+from operators.dispatch.tasks import (
+    Cancel,
+    Cancelled,
+    Failed,
+    Find,
+    Found,
+    Log,
+    ReadLog,
+    Refusal,
+    Seen,
+    Submit,
+    Submitted,
+    Task,
+    rank,
+)
 from operators.k8s_errors import Conflict
-from operators.sites.access import RemoteJobRow, SiteAccess, Unreachable
+from operators.sites.access import Lasting, RemoteJobRow, SiteAccess, Unreachable
 from operators.sites.model import Site
 from operators.tenancy import Allocation, Object, Tenant
 from tests.cluster.remote_world import Granted, jupiter, lumi
@@ -145,7 +161,7 @@ class World:
         self.turn()
         found = self.task()
         assert isinstance(found, Find)
-        self.jobs.found(uid, (), self.now)
+        self.found(uid, (), self.now)
         self.turn(1)
         sent = self.task()
         assert isinstance(sent, Submit)
@@ -154,11 +170,29 @@ class World:
     def run(self, uid: str) -> RemoteJobRow:
         """Everything until it runs."""
         sent = self.submit(uid)
-        self.jobs.submitted(uid, sent.attempt, 7)
+        self.submitted(uid, sent.attempt, 7)
         running = row(sent.attempt.name)
-        self.jobs.seen(uid, (running,), self.now)
+        self.seen(uid, (running,), self.now)
         self.turn(1)
         return running
+
+    def found(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
+        self.jobs.happened(Found(uid, rows, asked))
+
+    def seen(self, uid: str, rows: tuple[RemoteJobRow, ...], asked: float) -> None:
+        self.jobs.happened(Seen(uid, rows, asked))
+
+    def failed(self, uid: str, why: str) -> None:
+        self.jobs.happened(Failed(uid, why, 0))
+
+    def submitted(self, uid: str, attempt: Attempt, id: int) -> None:
+        self.jobs.happened(Submitted(uid, attempt, id))
+
+    def cancelled(self, uid: str, at: float) -> None:
+        self.jobs.happened(Cancelled(uid, at))
+
+    def logged(self, uid: str, output: bytes) -> None:
+        self.jobs.happened(Log(uid, output))
 
     def name(self, site: Site, tenant: str) -> str:
         """As in Logins."""
@@ -214,10 +248,10 @@ def test_a_job_is_followed_to_its_end_and_gives_its_quota_back(world: World) -> 
     running = world.run(uid)
     assert (world.status()["state"], world.status()["slurmId"]) == ("running", 7)
     ended = replace(running, state="failed", raw_state="TIMEOUT", exit_code=0, ended=1_780_000_100)
-    world.jobs.seen(uid, (ended,), world.now + 1)
+    world.seen(uid, (ended,), world.now + 1)
     world.turn(1)
     assert isinstance(world.task(), ReadLog)
-    world.jobs.logged(uid, b"epoch 1\n")
+    world.logged(uid, b"epoch 1\n")
     world.turn(1)
     said = world.status()
     assert (said["state"], said["reason"], said["logTail"]) == ("failed", "Failed", "epoch 1\n")
@@ -232,9 +266,9 @@ def test_a_job_leaves_days_after_its_end_and_no_sooner(world: World) -> None:
     uid = world.make()
     running = world.run(uid)
     going_on = world.make("two")
-    world.jobs.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
+    world.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
     world.turn(1)
-    world.jobs.logged(uid, b"")
+    world.logged(uid, b"")
     world.turn(2)
     world.now += KEPT_SECONDS - 1
     world.turn(2)
@@ -249,9 +283,9 @@ def test_a_new_job_of_the_name_does_not_leave_in_the_old_one_s_place(world: Worl
     """It was made after the last that was told of the old one."""
     uid = world.make()
     running = world.run(uid)
-    world.jobs.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
+    world.seen(uid, (replace(running, state="succeeded", exit_code=0),), world.now + 1)
     world.turn(1)
-    world.jobs.logged(uid, b"")
+    world.logged(uid, b"")
     world.turn(2)
     world.server.delete(API_VERSION, REMOTE_JOB, "one", NAMESPACE)
     (old,) = (obj for obj in world.jobs.objects.values() if obj["metadata"]["uid"] == uid)
@@ -270,7 +304,7 @@ def test_nothing_is_written_while_nothing_changes(world: World) -> None:
     before = len(world.server.writes)
     for _ in range(5):
         world.now += 60
-        world.jobs.seen(uid, (running,), world.now)
+        world.seen(uid, (running,), world.now)
         world.turn(1)
     assert len(world.server.writes) == before
 
@@ -281,7 +315,7 @@ def test_another_process_looks_until_it_is_certain_and_then_sends_it_anew(world:
     world.start()
     world.turn(1)
     assert isinstance(world.task(), Find)
-    world.jobs.found(uid, (), world.now)
+    world.found(uid, (), world.now)
     world.turn(1)
     assert world.tasks == []
     assert world.status()["reason"] == "Uncertain"
@@ -289,7 +323,7 @@ def test_another_process_looks_until_it_is_certain_and_then_sends_it_anew(world:
         world.now += seconds
         world.turn(1)
         assert isinstance(world.task(), Find)
-        world.jobs.found(uid, (), world.now)
+        world.found(uid, (), world.now)
         world.turn(1)
     assert world.status()["attempt"]["asks"] == 2
     assert isinstance(world.task(), Submit)
@@ -301,7 +335,7 @@ def test_another_process_adopts_what_is_there(world: World) -> None:
     world.start()
     world.turn(1)
     world.tasks.clear()
-    world.jobs.found(uid, (row(sent.attempt.name),), world.now)
+    world.found(uid, (row(sent.attempt.name),), world.now)
     world.turn(1)
     assert world.status()["slurmId"] == 7
     assert world.tasks == []
@@ -311,7 +345,7 @@ def test_who_does_not_lead_sends_nothing(world: World) -> None:
     uid = world.make()
     world.turn()
     world.tasks.clear()
-    world.jobs.found(uid, (), world.now)
+    world.found(uid, (), world.now)
     world.leads = False
     world.turn()
     assert world.tasks == []
@@ -336,13 +370,13 @@ def test_a_deleted_job_is_cancelled_and_let_go_when_it_has_ended(world: World) -
     world.server.delete("", REMOTE_JOB, "one", NAMESPACE)
     world.turn(1)
     assert isinstance(world.task(), Cancel)
-    world.jobs.cancelled(uid, world.now)
+    world.cancelled(uid, world.now)
     world.now += 20
     world.turn(1)
     assert isinstance(world.task(), Find)
-    world.jobs.found(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now)
+    world.found(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now)
     world.turn(1)
-    world.jobs.logged(uid, b"")
+    world.logged(uid, b"")
     world.turn(2)
     assert world.server.find("", REMOTE_JOB, "one", NAMESPACE) is None
 
@@ -430,10 +464,10 @@ def test_an_evicted_job_that_runs_is_cancelled_and_ends_cancelled(world: World) 
     world.server.patch("", "Workload", found["metadata"]["name"], NAMESPACE, patch)
     world.turn(1)
     assert isinstance(world.task(), Cancel)
-    world.jobs.cancelled(uid, world.now)
-    world.jobs.seen(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now + 1)
+    world.cancelled(uid, world.now)
+    world.seen(uid, (replace(running, state="cancelled", raw_state="CANCELLED"),), world.now + 1)
     world.turn(1)
-    world.jobs.logged(uid, b"")
+    world.logged(uid, b"")
     world.turn(1)
     assert world.status()["state"] == "cancelled"
 
@@ -466,10 +500,10 @@ def test_a_job_that_somebody_else_gave_our_name_counts_for_nothing(
     uid = world.make()
     sent = world.submit(uid)
     theirs = row(sent.attempt.name, id=99, state="failed", raw_state="FAILED", **others)
-    world.jobs.failed(uid, "timed out", 0, asked=True)
-    world.jobs.seen(uid, (theirs,), world.now)
+    world.failed(uid, "timed out")
+    world.seen(uid, (theirs,), world.now)
     assert world.jobs.memory[uid].told.answer is None
-    world.jobs.found(uid, (theirs, row(sent.attempt.name)), world.now + 1)
+    world.found(uid, (theirs, row(sent.attempt.name)), world.now + 1)
     world.turn(1)
     assert (world.status()["slurmId"], world.status()["state"]) == (7, "running")
 
@@ -480,15 +514,130 @@ def test_a_job_of_its_login_elsewhere_is_not_its_own_and_no_proof_that_there_is_
 ) -> None:
     uid = world.make()
     sent = world.submit(uid)
-    world.jobs.failed(uid, "timed out", 0, asked=True)
+    world.failed(uid, "timed out")
     for _ in range(40):
         world.now += 15
         world.tasks.clear()
-        world.jobs.found(uid, (row(sent.attempt.name, **others),), world.now)
+        world.found(uid, (row(sent.attempt.name, **others),), world.now)
         world.turn(1)
     assert "slurmId" not in world.status()
     assert world.status()["attempt"]["asks"] == 1
     assert not [task for _, task in world.tasks if isinstance(task, Submit)]
+
+
+def test_a_job_that_the_site_has_is_followed_wherever_somebody_there_moves_it(world: World) -> None:
+    uid = world.make()
+    running = world.run(uid)
+    moved = replace(running, partition="standard-g", project="project_465000002")
+    world.seen(uid, (moved,), world.now + 1)
+    world.turn(1)
+    assert (world.status()["state"], world.status()["partition"]) == ("running", "standard-g")
+    world.seen(uid, (replace(moved, id=99),), world.now + 2)
+    world.turn(1)
+    assert world.tasks == [], "another job of that name there is nobody's"
+    world.seen(uid, (replace(moved, state="succeeded", raw_state="COMPLETED", exit_code=0),), world.now + 3)
+    world.turn(1)
+    world.logged(uid, b"")
+    world.turn(1)
+    assert (world.status()["state"], world.status()["reason"]) == ("succeeded", "Succeeded")
+
+
+def refused(world: World, uid: str, lasting: Lasting, seconds: float = 0) -> None:
+    """The job is sent, and its scheduler refuses it."""
+    for _ in range(400):
+        tasks, world.tasks[:] = [task for _, task in world.tasks], []
+        for task in tasks:
+            if isinstance(task, Submit):
+                assert task.uid == uid
+                world.jobs.happened(Refusal(uid, task.attempt, "LUMI: no", lasting, seconds))
+                world.turn(1)
+                return
+            world.found(task.uid, (), world.now)
+        world.now += 10
+        world.turn(1)
+    pytest.fail("it was not sent")
+
+
+def test_a_job_that_is_refused_for_good_fails_after_some_tries(world: World) -> None:
+    uid = world.make()
+    began = world.now
+    for tries in range(3):
+        refused(world, uid, Lasting.FOR_GOOD, 60)
+        if tries < 2:
+            assert (world.status()["state"], world.status()["reason"]) == ("pending", "Rejected")
+            assert world.status()["message"].startswith("LUMI refuses it: LUMI: no; it is tried again at ")
+    assert world.now - began < 600
+    world.turn(1)
+    assert (world.status()["state"], world.status()["reason"]) == ("failed", "Rejected")
+
+
+@pytest.mark.parametrize("lasting", [Lasting.FOR_NOW, Lasting.OF_THE_SITE, Lasting.UNCLEAR])
+def test_a_job_that_is_refused_for_a_while_is_tried_less_and_less_often_and_fails_after_a_week(
+    world: World, lasting: Lasting
+) -> None:
+    uid = world.make()
+    began, tries = world.now, []
+    for _ in range(9):
+        refused(world, uid, lasting, 60)
+        tries.append(world.now)
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert gaps == sorted(gaps)
+    longest = 1800 if lasting is not Lasting.UNCLEAR else 2700  # until it is certain that it was not taken
+    assert 1800 <= gaps[-1] < longest + 100
+    assert world.status()["state"] == "pending"
+    world.now = began + 7 * 86400
+    for _ in range(100):
+        world.now += 15
+        world.turn(1)
+        if world.tasks:
+            world.found(uid, (), world.now)
+        world.tasks.clear()
+    assert world.status()["state"] == "failed"
+    assert world.status()["message"].endswith("LUMI: no")
+
+
+@pytest.mark.parametrize(
+    ("lasting", "whom"),
+    [
+        (Lasting.OF_THE_SITE, {"mine", "others"}),
+        (Lasting.FOR_NOW, {"mine"}),
+        (Lasting.FOR_GOOD, set()),
+        (Lasting.UNCLEAR, set()),
+    ],
+)
+def test_a_refusal_holds_whom_it_is_about_and_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, lasting: Lasting, whom: set[str]
+) -> None:
+    monkeypatch.setitem(ROOM, "lumi-small-g", 9)
+    monkeypatch.setitem(ROOM, "lumi-standard-g", 9)
+    world.jobs._around.allocations = {"vib": GRANTS, "ulb": GRANTS}
+    uid = world.make()
+    world.turn()
+    refused(world, uid, lasting, 300)
+    of = {"mine": {}, "others": {"namespace": "tenant-ulb"}, "elsewhere": {"partition": "standard-g"}}
+    for name, fields in of.items():
+        world.make(name, **{"gpusPerNode": None if "partition" in fields else 1, **fields})
+    world.turn()
+    assert {name for name in of if "attempt" not in world.status(name, world.made[name])} == whom
+    if whom:
+        assert world.status("mine")["message"] == "goes to LUMI: LUMI: no"
+    world.now += 301
+    world.turn()
+    assert "attempt" in world.status("mine")
+
+
+def test_jobs_that_are_refused_for_now_take_no_turn_from_others_of_their_partner(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROOM, "lumi-small-g", 9)
+    monkeypatch.setitem(ROOM, "lumi-standard-g", 9)
+    for number in range(IN_HAND):
+        world.make(f"job{number}")
+        world.turn()
+        refused(world, f"job{number}-uid", Lasting.FOR_GOOD, 3000)
+    world.make("other", partition="standard-g", gpusPerNode=None)
+    world.turn()
+    assert "attempt" in world.status("other")
 
 
 def test_a_job_that_was_sent_as_everybody_s_login_is_followed_by_the_one_that_reads(world: World) -> None:
@@ -502,12 +651,12 @@ def test_a_job_that_was_sent_as_everybody_s_login_is_followed_by_the_one_that_re
     found = world.task()
     assert isinstance(found, Find)
     assert (found.login, world.asked[-1]) == ("reader", "reader")
-    world.jobs.found(uid, (row(old["name"], user="reader"),), world.now)
+    world.found(uid, (row(old["name"], user="reader"),), world.now)
     world.turn(1)
     assert (world.status()["slurmId"], world.status()["attempt"]["login"]) == (7, "")
     world.server.delete(API_VERSION, REMOTE_JOB, "one", NAMESPACE)
     world.now += 20
-    world.jobs.seen(uid, (row(old["name"], user="reader"),), world.now)
+    world.seen(uid, (row(old["name"], user="reader"),), world.now)
     world.turn(1)
     assert isinstance(world.task(), Cancel)
     assert world.asked[-1] == "reader"
@@ -527,7 +676,7 @@ def test_what_everybody_s_login_certainly_never_sent_is_sent_as_the_partners_own
                 assert (task.attempt.login, task.submission.login, task.attempt.asks) == ("vib", "vib", 2)
                 return
             assert isinstance(task, Find)
-            world.jobs.found(uid, (), world.now)
+            world.found(uid, (), world.now)
         world.tasks.clear()
     pytest.fail("it was never sent")
 
@@ -537,7 +686,7 @@ def test_a_job_whose_login_is_not_among_the_credentials_any_more_is_asked_of_nob
     uid = world.make()
     world.submit(uid)
     world.logins["vib"] = "vib2"
-    world.jobs.failed(uid, "timed out", 0, asked=True)
+    world.failed(uid, "timed out")
     for _ in range(40):
         world.now += 15
         world.turn(1)
@@ -625,9 +774,9 @@ def test_many_jobs_at_once_are_all_sent_though_each_takes_its_time(
         world.now += 3
         if isinstance(task, Submit):
             assert task.still()
-            world.jobs.submitted(task.uid, task.attempt, 1000 + done)
+            world.submitted(task.uid, task.attempt, 1000 + done)
         else:
-            world.jobs.found(task.uid, (), world.now - 3)
+            world.found(task.uid, (), world.now - 3)
         world.see()
         for uid in {task.uid, *world.jobs.in_turn()}:
             world.jobs.look(uid)
@@ -651,7 +800,7 @@ def test_a_project_that_ends_before_its_job_is_sent_ends_the_job(world: World) -
     world.turn()
     world.tasks.clear()
     world.jobs._around.allocations = {"vib": ()}
-    world.jobs.found(uid, (), world.now)
+    world.found(uid, (), world.now)
     world.turn()
     assert world.tasks == []
     assert (world.status()["state"], world.status()["reason"]) == ("failed", "NoProject")

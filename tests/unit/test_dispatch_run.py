@@ -19,7 +19,8 @@ from operators.api.tenant import tenant_object
 from operators.dispatch.decide import Bounds
 from operators.dispatch.feed import Listing
 from operators.dispatch.run import Dispatch, Settings
-from operators.dispatch.site_worker import Looked, SiteWorker
+from operators.dispatch.site_worker import SiteWorker
+from operators.dispatch.tasks import Looked
 from operators.manifests import LEASE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas

@@ -18,9 +18,8 @@ from operators.dispatch.access import READER, Credentials, LateAccess
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import first
 from operators.dispatch.placement import Place
-from operators.dispatch.site_worker import (
-    LOGS,
-    OVERLAP,
+from operators.dispatch.site_worker import LOGS, OVERLAP, SiteWorker
+from operators.dispatch.tasks import (
     Answering,
     Failed,
     Find,
@@ -31,13 +30,13 @@ from operators.dispatch.site_worker import (
     ReadLog,
     Refusal,
     Result,
-    SiteWorker,
     Submit,
     Submitted,
     Task,
 )
 from operators.sites.access import (
     Held,
+    Lasting,
     Rejected,
     RemoteJobRow,
     Silent,
@@ -45,6 +44,7 @@ from operators.sites.access import (
     SiteError,
     Submission,
     Uncertain,
+    Unclear,
     Unreachable,
 )
 from tests.cluster.remote_world import Granted, Scheduler, lumi
@@ -107,6 +107,11 @@ def submit(still: bool = True) -> Submit:
         (Unreachable("no route"), NotSent("u1", ATTEMPT, "no route")),
         (Held("too soon", 7), NotSent("u1", ATTEMPT, "too soon", 7)),
         (Rejected("bad account"), Refusal("u1", ATTEMPT, "bad account")),
+        (
+            Rejected("drained", Lasting.OF_THE_SITE, 300),
+            Refusal("u1", ATTEMPT, "drained", Lasting.OF_THE_SITE, 300),
+        ),
+        (Unclear("new words"), Refusal("u1", ATTEMPT, "new words", Lasting.UNCLEAR, 60)),
         (Uncertain("timed out"), Failed("u1", "timed out")),
         (SiteError("garbled"), Failed("u1", "garbled")),
         (ValueError("a fault of ours"), Failed("u1", "ValueError: a fault of ours")),
@@ -117,6 +122,18 @@ def test_only_three_errors_of_a_submission_say_that_nothing_was_sent(
 ) -> None:
     site.error = error
     assert result(worker, told, submit()) == expected
+
+
+@pytest.mark.parametrize(
+    "error", [Rejected("no"), Rejected("drained", Lasting.OF_THE_SITE), Unclear("new words")]
+)
+def test_a_site_that_refuses_or_speaks_in_other_words_answers(
+    worker: SiteWorker, site: Site, told: list[Result], error: Exception
+) -> None:
+    site.error = error
+    for _ in range(5):
+        result(worker, told, submit())
+        assert not any(isinstance(one, Answering) for one in told)
 
 
 def test_a_submission_gives_the_site_s_id(worker: SiteWorker, told: list[Result]) -> None:

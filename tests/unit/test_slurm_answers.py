@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from operators.sites.access import Granted, Resources
+from operators.sites.access import Granted, Lasting, Resources
 from operators.sites.slurm import commands, parse
 from operators.sites.slurm.answers import Garbled, Part, parse_answer, records
 from operators.sites.slurm.budgets import parse_granted
 from operators.sites.slurm.continuity import DOUBT_SECONDS, Continuity
-from operators.sites.slurm.refusals import refusal
+from operators.sites.slurm.refusals import answered, refusal
 
 TOKEN = "x0123456789abcdef01234567"  # noqa: S105 (between fields, no secret)
 
@@ -224,7 +224,7 @@ def test_squeue_says_how_long_a_job_ran_and_the_rest_it_was_suspended(
     assert row.held_since == (None if state == "PENDING" else 1_760_000_010 + suspended)
 
 
-@pytest.mark.parametrize(("elapsed", "suspended"), [("60", 0), ("15", 45), ("", 0), ("61", 0)])
+@pytest.mark.parametrize(("elapsed", "suspended"), [("60", 0), ("15", 45), ("", 0), ("61", 0), ("-16", 0)])
 def test_the_accounting_says_how_long_a_job_ran_and_the_rest_it_was_suspended(
     elapsed: str, suspended: int
 ) -> None:
@@ -435,8 +435,60 @@ def test_a_budget_as_slurm_tells_it() -> None:
 )
 def test_only_what_is_certainly_a_refusal_is_one(errors: str, expected: str) -> None:
     why = refusal(errors)
-    assert expected in why
-    assert bool(why) == bool(expected)
+    assert expected in str(why)
+    assert (why is not None) == bool(expected)
+
+
+def limited(*lines: str) -> str:
+    policy = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    return "".join(f"sbatch: error: {line}\n" for line in (*lines, f"Batch job submission failed: {policy}"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "lasting"),
+    [
+        (limited("QOSMaxWallDurationPerJobLimit"), Lasting.FOR_GOOD),
+        (limited("QOSMaxGRESPerJob"), Lasting.FOR_GOOD),
+        (limited("AssocGrpCPUMinutesLimit"), Lasting.FOR_GOOD),
+        (limited("QOSMaxSubmitJobPerUserLimit"), Lasting.FOR_NOW),
+        (limited("AssocMaxSubmitJobLimit"), Lasting.FOR_NOW),
+        (limited("AssocGrpSubmitJobsLimit"), Lasting.FOR_NOW),
+        (limited(), Lasting.FOR_NOW),
+        (
+            "sbatch: error: Batch job submission failed: "
+            "Required partition not available (inactive or drain)\n",
+            Lasting.OF_THE_SITE,
+        ),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification\n", Lasting.FOR_GOOD),
+        ("sbatch: error: This does not look like a batch script.  The first\n", Lasting.FOR_GOOD),
+    ],
+)
+def test_a_refusal_says_what_it_is_about(errors: str, lasting: Lasting) -> None:
+    why = refusal(errors)
+    assert why is not None
+    assert why.lasting is lasting
+    assert why.seconds == (300 if lasting is Lasting.OF_THE_SITE else 60), "when it may be worth another try"
+
+
+@pytest.mark.parametrize(
+    ("errors", "works"),
+    [
+        ("sbatch: error: Batch job submission failed: Something that a later Slurm says\n", True),
+        ("sbatch: error: Batch job submission failed: Resource temporarily unavailable\n", True),
+        ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n", True),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n", False),
+        (
+            "sbatch: error: Batch job submission failed: "
+            "Unable to contact slurm controller (connect failure)\n",
+            False,
+        ),
+        ("Killed\n", False),
+        ("", False),
+    ],
+)
+def test_a_scheduler_that_says_anything_works(errors: str, works: bool) -> None:
+    assert refusal(errors) is None
+    assert answered(errors) == works
 
 
 def test_a_job_that_vanished_makes_the_answer_doubtful_for_a_while() -> None:

@@ -21,6 +21,7 @@ from operators.sites.access import (
     SiteError,
     Submission,
     Uncertain,
+    Unclear,
     Unreachable,
 )
 from operators.sites.model import Site
@@ -31,7 +32,7 @@ from operators.sites.slurm.budgets import parse_granted
 from operators.sites.slurm.commands import Command
 from operators.sites.slurm.continuity import Continuity
 from operators.sites.slurm.polling import Connections, Floor, Origin
-from operators.sites.slurm.refusals import refusal
+from operators.sites.slurm.refusals import answered, refusal
 from operators.sites.slurm.ssh import Connection, Ended, Lost, NotSent
 
 CLOCK_SECONDS: Final = 10.0
@@ -336,9 +337,12 @@ class SlurmAccess:
         if part.code == 0 and (job := parse.parse_submitted(part.output)):
             self._breaker.succeed()
             return job
-        if part.code == 1 and (why := refusal(errors)):
+        if part.code == 1 and (said := refusal(errors)):
             self._breaker.succeed()
-            raise Rejected(f"{self.site.title}: {why}")
+            raise Rejected(f"{self.site.title}: {said}", said.lasting, said.seconds)
+        if answered(errors):
+            self._breaker.succeed()
+            raise Unclear(f"{self.site.title}: {_last_line(errors.encode())}")
         raise self._failure(Uncertain, _last_line(errors.encode()))
 
     def _check_continuity(self, continuity: Continuity, rows: Sequence[RemoteJobRow]) -> None:

@@ -241,7 +241,7 @@ def _accounted(fields: Sequence[str]) -> RemoteJobRow:
         signal=int(code[2]) if over and code[2] != "0" else None,
         reason=_text(told["Reason"]),
         limit=_minutes(told["TimelimitRaw"]),
-        suspended=0 if waits else _suspended(_time(told["Start"]), ended, _seconds(told["ElapsedRaw"])),
+        suspended=0 if waits else _suspended(_time(told["Start"]), ended, _ran(told["ElapsedRaw"])),
     )
 
 
@@ -252,8 +252,9 @@ def _suspended(started: int | None, until: int | None, ran: int | None) -> int:
     return max(0, until - started - ran)
 
 
-def _seconds(text: str) -> int | None:
-    return None if text in _NONE else _number(text)
+def _ran(elapsed: str) -> int | None:
+    """sacct's ElapsedRaw; None where it says nothing: it is below 0 for an end before the start."""
+    return int(elapsed) if elapsed.isascii() and elapsed.isdecimal() else None
 
 
 def _state(raw: str) -> tuple[State, str]:
