@@ -24,6 +24,9 @@ _ACTING_AS: Final = " as "
 _PREFIX_OF_ISSUER: Final = re.compile(r"^[a-z][a-z0-9-]*[:#]")
 """As ``site:authentication`` has it."""
 _REFUSED: Final = frozenset({401, 403})
+_DENIED: Final = re.compile(r"denied (?:the )?request: *(.*)", re.S)
+"""What an admission policy or webhook says, whatever its code: a policy's is 422 unless it says otherwise
+(https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/), as for what is not valid."""
 
 # verb -> (what somebody did, what somebody was refused to do)
 VERBS: Final[Mapping[str, tuple[str, str]]] = {
@@ -82,11 +85,13 @@ class Deed:
     source: str
     """The address that it came from."""
     times: int = 1
+    denied: str = ""
+    """What a policy had against it."""
 
     @property
     def refused(self) -> bool:
-        """Whether the rights of who asked did not reach."""
-        return self.code in _REFUSED
+        """Whether the rights of who asked did not reach, or a policy did not let it."""
+        return self.code in _REFUSED or bool(self.denied)
 
     @property
     def names(self) -> frozenset[str]:
@@ -111,7 +116,8 @@ class Deed:
         whom = f"{status}{what} of {self.tenant}"
         often = f" ({self.times} times)" if self.times > 1 else ""
         if self.refused:
-            return f"{self.user} was refused to {base} {whom}{often}"
+            why = f": {self.denied}" if self.denied else ""
+            return f"{self.user} was refused to {base} {whom}{often}{why}"
         if self.code >= 400:
             return f"{self.user} tried to {base} {whom}, which failed with {self.code}{often}"
         return f"{self.user} {past} {whom}{often}"
@@ -156,6 +162,8 @@ def _deed(line: str) -> Deed | None:
 
 def _read(record: Record, about: Record, tenant: str) -> Deed:
     at = datetime.fromisoformat(record["requestReceivedTimestamp"])
+    status = record.get("responseStatus") or {}
+    denied = _DENIED.search(status.get("message", ""))
     who, acting = record["user"], record.get("impersonatedUser")
     user = _ACTING_AS.join((who["username"], acting["username"])) if acting else who["username"]
     return Deed(
@@ -168,8 +176,9 @@ def _read(record: Record, about: Record, tenant: str) -> Deed:
         resource=about["resource"],
         subresource=about.get("subresource", ""),
         name=about.get("name", ""),
-        code=(record.get("responseStatus") or {}).get("code", 200),
+        code=status.get("code", 200),
         source=", ".join(record.get("sourceIPs") or ()),
+        denied=" ".join(denied[1].split()) if denied else "",
     )
 
 

@@ -37,7 +37,11 @@ def record(verb: str, resource: str, name: str = "", *, namespace: str = "tenant
             **({"impersonatedUser": {"username": others["as"]}} if "as" in others else {}),
             "sourceIPs": ["192.0.2.7"],
             "objectRef": {key: value for key, value in about.items() if value},
-            "responseStatus": {"metadata": {}, "code": others.get("code", 200)},
+            "responseStatus": {
+                "metadata": {},
+                "code": others.get("code", 200),
+                "message": others.get("message", ""),
+            },
             "requestReceivedTimestamp": others.get("at", "2026-12-01T11:00:00.000000Z"),
         }
     )
@@ -46,6 +50,12 @@ def record(verb: str, resource: str, name: str = "", *, namespace: str = "tenant
 def one(line: str, **asked: Any) -> Deed:
     (found,) = deeds([line], **asked)
     return found
+
+
+DENIED = (
+    "jobs.batch \"j\" is forbidden: ValidatingAdmissionPolicy 'antenna-jobs' with binding 'antenna-jobs' "
+    "denied request: spec.suspend: a job comes suspended; set it."
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,16 @@ def one(line: str, **asked: Any) -> Deed:
         (
             record("list", "secrets", user="oidc:eva", code=403),
             "oidc:eva was refused to list secrets of ulb",
+        ),
+        (
+            record("create", "jobs", "j", code=422, message=DENIED),
+            "oidc:ann was refused to make the job j of ulb: spec.suspend: a job comes suspended; set it.",
+        ),
+        (
+            record(
+                "create", "jobs", "j", code=422, message='Job.batch "j" is invalid: spec.template: Required'
+            ),
+            "oidc:ann tried to make the job j of ulb, which failed with 422",
         ),
         (
             record("create", "jobs", "j", code=409),
