@@ -46,6 +46,7 @@ def _site(one: entry.RemoteSite) -> model.Site:
             refreshed=one.accounting.refreshed,
             period=one.accounting.period,
             carry_over_months=one.accounting.carry_over_months,
+            overdraw=one.accounting.overdraw,
         ),
         project_pattern=one.projects.pattern,
         partitions=tuple(_partition(partition) for partition in one.partitions),

@@ -72,6 +72,8 @@ class Balance:
     burn: Fraction
     """Used a day, over the last days."""
     now: int
+    overdraft: Fraction = Fraction(0)
+    """What the site lets the project use beyond that, at lower priority."""
 
     @property
     def remaining(self) -> Fraction | None:
@@ -118,6 +120,9 @@ def balance(
 ) -> Balance | None:
     """Where an allocation stands; None when it is not in force.
 
+    A project that may overdraw goes on, at lower priority, until it owes one month's quota: JSC, "Allocation
+    Procedures", as in ``carried``.
+
     ``used`` has every window that ``windows`` and ``recent`` name.
     """
     begun = windows(allocation, accounting, now)
@@ -136,6 +141,7 @@ def balance(
         reserved=reserved,
         burn=_burn(recent(allocation, now), used),
         now=now,
+        overdraft=share if accounting.overdraw else _ZERO,
     )
 
 
@@ -190,20 +196,6 @@ def outstanding(per_hour: Fraction, limit: int, started: int | None, now: int) -
 def difference(granted: Granted, used: Fraction) -> Fraction:
     """The site's own figure less ours, in its unit: above 0 the site counts more than we know of."""
     return Fraction(str(granted.used)) - used
-
-
-def refusal(found: Balance | None, cost: Fraction, site: str, unit: str) -> str:
-    """Why a job that may cost so much cannot be paid for now; empty when it can. For users."""
-    if found is None:
-        return f"no allocation of {unit} at {site} is in force"
-    if found.allocated is None or found.remaining is None or cost <= found.remaining:
-        return ""
-    left = shown(max(found.remaining, _ZERO))
-    used, reserved = shown(found.used), shown(found.reserved)
-    return (
-        f"it may cost {shown(cost)} {unit}, and {left} are left at {site}: of {shown(found.allocated)} of "
-        f"{found.project} {used} are used and {reserved} reserved by what runs"
-    )
 
 
 def shown(amount: Fraction) -> str:

@@ -211,7 +211,7 @@ class RemoteUsage:
             return found
 
     def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
-        """What the tenant was granted there and no ended job has used.
+        """What the tenant was granted there, and may overdraw, and no ended job has used.
 
         None until the queue and the accounting have been read since the start, and written.
 
@@ -224,7 +224,7 @@ class RemoteUsage:
             mine = [b for b in self.balances() if (b.tenant, b.site, b.unit) == (tenant, site, unit)]
             left = Fraction(0)
             for one in mine:
-                left += (one.allocated or 0) - one.used + self._elapsed(one)
+                left += (one.allocated or 0) + one.overdraft - one.used + self._elapsed(one)
             return left
 
     def local_balances(self) -> list[Balance]:

@@ -26,7 +26,7 @@ _PREFIX_OF_ISSUER: Final = re.compile(r"^[a-z][a-z0-9-]*[:#]")
 _REFUSED: Final = frozenset({401, 403})
 _DENIED: Final = re.compile(r"denied (?:the )?request: *(.*)", re.S)
 """What an admission policy or webhook says, whatever its code: a policy's is 422 unless it says otherwise
-(https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/), as for what is not valid."""
+(https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/), as for a fault."""
 
 # verb -> (what somebody did, what somebody was refused to do)
 VERBS: Final[Mapping[str, tuple[str, str]]] = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from infra.site.values import Amount, Count, Flag, Model, Port, Positive, RemoteName, Text, describe, refuse
 
@@ -144,6 +144,17 @@ class Accounting(Model):
     period: Literal["project", "month"]
     carry_over_months: Count = 0
     """How many months an unused rest stays usable."""
+    overdraw: Flag = False
+    """Whether a project goes on, at lower priority, until it owes a month's quota.
+
+    JSC documents it for JUWELS and JURECA; of a site that does not say so it is false.
+    """
+
+    @model_validator(mode="after")
+    def _by_month(self) -> Accounting:
+        if self.overdraw and self.period != "month":
+            raise refuse("overdraw: true means a month's quota; it needs period: month, or is to be left out")
+        return self
 
 
 ProjectDirectory = Annotated[

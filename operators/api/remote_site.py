@@ -131,6 +131,8 @@ class Accounting(Model):
     """What an allocation is for: the project's whole time, or each month."""
     carry_over_months: int = Field(default=0, ge=0, le=120, alias="carryOverMonths")
     """How many months an unused rest stays usable."""
+    overdraw: bool = False
+    """Whether a project goes on, at lower priority, until it owes a month's quota; of budgets by month."""
 
 
 ProjectDirectory = Annotated[
@@ -211,6 +213,7 @@ def remote_site_object(site: model.Site) -> Object:
             refreshed=accounting.refreshed,
             period=accounting.period,
             carryOverMonths=accounting.carry_over_months,
+            overdraw=accounting.overdraw,
         ),
         projectPattern=site.project_pattern,
         projectDirectories=site.project_directories,

@@ -18,7 +18,7 @@ class Accounts(Protocol):
         """The sites and the partners with their allocations, as declared now."""
 
     def remaining(self, tenant: str, site: str, unit: str) -> Fraction | None:
-        """Granted and not used by what has ended, in ``unit``; None while that is not known."""
+        """Granted, or to be overdrawn, and not used by what has ended, in ``unit``; None: not known yet."""
 
     def trouble(self, site: str) -> str:
         """Why nothing can be charged there now, for users; empty while it can. Answers at once."""

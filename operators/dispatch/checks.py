@@ -44,11 +44,13 @@ def budget(
     *,
     remaining: Fraction | None,
     reserved: Fraction,
+    overdraws: bool = False,
     trouble: str = "",
 ) -> Verdict:
     """Whether what is left, less what running work may still use, pays for a job at most.
 
-    ``trouble``: why nobody can say what is left; then nothing is let go.
+    ``overdraws``: what the site lets a project overdraw is in it. ``trouble``: why nobody can say what is
+    left; then nothing is let go.
     """
     where = f"{place.project} at {title}"
     if trouble:
@@ -56,15 +58,15 @@ def budget(
     if remaining is None:
         return Verdict(False, f"the budget of {where} is not known yet")
     left = remaining - reserved
+    debt = ", with what may be overdrawn" if overdraws else ""
     if costs <= left:
-        return Verdict(
-            True, f"costs at most {budgets.shown(costs)} {place.unit} of {budgets.shown(left)} left"
-        )
+        shown = budgets.shown(left)
+        return Verdict(True, f"costs at most {budgets.shown(costs)} {place.unit} of {shown} left{debt}")
     rest = budgets.shown(max(left, Fraction(0)))
     kept = f" ({budgets.shown(reserved)} more are reserved by work that was let go)" if reserved else ""
     return Verdict(
         False,
-        f"costs up to {budgets.shown(costs)} {place.unit}, and {where} has {rest} left{kept}; "
+        f"costs up to {budgets.shown(costs)} {place.unit}, and {where} has {rest} left{debt}{kept}; "
         "a shorter timeLimit or fewer nodes cost less",
     )
 

@@ -327,6 +327,7 @@ class Jobs:
             # What was left before says nothing, and a database that hangs is not asked.
             remaining=None if trouble else self._purse.left(account),
             reserved=self._purse.reserved(account, obj["metadata"]["uid"]),
+            overdraws=around.sites[place.site].accounting.overdraw,
             trouble=trouble,
         )
         health = around.health.get(place.site, checks.UNKNOWN)

@@ -90,6 +90,8 @@ class Accounting:
     period: Literal["project", "month"]
     carry_over_months: int = 0
     """How many months an unused rest stays usable."""
+    overdraw: bool = False
+    """Whether a project goes on, at lower priority, until it owes a month's quota; of budgets by month."""
 
 
 @dataclass(frozen=True)

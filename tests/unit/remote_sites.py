@@ -48,7 +48,9 @@ def _site(one):
         name=one.name,
         title=one.title,
         access=Access(access.method, access.host, access.port, access.poll_floor_seconds),
-        accounting=Accounting(books.tool, books.refreshed, books.period, books.carry_over_months),
+        accounting=Accounting(
+            books.tool, books.refreshed, books.period, books.carry_over_months, books.overdraw
+        ),
         project_pattern=one.projects.pattern,
         partitions=tuple(_partition(partition) for partition in one.partitions),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
@@ -19,7 +20,6 @@ from operators.budgets import (
     local_windows,
     outstanding,
     recent,
-    refusal,
     shown,
     windows,
 )
@@ -158,19 +158,16 @@ def test_local_work_is_shown_by_the_month_and_never_runs_out():
     )
     assert (found.allocated, found.remaining, found.exhaustion) == (None, None, None)
     assert (found.used, found.burn, found.unit) == (50, 2, "gpu-hours")
-    assert refusal(found, Fraction(10**9), "local", "gpu-hours") == ""
 
 
-def test_a_job_is_held_with_the_figures_when_its_cost_is_not_left():
-    found = stands(LUMI_YEAR, LUMI, at("2026-03-01"), [Fraction(9001, 10)], reserved=75)
-    assert refusal(found, Fraction(249, 10), "lumi", "gpu-hours") == ""
-    assert refusal(found, Fraction(25), "lumi", "gpu-hours") == (
-        "it may cost 25 gpu-hours, and 24.9 are left at lumi: of 1,000 of project_465000001 900.1 are used "
-        "and 75 reserved by what runs"
-    )
-    over = stands(LUMI_YEAR, LUMI, at("2026-03-01"), [1200])
-    assert "0 are left" in refusal(over, Fraction(1), "lumi", "gpu-hours")
-    assert refusal(None, Fraction(1), "lumi", "gpu-hours") == "no allocation of gpu-hours at lumi is in force"
+def test_a_project_that_may_overdraw_goes_on_until_it_owes_a_months_quota():
+    jsc = replace(JUPITER, accounting=replace(JUPITER.accounting, overdraw=True))
+    assert stands(QUARTER, JUPITER, at("2026-01-15"), [250]).overdraft == 0, "not unless the site says so"
+    found = stands(QUARTER, jsc, at("2026-01-15"), [1700])
+    assert (found.allocated, found.remaining, found.overdraft) == (1000, -700, 1000)
+    # What it owes is off the next month's quota, and the limit stays a month's quota below nothing.
+    found = stands(QUARTER, jsc, at("2026-02-15"), [1700, 0])
+    assert (found.allocated, found.remaining, found.overdraft) == (300, 300, 1000)
 
 
 def test_amounts_are_shown_without_needless_digits():

@@ -320,6 +320,17 @@ def test_a_job_that_was_cancelled_while_it_waited_reserves_nothing_though_no_acc
     assert world.balance("lumi").reserved == 0
 
 
+def test_what_may_be_overdrawn_can_be_used_where_the_site_says_so(world):
+    books = replace(JUPITER.accounting, overdraw=True)
+    world.usage.configure((LUMI, replace(JUPITER, accounting=books)), ALLOCATIONS, PAYERS)
+    world.now = 10 * HOUR
+    of = {"project": "antenna-imec", "partition": "booster", "resources": Resources(1, 288, 4, 0)}
+    world.looked("jupiter", [job(1, "succeeded", started=0, ended=10 * HOUR, **of)])
+    # Three months of 2,000 each, the rest of February carried over: 2,000 + 2,000 - 2,880, and 2,000 of debt.
+    assert world.balance("jupiter").remaining == 1120
+    assert world.usage.remaining("imec", "jupiter", "core-hours") == 3120
+
+
 def test_who_reserves_whole_jobs_is_told_what_no_ended_job_has_used(world):
     assert world.usage.remaining("ugent", "lumi", "gpu-hours") is None
     world.now = 1800

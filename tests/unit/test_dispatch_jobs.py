@@ -405,6 +405,22 @@ def test_what_a_budget_cannot_pay_is_held_and_what_was_let_go_is_reserved(world:
     assert world.status("b")["reason"] == "Submitting"
 
 
+def test_a_job_that_only_a_debt_pays_for_goes_and_one_beyond_that_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROOM, "jupiter-booster", 2)
+    jsc = replace(JUPITER, accounting=replace(JUPITER.accounting, overdraw=True))
+    world.jobs._around.sites = {"lumi": LUMI, "jupiter": jsc}
+    world.budgets.left["jupiter", "core-hours"] = Fraction(300)  # of which some may be a debt
+    world.make("a", site="jupiter", partition="booster", gpusPerNode=None)
+    world.make("b", site="jupiter", partition="booster", gpusPerNode=None)
+    world.turn()
+    assert world.status("a")["reason"] == "Submitting"
+    assert world.status("b")["message"].startswith(
+        "costs up to 288 core-hours, and antenna-vib at JUPITER has 12 left, with what may be overdrawn (288"
+    )
+
+
 def test_an_unknown_budget_and_a_silent_site_hold(world: World) -> None:
     world.budgets.left.clear()
     world.health["lumi"] = Health(False, "does not answer: no route to host")
