@@ -42,6 +42,7 @@ KUBERNETES_VERSION = "v1.37.2"
 KUEUE_VERSION = "v0.19.2"
 OIDC_VERSION = "v3.52.0"
 VICTORIAMETRICS_VERSION = "v1.150.0"
+ALERTMANAGER_VERSION = "v0.31.1"
 
 
 def _kubernetes_stamps() -> dict[str, str]:
@@ -144,6 +145,16 @@ TOOLS = (
         },
         seconds=60,
         symbols={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": VICTORIAMETRICS_VERSION},
+    ),
+    Tool(
+        source=SOURCES / "alertmanager",
+        module="github.com/prometheus/alertmanager",
+        version=ALERTMANAGER_VERSION,
+        binaries={
+            f"github.com/prometheus/alertmanager/cmd/{name}": name for name in ("alertmanager", "amtool")
+        },
+        seconds=50,
+        symbols={"github.com/prometheus/common/version.Version": ALERTMANAGER_VERSION.removeprefix("v")},
     ),
 )
 
