@@ -28,6 +28,7 @@ from infra.components.people import People
 from infra.components.queueing import Queueing
 from infra.components.remote import Remote
 from infra.components.tenants import Tenant
+from infra.oncall import oncall_of
 from infra.provider import base, keys, tunnel
 from infra.site import Site, SiteError, parse_site
 from infra.tools import artifacts, images, operator_image, pins
@@ -114,8 +115,10 @@ def declare(site: Site) -> None:
     monitoring = Monitoring(
         store_image=images.VICTORIA_METRICS,
         alerter_image=images.VMALERT,
-        head=site.head.name,
+        alertmanager_image=images.ALERTMANAGER,
+        hosts=[site.head.name, *(node.name for node in site.nodes if node is not site.head)],
         retention_days=site.monitoring.retention_days,
+        oncall=oncall_of(site),
         nodes=cluster.ready,
         **in_cluster,
     )

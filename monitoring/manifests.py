@@ -1,27 +1,35 @@
-"""Monitoring as Kubernetes objects: VictoriaMetrics and vmalert in one pod. Pure.
+"""Monitoring as Kubernetes objects: VictoriaMetrics and vmalert in one pod, Alertmanager beside it. Pure.
 
-Both listen on the pod's loopback address only. They know no users and no partners, so whoever could
+The first two listen on the pod's loopback address only. They know no users and no partners, so whoever could
 reach them would read every partner's figures; the way in is ``kubectl port-forward``, which needs the
 right to do so in this namespace.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import yaml
 
-from monitoring import scrape
+from monitoring import alertmanager, scrape
 from monitoring.dashboards import vmui
 from monitoring.dashboards.overview import OVERVIEW
+from monitoring.oncall import Oncall, contact
+from monitoring.parts import (
+    NAMESPACE,
+    Object,
+    config_map,
+    container,
+    deployment,
+    digest,
+    labels,
+    local_volume,
+)
+from monitoring.parts import metadata as of_namespace
+from monitoring.rules.alerts import RUNBOOKS
 from monitoring.rules.groups import rule_files
 
-Object = dict[str, Any]
-
-NAMESPACE: Final = "antenna-monitoring"
 NAME: Final = "victoria-metrics"
 STORE_PORT: Final = scrape.STORE_PORT
 CA_CONFIG_MAP: Final = "antenna-operator-ca"
@@ -36,8 +44,8 @@ _SIZE: Final = "8Gi"
 _CONFIG: Final = "/etc/antenna"
 _STORAGE: Final = "/storage"
 _TOKEN_SECONDS: Final = 3600
-_LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "antenna"}
-_USER: Final = 65532
+_RESEND: Final = "1m"
+_LABELS: Final = labels(NAME)
 
 RIGHTS: Final[tuple[Object, ...]] = (
     # To find the nodes, and read their kubelets' metrics.
@@ -49,37 +57,56 @@ RIGHTS: Final[tuple[Object, ...]] = (
 
 
 def monitoring_objects(
-    *, store_image: str, alerter_image: str, head: str, retention_days: int
+    *,
+    store_image: str,
+    alerter_image: str,
+    alertmanager_image: str,
+    nodes: Sequence[str],
+    retention_days: int,
+    oncall: Oncall | None,
 ) -> list[Object]:
-    """Everything in an order in which it can be applied. The figures are in a folder of the node ``head``."""
-    config = config_maps()
+    """Everything in an order in which it can be applied.
+
+    The figures are in a folder of the first of ``nodes``. Without ``oncall`` alerts are sent to nobody.
+    """
+    config = config_maps(oncall)
+    told = alertmanager.alertmanager_objects(oncall, image=alertmanager_image, nodes=nodes) if oncall else []
     return [
         _namespace(),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(NAME)},
         _cluster_role(),
         _cluster_role_binding(),
         *_operator_certificate(),
-        *_storage(head),
+        *local_volume(NAME, NAME, path=FIGURES_ON_HEAD, node=nodes[0], size=_SIZE),
         *config,
-        _deployment(
-            store=_store(store_image, retention_days),
-            alerter=_alerter(alerter_image),
-            config_digest=_digest(config),
+        *told,
+        deployment(
+            NAME,
+            NAME,
+            # Neither answers a probe, listening on loopback; both end at once on what is wrong with them.
+            containers=[_store(store_image, retention_days), _alerter(alerter_image, oncall)],
+            volumes=_volumes(),
+            config_digest=digest(config),
+            pod={"serviceAccountName": NAME},
         ),
     ]
 
 
-def config_maps() -> list[Object]:
+def config_maps(oncall: Oncall | None) -> list[Object]:
     """Scrape configuration, rules and dashboards, a ConfigMap each."""
+    replicas = oncall.replicas if oncall else 0
+    told_at = [alertmanager.address(name) for name in alertmanager.names(replicas)]
+    scraped = scrape.scrape_config(told_at)
+    rules = rule_files(oncall.runbooks or RUNBOOKS, contact(oncall)) if oncall else rule_files()
     return [
-        _config_map("scrape", {"scrape.yaml": yaml.safe_dump(scrape.scrape_config(), sort_keys=False)}),
-        _config_map("rules", rule_files()),
-        _config_map("dashboards", {f"{OVERVIEW.name}.json": vmui.render(OVERVIEW)}),
+        config_map(f"{NAME}-scrape", NAME, {"scrape.yaml": yaml.safe_dump(scraped, sort_keys=False)}),
+        config_map(f"{NAME}-rules", NAME, rules),
+        config_map(f"{NAME}-dashboards", NAME, {f"{OVERVIEW.name}.json": vmui.render(OVERVIEW)}),
     ]
 
 
 def _metadata(name: str) -> Object:
-    return {"name": name, "namespace": NAMESPACE, "labels": dict(_LABELS)}
+    return of_namespace(name, NAME)
 
 
 def _namespace() -> Object:
@@ -117,39 +144,6 @@ def _cluster_role_binding() -> Object:
     }
 
 
-def _storage(head: str) -> list[Object]:
-    """A pod of the restricted profile may hold a claim, and no folder of its node."""
-    at_head = {"key": "kubernetes.io/hostname", "operator": "In", "values": [head]}
-    common = {"accessModes": ["ReadWriteOnce"], "storageClassName": NAME}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": NAME, "labels": dict(_LABELS)},
-            "spec": {
-                **common,
-                "capacity": {"storage": _SIZE},
-                "persistentVolumeReclaimPolicy": "Retain",
-                # Nothing but the claim below can take it, whatever class or name another asks for.
-                "claimRef": {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    "namespace": NAMESPACE,
-                    "name": NAME,
-                },
-                "local": {"path": FIGURES_ON_HEAD},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [at_head]}]}},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": _metadata(NAME),
-            "spec": {**common, "volumeName": NAME, "resources": {"requests": {"storage": _SIZE}}},
-        },
-    ]
-
-
 def _operator_certificate() -> list[Object]:
     """An empty ConfigMap that the operator, and nobody else, fills with its certificate."""
     role = f"{CA_CONFIG_MAP}-publisher"
@@ -178,63 +172,6 @@ def _operator_certificate() -> list[Object]:
     ]
 
 
-def _config_map(name: str, data: Mapping[str, str]) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _metadata(f"{NAME}-{name}"),
-        "data": dict(data),
-    }
-
-
-def _digest(config: list[Object]) -> str:
-    """Another one makes another pod, so that a configuration that is wrong fails where it is applied."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _deployment(*, store: Object, alerter: Object, config_digest: str) -> Object:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": _metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            # Two of them could not share the storage.
-            "strategy": {"type": "Recreate"},
-            # Neither answers a probe, listening on loopback; both end at once on what is wrong with them.
-            "minReadySeconds": 5,
-            "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
-            "template": {
-                "metadata": {
-                    "labels": dict(_LABELS),
-                    "annotations": {"antenna.be/config": config_digest},
-                },
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "enableServiceLinks": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": _USER,
-                        "runAsGroup": _USER,
-                        "fsGroup": _USER,
-                        "fsGroupChangePolicy": "OnRootMismatch",
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "tolerations": [
-                        {
-                            "key": "node-role.kubernetes.io/control-plane",
-                            "operator": "Exists",
-                            "effect": "NoSchedule",
-                        }
-                    ],
-                    "containers": [store, alerter],
-                    "volumes": _volumes(),
-                },
-            },
-        },
-    }
-
-
 def _store(image: str, retention_days: int) -> Object:
     arguments = [
         f"-httpListenAddr=127.0.0.1:{scrape.STORE_PORT}",
@@ -252,10 +189,14 @@ def _store(image: str, retention_days: int) -> Object:
         ("dashboards", f"{_CONFIG}/dashboards", True),
         ("operator", scrape.TOKENS, True),
     ]
-    return _container(NAME, image, arguments, mounts, cpu="100m", memory="128Mi", limit="512Mi")
+    return container(NAME, image, arguments, mounts, cpu="100m", memory="128Mi", limit="512Mi")
 
 
-def _alerter(image: str) -> Object:
+def _alerter(image: str, oncall: Oncall | None) -> Object:
+    told = [
+        f"-notifier.url=http://{alertmanager.address(name)}"
+        for name in alertmanager.names(oncall.replicas if oncall else 0)
+    ]
     store = f"http://127.0.0.1:{scrape.STORE_PORT}"
     arguments = [
         f"-httpListenAddr=127.0.0.1:{scrape.ALERTER_PORT}",
@@ -264,11 +205,16 @@ def _alerter(image: str) -> Object:
         # What is recorded, and the state of the alerts across a restart.
         f"-remoteWrite.url={store}",
         f"-remoteRead.url={store}",
-        # Alerts are shown, and sent to nobody.
-        "-notifier.blackhole",
+        # Without receivers alerts are shown, and sent to nobody.
+        *(told or ["-notifier.blackhole"]),
+        # What fires is sent again each minute, and ends four after the last word: not with a restart.
+        f"-rule.resendDelay={_RESEND}",
+        # Where the graph of an alert is while `antenna dashboard` runs.
+        f"-external.url={store}",
+        "-external.alert.source=vmui/#/?g0.expr={{.Expr|queryEscape}}",
         "-loggerFormat=json",
     ]
-    return _container(
+    return container(
         "vmalert",
         image,
         arguments,
@@ -277,37 +223,6 @@ def _alerter(image: str) -> Object:
         memory="32Mi",
         limit="128Mi",
     )
-
-
-def _container(
-    name: str,
-    image: str,
-    arguments: list[str],
-    mounts: list[tuple[str, str, bool]],
-    *,
-    cpu: str,
-    memory: str,
-    limit: str,
-) -> Object:
-    """``mounts``: volume, path, read only."""
-    return {
-        "name": name,
-        "image": image,
-        "args": arguments,
-        "resources": {
-            "requests": {"cpu": cpu, "memory": memory, "ephemeral-storage": "32Mi"},
-            # Its logs: the head's disk is etcd's too.
-            "limits": {"memory": limit, "ephemeral-storage": "256Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [
-            {"name": volume, "mountPath": path, "readOnly": read_only} for volume, path, read_only in mounts
-        ],
-    }
 
 
 def _volumes() -> list[Object]:

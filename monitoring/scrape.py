@@ -5,6 +5,7 @@ https://prometheus.io/docs/prometheus/latest/configuration/configuration/#scrape
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 Config = dict[str, Any]
@@ -20,6 +21,7 @@ DCGM_JOB: Final = "dcgm"
 NETWORK_POLICY_JOB: Final = "network-policy"
 STORE_JOB: Final = "victoria-metrics"
 ALERTER_JOB: Final = "vmalert"
+ALERTMANAGER_JOB: Final = "alertmanager"
 API_SERVER_JOB: Final = "apiserver"
 
 OPERATOR_ADDRESS: Final = "antenna-operator.antenna-system.svc:8443"
@@ -30,6 +32,7 @@ NETWORK_POLICY_PORT: Final = 9080
 API_SERVER_ADDRESS: Final = "kubernetes.default.svc:443"
 STORE_PORT: Final = 8428
 ALERTER_PORT: Final = 8880
+ALERTMANAGER_PORT: Final = 9093
 
 TOKENS: Final = "/var/run/secrets/antenna"
 OPERATOR_TOKEN: Final = f"{TOKENS}/operator/token"
@@ -42,6 +45,14 @@ CLUSTER_CA: Final = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 _API_SERVER_SECONDS: Final = 60
 """Its page is some megabytes, of which one family is kept."""
 _API_SERVER_FAMILIES: Final = ("apiserver_storage_size_bytes",)
+_ALERTMANAGER_FAMILIES: Final = (
+    "alertmanager_alerts",
+    "alertmanager_cluster_members",
+    "alertmanager_config_last_reload_successful",
+    "alertmanager_notifications_(failed_)?total",
+    "alertmanager_silences",
+    "process_.+",
+)
 _CADVISOR_FAMILIES: Final = (
     "container_cpu_usage_seconds_total",
     "container_memory_working_set_bytes",
@@ -62,8 +73,8 @@ _KUBELET_FAMILIES: Final = (
 )
 
 
-def scrape_config() -> Config:
-    """The whole configuration file of the scraper."""
+def scrape_config(alertmanagers: Sequence[str] = ()) -> Config:
+    """The whole configuration file of the scraper. ``alertmanagers`` are addresses, host:port."""
     return {
         "global": {"scrape_interval": f"{INTERVAL_SECONDS}s", "scrape_timeout": "10s"},
         "scrape_configs": [
@@ -77,6 +88,7 @@ def scrape_config() -> Config:
             _api_server(),
             _beside(STORE_JOB, STORE_PORT),
             _beside(ALERTER_JOB, ALERTER_PORT),
+            *([_alertmanager(alertmanagers)] if alertmanagers else []),
         ],
     }
 
@@ -167,6 +179,17 @@ def _api_server() -> Config:
         "static_configs": [{"targets": [API_SERVER_ADDRESS]}],
         "metric_relabel_configs": [
             {"source_labels": ["__name__"], "regex": "|".join(_API_SERVER_FAMILIES), "action": "keep"}
+        ],
+    }
+
+
+def _alertmanager(addresses: Sequence[str]) -> Config:
+    """Whether what it sends arrives; by name, so that one without a pod is a target that is down."""
+    return {
+        "job_name": ALERTMANAGER_JOB,
+        "static_configs": [{"targets": list(addresses)}],
+        "metric_relabel_configs": [
+            {"source_labels": ["__name__"], "regex": "|".join(_ALERTMANAGER_FAMILIES), "action": "keep"}
         ],
     }
 

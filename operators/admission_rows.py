@@ -15,7 +15,7 @@ from operators.api import GROUP
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL
 from operators.tenancy import OBJECT_COUNTS, namespace_name
 
-PLATFORM_CLASSES: Final = ("antenna-operator-state", "victoria-metrics")
+PLATFORM_CLASSES: Final = ("antenna-operator-state", "victoria-metrics", "alertmanager")
 """Storage classes of the platform's own volumes."""
 
 PRIORITY_CLASSES: Final[tuple[str, ...]] = ()

@@ -53,6 +53,7 @@ class Way:
 
 
 _DNS: Final = Pods(CLUSTER, (("k8s-app", "kube-dns"),))
+_ALERTMANAGER: Final = Pods(MONITORING, (("app.kubernetes.io/name", "alertmanager"),))
 _BOTH: Final[tuple[Protocol, ...]] = ("UDP", "TCP")
 
 WAYS: Final = (
@@ -80,6 +81,11 @@ WAYS: Final = (
         NODE_PORTS,
         "figures of nodes: of this layer, of the machine, of its GPUs, of its kubelet",
     ),
+    Way(Pods(MONITORING), _ALERTMANAGER, (9093,), "alerts that fire, and Alertmanager's own figures"),
+    Way(_ALERTMANAGER, _ALERTMANAGER, (9094,), "silences and what was told, where there are two", _BOTH),
+    Way("head", _ALERTMANAGER, (9093,), "the API server: what fires, and silences, for `antenna alerts`"),
+    Way(_ALERTMANAGER, "outside", (), "receivers of alerts"),
+    Way(_ALERTMANAGER, "machines", (9095,), "a receiver in the machines' network: `antenna watchdog`"),
 )
 """All that is open. Of two of our namespaces both ends are rows of one way."""
 

@@ -10,7 +10,8 @@ import click
 from infra.cli.failure import Failure
 from infra.cli.forward import forward
 from infra.cli.session import Session, Verb, epilog, options
-from monitoring.manifests import NAME, NAMESPACE, STORE_PORT
+from monitoring.manifests import NAME, STORE_PORT
+from monitoring.parts import NAMESPACE
 
 PAGE = "/vmui/#/dashboards"
 ADDRESS = f"http://127.0.0.1:{STORE_PORT}{PAGE}"

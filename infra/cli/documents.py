@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from infra.cli.failure import Failure
 from infra.cli.forward import forward
 from monitoring.manifests import NAME as STORE
-from monitoring.manifests import NAMESPACE as MONITORING
 from monitoring.manifests import STORE_PORT
+from monitoring.parts import NAMESPACE as MONITORING
 from operators.manifests import NAME, NAMESPACE, USAGE_PORT
 
 SECONDS = 60.0

@@ -9,6 +9,7 @@ import pulumi
 
 from infra import resources
 from infra.site import Machine, Site
+from monitoring.alertmanager import ALERTS_ON_NODE
 from monitoring.manifests import FIGURES_ON_HEAD
 from operators.manifests import STATE_ON_HEAD
 
@@ -60,6 +61,7 @@ class Cluster(pulumi.ComponentResource):
                 "antenna_kubeconfig": kubeconfig,
                 "antenna_operator_state": STATE_ON_HEAD,
                 "antenna_monitoring_state": FIGURES_ON_HEAD,
+                "antenna_alerts_state": ALERTS_ON_NODE,
             },
             digest=digest,
             identity_file=identity_file,

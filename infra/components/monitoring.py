@@ -1,11 +1,14 @@
-"""VictoriaMetrics and vmalert in the cluster: figures, rules, alerts, dashboards."""
+"""VictoriaMetrics, vmalert and Alertmanager in the cluster: figures, rules, alerts, dashboards."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pulumi
 
 from infra import resources
 from monitoring.manifests import monitoring_objects
+from monitoring.oncall import Oncall
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -16,8 +19,10 @@ class Monitoring(pulumi.ComponentResource):
         *,
         store_image: str,
         alerter_image: str,
-        head: str,
+        alertmanager_image: str,
+        hosts: Sequence[str],
         retention_days: int,
+        oncall: Oncall | None,
         stack: str,
         kubeconfig: str,
         cluster: pulumi.Input[str],
@@ -27,7 +32,12 @@ class Monitoring(pulumi.ComponentResource):
     ) -> None:
         super().__init__("antenna:site:Monitoring", "monitoring", None, opts)
         objects = monitoring_objects(
-            store_image=store_image, alerter_image=alerter_image, head=head, retention_days=retention_days
+            store_image=store_image,
+            alerter_image=alerter_image,
+            alertmanager_image=alertmanager_image,
+            nodes=hosts,
+            retention_days=retention_days,
+            oncall=oncall,
         )
         self.ready = resources.Objects(
             "monitoring",

@@ -11,6 +11,7 @@ from infra.site.links import Link
 from infra.site.machines import Gpus, Machine, Role
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
+from infra.site.oncall import Oncall
 from infra.site.operator import Operator
 from infra.site.parse import parse_site
 from infra.site.problem import Problem, SiteError
@@ -32,6 +33,7 @@ __all__ = [
     "Machine",
     "Monitoring",
     "Network",
+    "Oncall",
     "Operator",
     "Partition",
     "Platform",

@@ -10,6 +10,7 @@ from infra.site import layout
 from infra.site.authentication_rules import authentication_problems
 from infra.site.link_rules import link_problems
 from infra.site.machines import end_problems, platform_problems, role_problems
+from infra.site.oncall_rules import oncall_problems
 from infra.site.problem import Problem
 from infra.site.remote import READER
 from infra.site.site import Site
@@ -270,5 +271,6 @@ CHAINS: tuple[tuple[Callable[[Site], Iterator[Problem]], ...], ...] = (
     (_remote, layout.tunnels, link_problems, _allocations, _logins, _grants, _egress),
     (_funding,),
     (authentication_problems,),
+    (oncall_problems,),
 )
 """Each rule of a chain takes it that the ones before it hold."""

@@ -13,6 +13,7 @@ from infra.site.links import Link
 from infra.site.machines import Machine
 from infra.site.monitoring import Monitoring
 from infra.site.network import Network
+from infra.site.oncall import Oncall
 from infra.site.operator import Operator
 from infra.site.remote import RemoteSite
 from infra.site.tenants import Funding, Tenant
@@ -39,6 +40,8 @@ class Site(Model):
     funding: Funding = Funding()
     operator: Operator = Operator()
     monitoring: Monitoring = Monitoring()
+    oncall: Oncall | None = None
+    """None: alerts are shown and sent to nobody."""
     authentication: Authentication | None = None
     """None: partners' people have no way in of their own."""
 

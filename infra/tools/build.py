@@ -59,7 +59,7 @@ def content_hash(tool: Tool, toolchain: Toolchain) -> str:
     """16 hex digits over all that decides what is built."""
     content = hashlib.sha256()
     decided = (toolchain.banner, FLAGS, sorted(ENVIRONMENT.items()), sorted(tool.binaries.items()))
-    content.update(repr((*decided, tool.link_flags)).encode())
+    content.update(repr((*decided, tool.link_flags, *tool.tags)).encode())
     for path in sorted(p for p in tool.source.rglob("*") if p.is_file()):
         content.update(f"\n{path.relative_to(tool.source)} {path.stat().st_size}\n".encode())
         content.update(path.read_bytes())
@@ -138,7 +138,7 @@ class _Step:
         self.began = time.monotonic()  # what came before says nothing of how fast the compiler is
         # -v: each package's name when its turn has come.
         argv = [str(go), "build", "-v", *FLAGS, "-ldflags", self.tool.link_flags]
-        argv += ["-o", f"{bin_dir}/", *self.tool.binaries]
+        argv += ["-tags", ",".join(self.tool.tags), "-o", f"{bin_dir}/", *self.tool.binaries]
         with log.open("wb") as output:
             look = follow(log, self.packages.begins)
             status = self._run(argv, environment, output, lock, look)

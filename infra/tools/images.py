@@ -17,7 +17,13 @@ from infra.tools import busybox, layers
 from infra.tools.build import binary, directory
 from infra.tools.cache import make_once
 from infra.tools.layers import Contents, write_image
-from infra.tools.pins import KUBERNETES_VERSION, KUEUE_VERSION, VICTORIAMETRICS_VERSION, tool
+from infra.tools.pins import (
+    ALERTMANAGER_VERSION,
+    KUBERNETES_VERSION,
+    KUEUE_VERSION,
+    VICTORIAMETRICS_VERSION,
+    tool,
+)
 
 Where = Literal["head", "all"]
 """Which nodes run it: the control plane's, or any."""
@@ -48,6 +54,7 @@ PAUSE = "registry.k8s.io/pause:3.10.2"
 KUEUE = f"registry.k8s.io/kueue/kueue:{KUEUE_VERSION}"
 VICTORIA_METRICS = f"docker.io/victoriametrics/victoria-metrics:{VICTORIAMETRICS_VERSION}"
 VMALERT = f"docker.io/victoriametrics/vmalert:{VICTORIAMETRICS_VERSION}"
+ALERTMANAGER = f"quay.io/prometheus/alertmanager:{ALERTMANAGER_VERSION}"
 SAMPLE_WORK = "antenna.be/sample-work:1"
 
 _APPLETS = ("cat", "date", "echo", "env", "false", "hostname", "id", "ls", "seq", "sh", "sleep", "true")
@@ -80,6 +87,14 @@ IMAGES = (
     Image(KUEUE, "all", ("kueue", "kueue"), "/manager", ("/manager",), user="65532:65532"),
     _victoriametrics(VICTORIA_METRICS, "victoria-metrics"),
     _victoriametrics(VMALERT, "vmalert"),
+    Image(
+        ALERTMANAGER,
+        "head",
+        ("alertmanager", "alertmanager"),
+        "/bin/alertmanager",
+        ("/bin/alertmanager",),
+        user="65532:65532",
+    ),
     Image(
         SAMPLE_WORK,
         "all",

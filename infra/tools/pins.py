@@ -16,8 +16,9 @@ class Tool:
     """What to build of one Go module.
 
     ``binaries`` maps a package's import path to the name of its binary, ``symbols`` a variable's
-    import path to the text that the linker puts there. ``seconds`` is about what a build takes on two free
-    cores with nothing cached, reckoned from builds on busy ones; it only feeds the progress line.
+    import path to the text that the linker puts there, ``tags`` are build tags. ``seconds`` is about what a
+    build takes on two free cores with nothing cached, reckoned from builds on busy ones; it only feeds the
+    progress line.
     """
 
     source: Path
@@ -26,6 +27,7 @@ class Tool:
     binaries: Mapping[str, str]
     seconds: int
     symbols: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -155,6 +157,8 @@ TOOLS = (
         },
         seconds=50,
         symbols={"github.com/prometheus/common/version.Version": ALERTMANAGER_VERSION.removeprefix("v")},
+        # Hours of people are in a time zone, and an image of one binary has no database of these.
+        tags=("timetzdata",),
     ),
 )
 

@@ -20,8 +20,8 @@ ETCD_QUOTA_BYTES: Final = 2 * 2**30
 """What etcd may hold (the control plane's --quota-backend-bytes): above it no write is taken."""
 ETCD_NEARLY_FULL: Final = 0.8
 
-Severity = Literal["critical", "warning"]
-"""critical: somebody looks now. warning: somebody looks on the same working day."""
+Severity = Literal["critical", "warning", "none"]
+"""critical: somebody looks now. warning: somebody looks on the same working day. none: it is no fault."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class Alert:
     """One line, with the labels that tell this one from another."""
     description: str
     """What is so, and what it means for the partners."""
+    concerns: tuple[Literal["partner", "site"], ...] = ()
+    """Who can mend it too: the partner or the remote site that its labels name."""
 
-    @property
-    def rule(self) -> dict[str, Any]:
-        """The alert as Prometheus' rule files have it."""
+    def rule(self, runbooks: str = RUNBOOKS, contact: str = "") -> dict[str, Any]:
+        """The alert as Prometheus' rule files have it.
+
+        ``runbooks`` is where the pages are served, ``contact`` a template of whom to call.
+        """
         return {
             "alert": self.name,
             "expr": self.expression,
@@ -50,7 +54,8 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{RUNBOOKS}/{self.name}.md",
+                "runbook_url": f"{runbooks}/{self.name}.md",
+                **({"contact": contact} if contact else {}),
             },
         }
 
@@ -78,7 +83,24 @@ def _beside_the_queue() -> str:
     return f"{running} > ({reserved} or {running} * 0)"
 
 
+HEARTBEAT: Final = Alert(
+    name="AntennaWatchdog",
+    # Some target answers: what is scraped is kept, and asked by who judges it.
+    expression="count(up == 1) > 0",
+    holds="0s",
+    severity="none",
+    owner="platform",
+    summary="Alerts are judged and sent",
+    description=(
+        "Fires as long as figures are scraped, rules judged and alerts sent, and goes to the watchdog "
+        "outside, which calls when it stops coming."
+    ),
+)
+"""The dead man's switch: what is told where nothing is told any more."""
+
+
 ALERTS: Final = (
+    HEARTBEAT,
     Alert(
         name="AntennaOperatorDown",
         expression=f'up{{job="{OPERATOR_JOB}"}} == 0 or absent(up{{job="{OPERATOR_JOB}"}})',
@@ -193,6 +215,7 @@ ALERTS: Final = (
             "As {{ $labels.tenant }} used its budget at {{ $labels.site }} in the last 7 days, it is used up "
             "in {{ $value | humanizeDuration }}, before its period ends. From then on its jobs there wait."
         ),
+        concerns=("partner",),
     ),
     Alert(
         name="AntennaBudgetDiffers",
@@ -240,6 +263,7 @@ ALERTS: Final = (
             "The operator has had no answer about the {{ $labels.source }} of {{ $labels.site }} for longer "
             "than its limit. What it told last is no longer shown; jobs there go on, none counts as ended."
         ),
+        concerns=("site",),
     ),
     Alert(
         name="AntennaRemoteCredentialsExpire",
@@ -259,6 +283,7 @@ ALERTS: Final = (
             "{{ if $labels.tenant }}nothing of {{ $labels.tenant }}'s is sent there, and its new jobs for it "
             "are held.{{ else }}nothing is heard of what runs there, and new jobs for it are held.{{ end }}"
         ),
+        concerns=("partner",),
     ),
     Alert(
         name="AntennaLinkDown",
@@ -272,5 +297,6 @@ ALERTS: Final = (
             "site behind it goes on; nothing new is sent there, and its figures grow old. This says nothing "
             "of the site itself."
         ),
+        concerns=("site",),
     ),
 )

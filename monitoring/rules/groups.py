@@ -8,21 +8,25 @@ from typing import Any, Final
 
 import yaml
 
-from monitoring.rules.alerts import ALERTS
+from monitoring.rules.alerts import ALERTS, RUNBOOKS
 from monitoring.rules.records import ENERGY
 
 FOLDER: Final = Path(__file__).parent
 MARK: Final = "# Generated from the tables in monitoring/rules: python -m monitoring.rules\n"
 
-GROUPS: Final[tuple[Mapping[str, Any], ...]] = (
-    {"name": "antenna-energy", "interval": "1m", "rules": [record.rule for record in ENERGY]},
-    {"name": "antenna-alerts", "interval": "15s", "rules": [alert.rule for alert in ALERTS]},
-)
+
+def groups(runbooks: str = RUNBOOKS, contact: str = "") -> tuple[Mapping[str, Any], ...]:
+    """The groups of rules of a site: see ``Alert.rule``."""
+    alerts = [alert.rule(runbooks, contact) for alert in ALERTS]
+    return (
+        {"name": "antenna-energy", "interval": "1m", "rules": [record.rule for record in ENERGY]},
+        {"name": "antenna-alerts", "interval": "15s", "rules": alerts},
+    )
 
 
-def rule_files() -> dict[str, str]:
+def rule_files(runbooks: str = RUNBOOKS, contact: str = "") -> dict[str, str]:
     """File name to content: a file a group, in Prometheus' own format."""
-    return {f"{group['name']}.yaml": _render(group) for group in GROUPS}
+    return {f"{group['name']}.yaml": _render(group) for group in groups(runbooks, contact)}
 
 
 def _render(group: Mapping[str, Any]) -> str:

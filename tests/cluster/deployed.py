@@ -47,8 +47,8 @@ def install(admin: Access, cluster: Cluster, tenants: Iterable[str]) -> None:
     for definition in definitions():
         cluster.apply(definition, manager="test")
     admin.kubectl("wait", "--for=condition=Established", "crd/tenants.antenna.be", "--timeout=30s")
-    images = {"store_image": "store", "alerter_image": "alerter"}
-    monitoring = monitoring_objects(**images, head="head", retention_days=1)
+    images = {"store_image": "store", "alerter_image": "alerter", "alertmanager_image": "alertmanager"}
+    monitoring = monitoring_objects(**images, nodes=["head"], retention_days=1, oncall=None)
     for obj in (*operator_objects(image="operator", head="head", tenants=tenants), *monitoring):
         if obj["kind"] not in ("Deployment", "PersistentVolume", "PersistentVolumeClaim"):
             cluster.apply(obj, manager="test")

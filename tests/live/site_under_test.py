@@ -108,6 +108,7 @@ def without_remote_sites(config: dict[str, Any]) -> None:
     del config["site:links"], config["site:sites"]
     for tenant in config["site:tenants"]:
         tenant.pop("allocations", None)
+    config["site:oncall"].pop("sites")
 
 
 def eventually(what: str, holds: Callable[[], Any], seconds: float = 90, every: float = 1.0) -> Any:

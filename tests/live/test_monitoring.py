@@ -17,7 +17,8 @@ from urllib.request import urlopen
 import pytest
 
 from monitoring.dashboards.overview import OVERVIEW
-from monitoring.manifests import NAME, NAMESPACE
+from monitoring.manifests import NAME
+from monitoring.parts import NAMESPACE
 from monitoring.rules.alerts import ALERTS
 from tests.live.site_under_test import ANTENNA, SiteUnderTest, eventually
 

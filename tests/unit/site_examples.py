@@ -133,3 +133,23 @@ REMOTE: dict[str, Any] = edited(
     ("sites[0].access.host", "10.76.0.2"),
 )
 """The embedded site with a machine that plays LUMI, and the link to it."""
+
+
+ONCALL: dict[str, Any] = edited(
+    EMBEDDED,
+    (
+        "oncall",
+        {
+            "receivers": [{"name": "pager", "webhook": {}}, {"name": "room", "chat": {}}],
+            "hours": [{"name": "office", "timezone": "Europe/Brussels", "begin": "08:00", "end": "18:00"}],
+            "platform": {
+                "contact": "Antenna on-call, +32 2 555 01 00",
+                "routes": [
+                    {"receivers": ["pager"]},
+                    {"receivers": ["room"], "severities": ["warning"], "hours": "office"},
+                ],
+            },
+            "watchdog": "pager",
+        },
+    ),
+)

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from infra import paths
+from infra.oncall import oncall_of
+from infra.site import parse_site
 from monitoring.manifests import monitoring_objects
 from operators.admission import admission, operations
 from operators.admission_rows import (
@@ -23,6 +25,7 @@ from operators.admission_rows import (
 from operators.manifests import operator_objects
 from operators.tenancy import NO_PODS, OBJECT_COUNTS, SUBMITTER_RULES, Tenant, namespace_objects
 from tests.cluster.partner_work import TABLE
+from tests.unit.site_examples import ONCALL
 
 PARTNERS = 23
 PLURALS = {
@@ -159,10 +162,11 @@ def test_nothing_in_a_partners_namespace_fills_in_what_kueue_reads_otherwise() -
 
 
 def own_volumes() -> list[Any]:
-    images = {"store_image": "store", "alerter_image": "alerter"}
+    images = {"store_image": "store", "alerter_image": "alerter", "alertmanager_image": "alertmanager"}
+    oncall = oncall_of(parse_site(ONCALL, source="Pulumi.x.yaml"))
     objects = [
         *operator_objects(image="operator", head="head"),
-        *monitoring_objects(**images, head="head", retention_days=1),
+        *monitoring_objects(**images, nodes=["head"], retention_days=1, oncall=oncall),
     ]
     claims = {
         (o["metadata"]["namespace"], o["metadata"]["name"]): o

@@ -222,6 +222,7 @@ def test_the_run_is_given_what_the_roles_require() -> None:
         "antenna_kubeconfig": str(paths.kubeconfig("x")),
         "antenna_operator_state": "/var/lib/antenna/operator",
         "antenna_monitoring_state": "/var/lib/antenna/monitoring",
+        "antenna_alerts_state": "/var/lib/antenna/alerts",
         "antenna_authentication": {
             "apiVersion": "apiserver.config.k8s.io/v1",
             "kind": "AuthenticationConfiguration",

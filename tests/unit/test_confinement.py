@@ -43,7 +43,14 @@ def granted() -> Iterator[tuple[str, str, str]]:
     """(group, resource, verb) of each write that any role of the site gives the operator."""
     site = [
         *operator_objects(image="i", head="h"),
-        *monitoring_objects(store_image="s", alerter_image="a", head="h", retention_days=1),
+        *monitoring_objects(
+            store_image="s",
+            alerter_image="a",
+            alertmanager_image="m",
+            nodes=["h"],
+            retention_days=1,
+            oncall=None,
+        ),
     ]
     held = {
         (obj["roleRef"]["kind"], obj["roleRef"]["name"], obj["metadata"].get("namespace"))

@@ -12,7 +12,7 @@ from infra import paths
 from infra.components.isolation import addresses
 from infra.site import parse_site
 from infra.tools.manifests import NAMESPACE as OPERATORS_NAMESPACE
-from monitoring import manifests as monitoring
+from monitoring import parts as monitoring
 from monitoring.scrape import (
     DCGM_PORT,
     NETWORK_POLICY_PORT,

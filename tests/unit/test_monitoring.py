@@ -10,14 +10,20 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.oncall import oncall_of
+from infra.site import parse_site
 from infra.tools.build import binary, build
 from infra.tools.pins import tool
+from monitoring.alertmanager import address
 from monitoring.dashboards import vmui
 from monitoring.dashboards.overview import OVERVIEW
 from monitoring.dashboards.panel import COLUMNS, Panel
-from monitoring.manifests import NAMESPACE, RIGHTS, TOKEN_AUDIENCE, monitoring_objects
+from monitoring.manifests import RIGHTS, TOKEN_AUDIENCE, monitoring_objects
+from monitoring.oncall import Oncall
+from monitoring.parts import NAMESPACE
 from monitoring.scrape import scrape_config
 from tests.unit.metric_names import metric_names
+from tests.unit.site_examples import ONCALL
 from tests.unit.test_rules import KNOWN
 
 PANELS = [panel for row in OVERVIEW.rows for panel in row.panels]
@@ -25,10 +31,19 @@ PANELS = [panel for row in OVERVIEW.rows for panel in row.panels]
 
 @pytest.fixture
 def objects() -> dict[str, dict[str, Any]]:
-    made = monitoring_objects(
-        store_image="store:1", alerter_image="alerter:1", head="head", retention_days=30
-    )
+    made = declared(oncall_of(parse_site(ONCALL, source="Pulumi.x.yaml")))
     return {f"{o['kind']}/{o['metadata']['name']}": o for o in made}
+
+
+def declared(oncall: Oncall | None) -> list[dict[str, Any]]:
+    return monitoring_objects(
+        store_image="store:1",
+        alerter_image="alerter:1",
+        alertmanager_image="alertmanager:1",
+        nodes=["head", "gpu-1"],
+        retention_days=30,
+        oncall=oncall,
+    )
 
 
 @pytest.fixture
@@ -47,7 +62,11 @@ def test_the_namespace_enforces_restricted_pods_and_holds_everything(
             assert found["metadata"]["namespace"] == NAMESPACE
 
 
-def test_its_containers_can_write_to_their_storage_alone(pod: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["victoria-metrics", "alertmanager-0"])
+def test_its_containers_can_write_to_their_storage_alone(
+    objects: dict[str, dict[str, Any]], name: str
+) -> None:
+    pod = objects[f"Deployment/{name}"]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for container in pod["containers"]:
@@ -58,10 +77,10 @@ def test_its_containers_can_write_to_their_storage_alone(pod: dict[str, Any]) ->
         assert writable in ([], ["storage"])
 
 
-def test_nobody_in_the_cluster_can_reach_it_without_the_right_to_forward(
+def test_nobody_in_the_cluster_can_reach_the_store_without_the_right_to_forward(
     objects: dict[str, dict[str, Any]], pod: dict[str, Any]
 ) -> None:
-    assert not [name for name in objects if name.startswith("Service/")]
+    assert [name for name in objects if name.startswith("Service/")] == ["Service/alertmanager-0"]
     for container in pod["containers"]:
         (listening,) = [a for a in container["args"] if a.startswith("-httpListenAddr=")]
         assert listening.startswith("-httpListenAddr=127.0.0.1:")
@@ -93,8 +112,7 @@ def test_the_operator_is_scraped_over_tls_with_a_token_of_its_own_audience(pod: 
 
 def test_another_configuration_is_another_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest() -> str:
-        made = monitoring_objects(store_image="s", alerter_image="a", head="h", retention_days=30)
-        annotations: dict[str, str] = made[-1]["spec"]["template"]["metadata"]["annotations"]
+        annotations: dict[str, str] = declared(None)[-1]["spec"]["template"]["metadata"]["annotations"]
         return annotations["antenna.be/config"]
 
     before = digest()
@@ -105,7 +123,7 @@ def test_another_configuration_is_another_pod(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_scrape_configuration_is_in_its_config_map(objects: dict[str, dict[str, Any]]) -> None:
     data = objects["ConfigMap/victoria-metrics-scrape"]["data"]
-    assert yaml.safe_load(data["scrape.yaml"]) == scrape_config()
+    assert yaml.safe_load(data["scrape.yaml"]) == scrape_config([address("alertmanager-0")])
 
 
 def test_the_programs_that_read_them_take_the_configuration_and_the_rules(

@@ -13,7 +13,7 @@ from infra.tools.build import binary, build
 from infra.tools.pins import tool
 from monitoring.foreign import FOREIGN
 from monitoring.rules.alerts import ALERTS, RUNBOOKS, Alert
-from monitoring.rules.groups import FOLDER, GROUPS, rule_files
+from monitoring.rules.groups import FOLDER, groups, rule_files
 from monitoring.rules.records import ENERGY
 from operators.catalog import FAMILIES
 from tests.unit.metric_names import metric_names
@@ -72,7 +72,7 @@ def test_every_alert_has_cases_in_which_it_fires_stays_silent_and_misses_its_dat
 
 @every_alert
 def test_every_alert_has_a_runbook_that_says_how_to_find_and_mend_it(alert: Alert) -> None:
-    url = alert.rule["annotations"]["runbook_url"]
+    url = alert.rule()["annotations"]["runbook_url"]
     assert url == f"{RUNBOOKS}/{alert.name}.md"
     page = (paths.REPOSITORY / "docs/runbooks" / f"{alert.name}.md").read_text()
     assert page.startswith(f"# {alert.name}\n")
@@ -89,7 +89,7 @@ def test_there_is_no_runbook_of_an_alert_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [r for g in GROUPS for r in g["rules"]], ids=lambda r: r.get("alert") or r["record"]
+    "rule", [r for g in groups() for r in g["rules"]], ids=lambda r: r.get("alert") or r["record"]
 )
 def test_rules_use_families_that_somebody_exposes(rule: dict[str, str]) -> None:
     assert metric_names(rule["expr"]) <= KNOWN

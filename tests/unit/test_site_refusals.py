@@ -11,11 +11,11 @@ import yaml
 
 from infra.site import SiteError, parse_site
 from infra.sitefile import load
-from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, REMOTE, edited
+from tests.unit.site_examples import DROP, EMBEDDED, EXISTING, ONCALL, REMOTE, edited
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("site_refusals.yaml").read_text())
 FILE = "Pulumi.x.yaml"
-BASES = {"embedded": EMBEDDED, "existing": EXISTING, "remote": REMOTE}
+BASES = {"embedded": EMBEDDED, "existing": EXISTING, "remote": REMOTE, "oncall": ONCALL}
 
 
 def wrong(row: dict[str, Any]) -> dict[str, Any]:
