@@ -31,6 +31,11 @@ GOSSIP_PORT: Final = 9094
 ALERTS_ON_NODE: Final = "/var/lib/antenna/alerts"
 """Folder of a node where silences, and what has been told, lie."""
 
+RESEND_SECONDS: Final = 30
+"""Who judges the rules sends again what fires so often."""
+_START_SECONDS: Final = RESEND_SECONDS + 15
+"""Until it has heard of all that fires, so that it knows what is a cause and what follows from one."""
+
 _SIZE: Final = "1Gi"
 _CONFIG: Final = "/etc/antenna/alertmanager"
 _STORAGE: Final = "/alertmanager"
@@ -90,6 +95,7 @@ def _deployment(name: str, image: str, others: Sequence[str], config_digest: str
         f"--config.file={_CONFIG}/alertmanager.yaml",
         f"--storage.path={_STORAGE}",
         f"--data.maintenance-interval={_SNAPSHOT}",
+        f"--dispatch.start-delay={_START_SECONDS}s",
         f"--web.listen-address=:{ALERTMANAGER_PORT}",
         # Where it is while `antenna dashboard` runs.
         f"--web.external-url=http://127.0.0.1:{ALERTMANAGER_PORT}",

@@ -44,7 +44,6 @@ _SIZE: Final = "8Gi"
 _CONFIG: Final = "/etc/antenna"
 _STORAGE: Final = "/storage"
 _TOKEN_SECONDS: Final = 3600
-_RESEND: Final = "1m"
 _LABELS: Final = labels(NAME)
 
 RIGHTS: Final[tuple[Object, ...]] = (
@@ -207,8 +206,8 @@ def _alerter(image: str, oncall: Oncall | None) -> Object:
         f"-remoteRead.url={store}",
         # Without receivers alerts are shown, and sent to nobody.
         *(told or ["-notifier.blackhole"]),
-        # What fires is sent again each minute, and ends four after the last word: not with a restart.
-        f"-rule.resendDelay={_RESEND}",
+        # It ends where nothing is heard of it for four times as long: not with a restart.
+        f"-rule.resendDelay={alertmanager.RESEND_SECONDS}s",
         # Where the graph of an alert is while `antenna dashboard` runs.
         f"-external.url={store}",
         "-external.alert.source=vmui/#/?g0.expr={{.Expr|queryEscape}}",
