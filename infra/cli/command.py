@@ -28,6 +28,7 @@ VERBS: Final = {
     "token": "Print the token of who is logged in, for kubectl.",
     "tools": "List, build, carry and clean the pinned tools.",
     "up": "Raise the site, or bring it to what its file says now.",
+    "watchdog": "Get a site's beats and pages, show pages, and call when no beat comes, until Ctrl-C.",
     "why": "Say why a job waits: for what, since when, what is ahead of it, what would unblock it.",
 }
 """Each verb with the first sentence of its help. Its file is imported when it is used, not before."""

@@ -23,6 +23,8 @@ VERBS = (
     "demo",
     "doctor",
     "tools",
+    "watchdog",
+    "alerts",
 )
 
 
