@@ -24,6 +24,8 @@ class Watch:
     """Seconds after which a call is made once more while nothing comes."""
     beat: float
     """When the last one came, or the watch began."""
+    beats: int = 0
+    """How many have come."""
     called: float | None = None
     """When it was last called, while nothing comes."""
 
@@ -39,7 +41,7 @@ class Watch:
 
     def with_beat(self, now: float) -> Watch:
         """After a beat."""
-        return replace(self, beat=now, called=None)
+        return replace(self, beat=now, beats=self.beats + 1, called=None)
 
     def with_call(self, now: float) -> Watch:
         """After somebody was called."""

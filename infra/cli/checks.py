@@ -103,4 +103,6 @@ CHECKS: tuple[Check, ...] = (
     Check("certificates", "cluster", stack.in_cluster(stack.certificates)),
     Check("network-policies", "cluster", stack.in_cluster(stack.network_policies)),
     Check("control-plane", "cluster", stack.in_cluster(stack.control_plane)),
+    # No part of the cluster, whose failures `up` ends with: what fires may be older than what `up` mended.
+    Check("alerts", "alerts", stack.in_cluster(stack.alerts)),
 )

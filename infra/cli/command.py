@@ -10,6 +10,8 @@ import click
 from infra.cli.session import Session, epilog, options
 
 VERBS: Final = {
+    "alerts": "Show what fires and what is pending: since when, how often this night, whom to call, "
+    "the next command.",
     "audit": "Say who did what to a partner, from the API server's audit log.",
     "budget": "Show what each partner may use, has used and has left, at every site, and how long it lasts.",
     "dashboard": "Serve the site's graphs and alerts at a loopback address, until Ctrl-C.",

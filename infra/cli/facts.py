@@ -121,6 +121,12 @@ class Cluster:
     sites_not_asked: tuple[str, ...] = ()
     partners_shut_out: tuple[str, ...] = ()
     """Remote sites that cannot be used as every partner's login there, and why."""
+    alerts_sent: bool = True
+    """Whether the site has anybody whom alerts reach."""
+    alerts_silent: str = ""
+    """Why nobody knows what fires."""
+    critical: tuple[str, ...] = ()
+    """Critical alerts that fire, and what each is about."""
     unasked: str = ""
     """Why nobody asks any of them; empty where somebody does."""
 

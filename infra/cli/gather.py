@@ -22,7 +22,7 @@ from cryptography import x509
 
 from infra import paths
 from infra.authentication import issuer
-from infra.cli import control_plane_facts, facts, network_facts, operator_facts, overview
+from infra.cli import alert_facts, control_plane_facts, facts, network_facts, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.kube import is_true
@@ -180,6 +180,8 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         ready = [node.name for node in nodes if node.ready]
         flags, flags_differ = control_plane_facts.look(api, ready)
         network_silent = network_facts.look(api, ready)
+        alerts_sent = alert_facts.is_sent(api)
+        critical, alerts_silent = alert_facts.critical(api) if alerts_sent else ((), "")
     except KubernetesError as error:
         return facts.Cluster(problem=str(error))
     return facts.Cluster(
@@ -195,6 +197,9 @@ def cluster(kubeconfig: Path) -> facts.Cluster:
         flags=flags,
         flags_differ=flags_differ,
         network_silent=network_silent,
+        alerts_sent=alerts_sent,
+        alerts_silent=alerts_silent,
+        critical=critical,
         remote_sites=len(sites),
         unasked=unasked,
         silent_sites=tuple(f"{site.name}: {site.reason}" for site in sites if not site.usable),

@@ -85,6 +85,8 @@ class Overview:
     sites: list[Site] = field(default_factory=list)
     operator: Verdict | None = None
     """None where there is no cluster to ask."""
+    critical: tuple[str, ...] = ()
+    """Critical alerts that fire. They outlast what they tell of, so health is not judged by them."""
 
     @property
     def healthy(self) -> bool:
@@ -109,6 +111,7 @@ class Overview:
             "queues": [asdict(q) for q in self.queues],
             "sites": [asdict(s) for s in self.sites],
             "operator": asdict(self.operator) if self.operator else None,
+            "critical": list(self.critical),
         }
 
 

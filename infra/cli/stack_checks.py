@@ -7,6 +7,7 @@ from collections.abc import Callable
 from infra.cli.facts import Cluster, Facts
 from infra.cli.operator_checks import judge
 from infra.cli.verdict import Level, Verdict
+from monitoring.rules.alerts import RUNBOOKS
 
 CERTIFICATE_DAYS = 30
 ADMINISTRATOR_DAYS = 3
@@ -199,6 +200,19 @@ def network_policies(facts: Facts, cluster: Cluster) -> Verdict:
         return Verdict("ok", "decided about on every node that is Ready")
     fix = f"antenna up --refresh --stack {facts.stack_name}; docs/runbooks/AntennaNetworkPolicyDown.md"
     return Verdict("fail", f"pods get no new connections: {'; '.join(cluster.network_silent)}", fix)
+
+
+def alerts(facts: Facts, cluster: Cluster) -> Verdict:
+    """Nothing critical fires, and alerts reach somebody."""
+    if not cluster.alerts_sent:
+        cause = "alerts are sent to nobody: the site's file has no site:oncall"
+        return Verdict("warn", cause, "docs/monitoring.md, Whom alerts reach")
+    if cluster.alerts_silent:
+        fix = f"kubectl -n antenna-monitoring describe pods; {RUNBOOKS}/AntennaWatchdog.md"
+        return Verdict("fail", f"alerts reach nobody: {cluster.alerts_silent}", fix)
+    if cluster.critical:
+        return Verdict("fail", "; ".join(cluster.critical), f"antenna alerts --stack {facts.stack_name}")
+    return Verdict("ok", "nothing critical fires")
 
 
 def control_plane(facts: Facts, cluster: Cluster) -> Verdict:

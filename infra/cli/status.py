@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import paths
-from infra.cli import operator_checks, operator_facts, overview
+from infra.cli import alert_facts, operator_checks, operator_facts, overview
 from infra.cli.engine import open_quietly
 from infra.cli.events import Resource
 from infra.cli.overview import Machine, Overview, Queue, Site
@@ -75,11 +75,12 @@ def look(session: Session) -> Overview:
         remote, sent = (own_objects(api, kind) for kind in ("RemoteSite", "RemoteJob"))
         unasked = operator_facts.unasked(api) if remote else ""
         runs = operator_checks.judge(operator_facts.look(api), session.command("up"))
+        critical = alert_facts.critical(api)[0] if alert_facts.is_sent(api) else ()
     except KubernetesError as error:
         return Overview(session.stack, machines, [], [], str(error))
     found = overview.queues(lists[0], lists[1], lists[2], datetime.now(UTC))
     sites = overview.sites(remote, sent, lists[2], nodes, unasked)
-    return Overview(session.stack, machines, nodes, found, "", sites, runs)
+    return Overview(session.stack, machines, nodes, found, "", sites, runs, critical)
 
 
 def machine(resource: Resource) -> Machine:
@@ -119,6 +120,8 @@ def render(shown: Overview, session: Session) -> RenderableType:
     if shown.operator and shown.operator.level != "ok":
         told = f"operator: {shown.operator.cause} -> {shown.operator.fix}"
         parts.append(Text(told, "red" if shown.operator.level == "fail" else "yellow"))
+    for line in shown.critical:
+        parts.append(Text(f"{line} -> {session.command('alerts')}", "red"))
     if not shown.healthy:
         advice = f"something is wrong: `{session.command('doctor')}` says what, and how to mend it"
         parts.append(Text(advice, "red"))

@@ -101,6 +101,8 @@ class _Told:
         now = time.monotonic()
         with self._lock:
             before, self._watch = self._watch, self._watch.with_beat(now)
+        if not before.beats:
+            self.say("beat", "the first beat has come")
         if before.called is not None:
             self.say("back", f"beats come again, after {before.silent(now):.0f} s")
 

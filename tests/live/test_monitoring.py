@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
+from infra.cli.forward import forward
+from monitoring import alertmanager
 from monitoring.dashboards.overview import OVERVIEW
 from monitoring.manifests import NAME
 from monitoring.parts import NAMESPACE
-from monitoring.rules.alerts import ALERTS
+from monitoring.rules.alerts import ALERTS, HEARTBEAT
+from monitoring.scrape import ALERTMANAGER_PORT
 from tests.live.site_under_test import ANTENNA, SiteUnderTest, eventually
 
 # Each waits as long as an alert waits before it fires.
@@ -39,6 +45,7 @@ SCRAPED = {
     "network-policy": 3,
     "victoria-metrics": 1,
     "vmalert": 1,
+    "alertmanager": 1,
 }
 QUERIES = [query.expression for row in OVERVIEW.rows for panel in row.panels for query in panel.queries]
 PARTNER = "vub"  # it has a GPU of its own: a queue without any is never stuck beside its own free quota
@@ -155,11 +162,53 @@ def test_vmui_shows_the_overview(graphs: Graphs) -> None:
         assert b"<html" in page.read()
 
 
-def test_pods_and_machines_cannot_reach_it(site: SiteUnderTest) -> None:
-    (pod,) = site.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={NAME}")["items"]
-    for port in (8428, 8880):
-        with pytest.raises(URLError, match="timed out"):
-            urlopen(f"http://{pod['status']['podIP']}:{port}/metrics", timeout=5)
+@pytest.mark.parametrize(
+    ("program", "port"), [(NAME, 8428), (NAME, 8880), (alertmanager.NAME, ALERTMANAGER_PORT)]
+)
+def test_pods_and_machines_cannot_reach_it(site: SiteUnderTest, program: str, port: int) -> None:
+    (pod,) = site.get("pods", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={program}")["items"]
+    with pytest.raises(URLError, match="timed out"):
+        urlopen(f"http://{pod['status']['podIP']}:{port}/metrics", timeout=5)
+
+
+def test_what_fires_and_the_beat_reach_the_receiver_of_the_sites_file(site: SiteUnderTest) -> None:
+    came: dict[str, dict[str, Any]] = {}
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            came.setdefault(told["groupLabels"]["alertname"], told)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    (receiver,) = site.config["config"]["site:oncall"]["receivers"]
+    where = urlsplit(receiver["webhook"]["url"])
+    server = ThreadingHTTPServer((str(where.hostname), int(where.port or 80)), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    now = datetime.now(UTC)
+    labels = {"alertname": "AntennaTest", "severity": "critical", "owner": "platform", "link": "lumi"}
+    alert = {"labels": labels, "endsAt": (now + timedelta(minutes=2)).isoformat()}
+    try:
+        with forward(site.stack, NAMESPACE, f"{alertmanager.NAME}-0", ALERTMANAGER_PORT, what="alerts") as (
+            _,
+            there,
+        ):
+            posted = Request(
+                f"http://{there}/api/v2/alerts",
+                json.dumps([alert]).encode(),
+                {"Content-Type": "application/json"},
+            )
+            urlopen(posted, timeout=20)  # noqa: S310 (loopback)
+            # vmalert's own, which it sends as long as anything is scraped: the whole way.
+            eventually("both have come", lambda: came.keys() >= {"AntennaTest", HEARTBEAT.name}, 100)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert came["AntennaTest"]["status"] == "firing"
+    assert "whoever raised this site" in came[HEARTBEAT.name]["alerts"][0]["annotations"]["contact"]
 
 
 def test_the_scraper_may_not_read_what_is_not_metrics(site: SiteUnderTest) -> None:
@@ -224,7 +273,7 @@ def test_an_operator_that_is_gone_is_told_until_it_is_back(graphs: Graphs, site:
 
 
 def test_no_alert_fires_on_a_site_that_is_well(graphs: Graphs) -> None:
-    names = {alert.name for alert in ALERTS}
+    names = {alert.name for alert in ALERTS} - {HEARTBEAT.name}
     eventually("all is quiet", _told(graphs, lambda firing: not names & firing), 180, every=5)
 
 

@@ -108,7 +108,18 @@ def test_the_document_has_stable_keys() -> None:
         "",
     ).document()
     assert set(shown) == {
-        *("stack", "healthy", "problem", "gpus", "machines", "nodes", "queues", "sites", "operator"),
+        *(
+            "stack",
+            "healthy",
+            "problem",
+            "gpus",
+            "machines",
+            "nodes",
+            "queues",
+            "sites",
+            "operator",
+            "critical",
+        ),
     }
     assert set(shown["machines"][0]) == {"name", "driver", "address", "running", "reason"}
     assert set(shown["nodes"][0]) == {"name", "ready", "reason", "gpus", "gpus_used"}

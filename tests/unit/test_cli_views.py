@@ -335,4 +335,4 @@ def test_drift_is_what_is_gone_and_what_differs() -> None:
 
 
 def test_every_check_has_a_place_in_the_table() -> None:
-    assert {c.about for c in checks.CHECKS} == {"host", "site", "stack", "cluster"}
+    assert {c.about for c in checks.CHECKS} == {"host", "site", "stack", "cluster", "alerts"}
