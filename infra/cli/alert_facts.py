@@ -44,13 +44,12 @@ def sent(api: Cluster) -> list[Row]:
     return alert_rows.sent(ask(api, "alerts"), ask(api, "silences"))
 
 
-def ask(api: Cluster, what: str, body: dict[str, Any] | None = None) -> Any:
+def ask(api: Cluster, what: str, *, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
     """Alertmanager's API v2, through the API server. Raises KubernetesError where nobody answers."""
     first, second = (
         f"/api/v1/namespaces/{NAMESPACE}/services/{name}:{ALERTMANAGER_PORT}/proxy/api/v2/{what}"
         for name in alertmanager.names(2)
     )
-    method = "POST" if body else "GET"
     try:
         return api.request(method, first, body=body, timeout=SECONDS)
     except KubernetesError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from infra.cli import alert_facts, main
+from infra.cli import alert_facts, main, silences
 from infra.cli.alert_rows import (
     STEP_SECONDS,
     critical,
@@ -115,3 +115,36 @@ def test_a_runbook_is_shown_by_its_alerts_name() -> None:
     wrong = CliRunner().invoke(main, ["alerts", "AntennaLinkDwn"])
     assert wrong.exit_code == 2
     assert "did you mean AntennaLinkDown?" in wrong.output
+
+
+def test_a_maintenance_silences_the_site_and_its_links_and_nothing_else() -> None:
+    begin = datetime(2026, 12, 1, 2, tzinfo=UTC)
+    bodies = silences.wanted(
+        "lumi", ["lumi-a"], begin=begin, lasts=timedelta(hours=2), author="me", reason="new switches"
+    )
+    assert [[(m["name"], m["value"]) for m in body["matchers"]] for body in bodies] == [
+        [("site", "lumi")],
+        [("link", "lumi-a")],
+    ]
+    assert {body["endsAt"] for body in bodies} == {"2026-12-01T04:00:00+00:00"}
+    kept = [
+        {**bodies[0], "id": "active", "status": {"state": "active"}},
+        {**bodies[1], "id": "over", "status": {"state": "expired"}},
+        {"comment": "somebody's own", "id": "other", "status": {"state": "active"}},
+    ]
+    assert silences.announced(kept, "lumi") == ["active"]
+    assert silences.announced(kept, "lum") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lasts"),
+    [("90m", timedelta(minutes=90)), ("2h", timedelta(hours=2)), ("14d", timedelta(days=14))],
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, lasts: timedelta) -> None:
+    assert silences.duration(text) == lasts
+
+
+@pytest.mark.parametrize("text", ["2", "0h", "2 hours", "15d", "-1h", ""])
+def test_what_is_no_duration_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write one such as|announce the rest later"):
+        silences.duration(text)

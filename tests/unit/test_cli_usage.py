@@ -25,6 +25,7 @@ VERBS = (
     "tools",
     "watchdog",
     "alerts",
+    "maintenance",
 )
 
 
