@@ -74,6 +74,14 @@ def _waiting_fits(resource: str) -> str:
     return f"({quota} - {reserved}) >= (({requested} - {reserved}) / {waiting})"
 
 
+def _idle_gpus(*, open_to_pods: bool) -> str:
+    """GPUs that no pod holds, by site: of nodes that take pods, or of those that are cordoned."""
+    free = "antenna_node_gpus_allocatable - antenna_node_gpus_allocated"
+    return (
+        f"sum by (site) (({free}) and on (site, node) (antenna_node_schedulable == {int(open_to_pods)})) > 0"
+    )
+
+
 def _beside_the_queue() -> str:
     """Partners whose pods hold more GPUs than their queues have reserved; without a queue that is none."""
     running, reserved = (
@@ -187,6 +195,35 @@ ALERTS: Final = (
         description=(
             "{{ $labels.node }} has GPUs of model {{ $labels.model }} that its device plugin calls "
             "unhealthy. Quotas promise them still, so some partner waits longer than it should."
+        ),
+    ),
+    Alert(
+        name="AntennaGPUNodesClosed",
+        expression=(
+            f"{_idle_gpus(open_to_pods=False)} unless on (site) {_idle_gpus(open_to_pods=True)}"
+            ' and on (site) sum by (site) (antenna_queue_jobs{state="pending"}) > 0'
+        ),
+        # A node that is changed is drained for a few minutes.
+        holds="5m",
+        severity="warning",
+        owner="platform",
+        summary="{{ $value }} GPUs of cordoned nodes stand idle while jobs wait",
+        description=(
+            "For 5 minutes jobs have waited, no GPU has been free on a node that takes pods, and "
+            "{{ $value }} have been free on nodes that are cordoned. Quotas count these GPUs: jobs are "
+            "admitted to them, and wait for a node."
+        ),
+    ),
+    Alert(
+        name="AntennaScrapeFailing",
+        expression=f'min by (job, node) (up{{job!~"{OPERATOR_JOB}|{NETWORK_POLICY_JOB}"}}) == 0',
+        holds="5m",
+        severity="warning",
+        owner="platform",
+        summary="{{ $labels.job }}{{ with $labels.node }} of {{ . }}{{ end }} cannot be scraped",
+        description=(
+            "{{ $labels.job }}{{ with $labels.node }} of {{ . }}{{ end }} has not answered for 5 minutes. "
+            "Its figures are missing, and alerts that are made from them are silent."
         ),
     ),
     Alert(

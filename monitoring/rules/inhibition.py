@@ -23,6 +23,7 @@ OF_THE_OPERATOR: Final = (
     "AntennaQueueStuckWithFreeCapacity",
     "AntennaNodeNotReady",
     "AntennaGPULost",
+    "AntennaGPUNodesClosed",
     "AntennaGPUsBesideQueue",
     "AntennaBudgetNearlyExhausted",
     "AntennaBudgetDiffers",
@@ -35,5 +36,7 @@ OF_THE_OPERATOR: Final = (
 INHIBITIONS: Final = (
     Inhibition("AntennaOperatorDown", OF_THE_OPERATOR, ""),
     Inhibition("AntennaLinkDown", ("AntennaRemoteSourceStale",), "link"),
-    Inhibition("AntennaNodeNotReady", ("AntennaGPULost", "AntennaNetworkPolicyDown"), "node"),
+    Inhibition(
+        "AntennaNodeNotReady", ("AntennaGPULost", "AntennaNetworkPolicyDown", "AntennaScrapeFailing"), "node"
+    ),
 )
