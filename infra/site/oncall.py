@@ -69,7 +69,7 @@ Mailbox = Annotated[
 ]
 Contact = Annotated[
     str,
-    Field(strict=True, min_length=1, max_length=200, examples=["LUMI user support, +358 9 457 2821"]),
+    Field(strict=True, min_length=1, max_length=200, examples=["LUMI user support, support@lumi.example"]),
     AfterValidator(_contact),
 ]
 ReceiverName = RemoteName
