@@ -30,18 +30,6 @@ LAST = "test_readme.py"
 ONE_GROUP = frozenset({"live", "remote", "host"})
 """Folders whose tests share what they raise: a site, a Slurm, a bridge of this host."""
 
-CHANGED_SITE = frozenset(
-    {
-        "test_changes.py",
-        "test_control_plane.py",
-        "test_drift.py",
-        "test_official.py",
-        "test_operator_restarts.py",
-        "test_two_stacks.py",
-    }
-)
-"""Of `live`, what mostly waits for a site to change: with workers enough it has a site of its own."""
-
 
 class ByGroup(LoadScopeScheduling):
     """Gives each worker a group, and the next one when it is nearly through with it.
@@ -61,12 +49,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order the folders, where there are several workers."""
     side_by_side = hasattr(config, "workerinput")
-
-    def place(item: pytest.Item) -> tuple[object, ...]:
-        within = (item.path.name not in CHANGED_SITE, item.path.name == LAST)
-        return (FOLDERS.index(folder(item.path)), *within) if side_by_side else (within[-1],)
-
-    items.sort(key=place)
+    items.sort(
+        key=lambda item: (FOLDERS.index(folder(item.path)) if side_by_side else 0, item.path.name == LAST)
+    )
 
 
 def pytest_runtest_logstart(nodeid: str, location: tuple[str, int | None, str]) -> None:
@@ -85,9 +70,7 @@ def folder(path: Path) -> str:
 def group(path: Path) -> str:
     """The tests that go to the same worker: a folder's, or else a file's, which share its fixtures."""
     of = folder(path)
-    if of in ONE_GROUP:
-        return f"{of}, changed" if of == FOLDERS[0] and path.name in CHANGED_SITE else of
-    return path.relative_to(HERE).as_posix()
+    return of if of in ONE_GROUP else path.relative_to(HERE).as_posix()
 
 
 class Failures:

@@ -1,4 +1,4 @@
-"""Ports of loopback for servers of tests, and what else one process of tests has at a time."""
+"""Ports of loopback for servers of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANGE: Final = range(15_000, 30_000)
 has it, or while that is stopped. https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)"""
 
 _held: Final[list[socket.socket]] = []
-"""Names of what was given out, taken until this process ends: a server may be started, or started
+"""Names of the ports that were given out, taken until this process ends: a server may be started, or started
 again, much later."""
 
 
@@ -24,20 +24,19 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             break
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if hold(f"antenna-test-port-{port}"):
-                found.append(port)
+            _hold(port)
+            found.append(port)
     return found
 
 
-def hold(what: str) -> bool:
-    """Until this process ends; False where another has it. Elsewhere than on Linux nobody has."""
+def _hold(port: int) -> None:
+    """Raises OSError where this or another process holds it. Elsewhere than on Linux nobody holds any."""
     if sys.platform != "linux":
-        return True
+        return
     name = socket.socket(socket.AF_UNIX)
     try:
-        name.bind(f"\0{what}")  # in no folder, and gone with its process
+        name.bind(f"\0antenna-test-port-{port}")  # in no folder, and gone with its process
     except OSError:
         name.close()
-        return False
+        raise
     _held.append(name)
-    return True

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -17,7 +16,6 @@ from operators.k8s_errors import Unreachable
 from operators.manifests import METRICS_READER
 from tests.cluster.invariant import beside_the_queue
 from tests.live.site_under_test import SiteUnderTest, eventually
-from tests.ports import hold
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,20 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(why)
 
 
-SITES: Final = {
-    "selftest": ("10.87.", "10.88.", "10.89.", "10.86."),
-    "selftest2": ("10.97.", "10.98.", "10.99.", "10.96."),
-}
-"""Stack -> its ranges. The first process of tests that wants a site has the first."""
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteUnderTest]:
     """The embedded site on ranges of its own. ANTENNA_TEST_KEEP=1 leaves it up for the next run."""
-    stack = next((stack for stack in SITES if hold(f"antenna-test-site-{stack}")), None)
-    assert stack, f"other tests on this host use the sites {', '.join(SITES)}"
-    file = tmp_path_factory.mktemp("site") / f"Pulumi.{stack}.yaml"
-    site = SiteUnderTest(stack, file, SITES[stack])
+    file = tmp_path_factory.mktemp("site") / "Pulumi.selftest.yaml"
+    site = SiteUnderTest("selftest", file, ("10.87.", "10.88.", "10.89.", "10.86."))
     site.antenna("up", "--yes", timeout=3600)
     yield site
     if not os.environ.get("ANTENNA_TEST_KEEP"):
