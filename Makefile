@@ -34,7 +34,7 @@ doctor: setup ## Check the host and the site; each finding with its fix
 	@$(ANTENNA) doctor
 
 # WORKERS=1 runs them one after another. What fails is tried once more, and told apart at the end; RERUNS=0 does not.
-test: WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
+test: WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 test: RERUNS ?= 1
 test: setup ## All tests, side by side, on a site of their own
 	@.venv/bin/antenna tools build
