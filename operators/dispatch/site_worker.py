@@ -99,7 +99,8 @@ class SiteWorker:
         self._order = itertools.count()
         self._next_look = 0.0
         self._looked: float | None = None
-        self._failing: set[str] = set()
+        self._failing: dict[str, int] = {}
+        """Looks that failed when they were asked last, and in which turn that was."""
         self._over: set[tuple[int, int]] = set()
         self._misses = 0
         self._trouble = ""
@@ -238,11 +239,14 @@ class SiteWorker:
         """
         pause, answered = self._every, False
         failure: SiteError | None = None
-        for look in (self._look_at_queue, self._look_at_accounting):
+        # A site that fails is asked one question now and then. Were it the same one each time, a scheduler
+        # that is down would keep the accounting from being read, and the other way round.
+        looks = (self._look_at_queue, self._look_at_accounting)
+        for look in sorted(looks, key=lambda look: self._failing.get(look.__name__, 0)):
             try:
                 look()
                 answered = True
-                self._failing.discard(look.__name__)
+                self._failing.pop(look.__name__, None)
             except Held as held:
                 pause = min(pause, max(1.0, held.seconds))
                 if isinstance(held, Silent):
@@ -252,7 +256,7 @@ class SiteWorker:
                 if not isinstance(error, SiteError):
                     _log.exception("%s: %s", self.site, look.__name__)
                 failure = failure or SiteError(str(error) or type(error).__name__)
-                self._failing.add(look.__name__)
+                self._failing[look.__name__] = next(self._turns)
         if failure:
             self._badly(failure)
             pause = min(pause, SOON)

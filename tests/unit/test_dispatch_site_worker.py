@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from operators.dispatch import site_worker
 from operators.dispatch.access import READER, Credentials, LateAccess
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import first
@@ -485,3 +486,37 @@ def test_credentials_that_come_or_change_later_are_used_without_a_new_start(tmp_
         "asked with two for p q",
         "closed two",
     ]
+
+
+class OneQuestion(Scheduler):
+    """As a breaker that is half open: one question a look gets through. Its scheduler is down; its accounting
+    comes back after the first one."""
+
+    asked = 0
+    read = 0
+
+    def queue(self) -> Sequence[RemoteJobRow]:
+        self._through()
+        raise SiteError("the controller is down")
+
+    def ended(self, since: int) -> Sequence[RemoteJobRow]:
+        self._through()
+        self.read += 1
+        if self.read == 1:
+            raise SiteError("the database is down")
+        return super().ended(since)
+
+    def _through(self) -> None:
+        self.asked += 1
+        if self.asked > 2 and self.asked % 2 == 0:
+            raise Silent("asked again soon", 0.01)
+
+
+def test_a_scheduler_that_is_down_does_not_keep_the_accounting_from_being_read(
+    told: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_worker, "SOON", 0.01)
+    site = OneQuestion(lumi("lumi"))
+    with running(site, told, every=1000):
+        until(lambda: site.read > 3)
+    assert any(isinstance(one, Looked) for one in told)
