@@ -15,7 +15,7 @@ from typing import Final
 from bench.before import COMMIT, earlier_build
 from bench.figures import Reading
 from infra import paths
-from infra.cli import burst
+from infra.cli.work import burst
 from infra.paths import REPOSITORY
 from operators import queues
 from operators.k8s import connect

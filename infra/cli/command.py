@@ -49,7 +49,7 @@ class Verbs(click.Group):
         """The verb, from the file of its name."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(f"infra.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"infra.cli.verbs.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -19,8 +19,8 @@ from infra.cli.runlog import RunLog
 
 if TYPE_CHECKING:
     # Each command pays for what it uses: a screen and the site's models are half a second.
-    from infra.cli.choice import Asked
-    from infra.cli.screen import Screen
+    from infra.cli.engines.choice import Asked
+    from infra.cli.views.screen import Screen
     from infra.site import Site
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,7 +67,7 @@ class Session:
 
     def begin(self, verb: str) -> Screen:
         """The screen, with a log behind it that is not on the disk yet."""
-        from infra.cli.screen import Screen  # noqa: PLC0415 (see above)
+        from infra.cli.views.screen import Screen  # noqa: PLC0415 (see above)
 
         self._screen = Screen(RunLog(paths.logs(self.stack), verb), stderr=self.json)
         return self._screen

@@ -23,8 +23,10 @@ from click.testing import CliRunner
 
 from infra import quotas
 from infra.authentication import authentication_configuration
-from infra.cli import gather, main, oidc
-from infra.cli.audit_words import deeds
+from infra.cli import main
+from infra.cli.checks import gather
+from infra.cli.people import oidc
+from infra.cli.views.audit import deeds
 from infra.paths import REPOSITORY
 from infra.site import Site, parse_site
 from operators.api import API_VERSION

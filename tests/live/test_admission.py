@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from infra import paths
-from infra.cli import burst
+from infra.cli.work import burst
 from operators.api import API_VERSION
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from infra.cli.forward import forward
+from infra.cli.work.forward import forward
 from monitoring import alertmanager
 from monitoring.dashboards.overview import OVERVIEW
 from monitoring.manifests import NAME

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from infra import paths
-from infra.cli import burst
+from infra.cli.work import burst
 from operators.isolation import AGENT_PORT, NODE_PORTS
 from operators.k8s import Cluster, connect
 from operators.k8s_errors import NotFound

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from infra import paths
-from infra.cli.engine import passphrase
+from infra.cli.engines.open import passphrase
 from tests.live.site_under_test import SiteUnderTest
 from tests.live.test_changes import tenant
 

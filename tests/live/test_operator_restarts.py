@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from infra import paths
-from infra.cli.operator_checks import errors
+from infra.cli.checks.operator import errors
 from operators.k8s import connect
 from operators.manifests import NAME, NAMESPACE
 from tests.cluster.comparison import first_differences

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from infra.cli.events import Change, Event, Note, Outcome, Resource, Step, tally
+from infra.cli.engines.events import Change, Event, Note, Outcome, Resource, Step, tally
+from infra.cli.engines.protocol import Listener
 from infra.cli.failure import Failure
-from infra.cli.protocol import Listener
 
 
 def urn(kind: str, name: str) -> str:

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli import main
-from infra.cli.audit import FOLDER, command, moment
-from infra.cli.audit_words import Deed, deeds
 from infra.cli.failure import WrongInput
+from infra.cli.verbs.audit import FOLDER, command, moment
+from infra.cli.views.audit import Deed, deeds
 from infra.control_plane import table
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from infra.cli import alert_facts, main, silences
-from infra.cli.alert_rows import (
+from infra.cli import main
+from infra.cli.verbs.alerts import render
+from infra.cli.views.alerts import (
     STEP_SECONDS,
     critical,
     fired,
@@ -21,7 +22,8 @@ from infra.cli.alert_rows import (
     sent,
     with_pages,
 )
-from infra.cli.alerts import render
+from infra.cli.work import alerts as alert_facts
+from infra.cli.work import silences
 from monitoring.rules.alerts import ALERTS
 
 AT = "2026-12-01T02:00:00.123456789Z"

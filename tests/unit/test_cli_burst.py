@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.cli import burst
-from infra.cli.burst import Queue, Work
+from infra.cli.work import burst
+from infra.cli.work.burst import Queue, Work
 from operators.queues import Cohort, Flavor, cluster_queue, cohort_objects, local_queue
 from operators.tenancy import Quota, Tenant
 

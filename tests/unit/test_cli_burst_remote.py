@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.cli import burst_remote
-from infra.cli.burst_remote import SiteRow
+from infra.cli.work import burst_remote
+from infra.cli.work.burst_remote import SiteRow
 from operators.api.remote_job import RemoteJobSpec
 
 TENANTS = [

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from infra.cli import checks
-from infra.cli.facts import GIB, Cluster, Facts, Host, Machine, Operator, Site, Stack
-from infra.cli.verdict import Verdict
+from infra.cli.checks import table as checks
+from infra.cli.checks.facts import GIB, Cluster, Facts, Host, Machine, Operator, Site, Stack
+from infra.cli.checks.verdict import Verdict
 
 HOST = Host(
     system="Linux", root=True, cpus=2, memory=24 * GIB, memory_available=20 * GIB, disk_home=50 * GIB,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.cli import choice
-from infra.cli.choice import Situation, choose
+from infra.cli.engines import choice
+from infra.cli.engines.choice import Situation, choose
 
 NOTHING = Situation("auto", None, None, True, None)
 

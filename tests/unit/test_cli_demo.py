@@ -115,8 +115,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> StandIn:
     stand_in = StandIn()
     monkeypatch.setenv("ANTENNA_HOME", str(tmp_path))
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
-    monkeypatch.setattr("infra.cli.demo.k8s.connect", lambda _: stand_in)
-    monkeypatch.setattr("infra.cli.demo.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("infra.cli.verbs.demo.k8s.connect", lambda _: stand_in)
+    monkeypatch.setattr("infra.cli.verbs.demo.POLL_SECONDS", 0.0)
     return stand_in
 
 

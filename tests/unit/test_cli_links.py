@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli import main
-from infra.cli.events import Resource
+from infra.cli.engines.events import Resource
 from infra.provider import link
 from infra.provider.kind import ProviderError
 from tests.unit.cli_fakes import FakeEngine, urn
@@ -36,8 +36,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     ]
     engine = FakeEngine(state=state)
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
-    monkeypatch.setattr("infra.cli.links.open_quietly", lambda _: engine)
-    monkeypatch.setattr("infra.cli.links.open_engine", lambda *_, **__: engine)
+    monkeypatch.setattr("infra.cli.verbs.links.open_quietly", lambda _: engine)
+    monkeypatch.setattr("infra.cli.verbs.links.open_engine", lambda *_, **__: engine)
     monkeypatch.setattr(link, "look", lambda _: facts())
     monkeypatch.setattr("infra.provider.tunnel.differences", lambda *_: [])
     monkeypatch.setattr(link, "measure", lambda _: MEASURED)

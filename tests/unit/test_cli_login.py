@@ -20,9 +20,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from infra import issuer, paths
-from infra.cli import kept_login, main, oidc
-from infra.cli import login as login_verb
-from infra.cli.oidc import Provider, Tokens
+from infra.cli import main
+from infra.cli.people import kept_login, oidc
+from infra.cli.people.oidc import Provider, Tokens
+from infra.cli.verbs import login as login_verb
 from infra.site import parse_site
 from tests.unit.site_examples import EMBEDDED, edited
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from infra.cli import official
-from infra.cli.choice import Choice
-from infra.cli.events import Change, Event, Note, Step
+from infra.cli.engines import official
+from infra.cli.engines.choice import Choice
+from infra.cli.engines.events import Change, Event, Note, Step
+from infra.cli.engines.official import Official, UnusableError
+from infra.cli.engines.protocol import Target
 from infra.cli.failure import Failure, Locked
-from infra.cli.official import Official, UnusableError
-from infra.cli.protocol import Target
 
 URN = "urn:pulumi:embedded::antenna::antenna:site:Machines$antenna:index:Machine::head"
 

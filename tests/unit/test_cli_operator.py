@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from infra.cli import operator_facts
-from infra.cli.facts import Operator
-from infra.cli.operator_checks import errors, judge, pod_state, unasked
+from infra.cli.checks import operator_facts
+from infra.cli.checks.facts import Operator
+from infra.cli.checks.operator import errors, judge, pod_state, unasked
 from operators.k8s_errors import ApiError, NotFound, Unreachable
 
 WELL = Operator(deployed=True, wanted=1, ready=True, stalest="jobs", age=3.2)

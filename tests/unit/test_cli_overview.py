@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.cli import overview
-from infra.cli.verdict import Verdict
+from infra.cli.checks.verdict import Verdict
+from infra.cli.views import overview
 
 NOW = datetime(2026, 1, 1, 10, 1, tzinfo=UTC)
 

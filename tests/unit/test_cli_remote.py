@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra.cli.failure import Failure, WrongInput
-from infra.cli.logs import remote_output
-from infra.cli.submit import remote_job
+from infra.cli.verbs.logs import remote_output
+from infra.cli.verbs.submit import remote_job
 from operators.reasons import Reason
 from operators.why.remote import explain_remote
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from infra import paths
 from infra.cli import main
-from infra.cli.events import Change, Outcome
-from infra.cli.facts import Cluster, Operator
+from infra.cli.checks.facts import Cluster, Operator
+from infra.cli.engines.events import Change, Outcome
 from infra.cli.failure import Failure, Locked
 from infra.provider.leftovers import Trace
 from tests.unit.cli_fakes import MACHINE, NETWORK, OBJECTS, FakeEngine, note, steps, urn
@@ -27,15 +27,17 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
     """The commands with this engine, on a host that is fit, with all tools built."""
     monkeypatch.setenv("ANTENNA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
-    monkeypatch.setattr("infra.cli.up.refusals", lambda _: [])
-    monkeypatch.setattr("infra.cli.up.artifacts.ensure_artifacts", lambda report, **_: ("digest", tmp_path))
-    monkeypatch.setattr("infra.cli.up.base.ensure", lambda report, *_: "digest")
-    monkeypatch.setattr("infra.cli.up.gather.cluster", lambda _: CLUSTER)
-    monkeypatch.setattr("infra.cli.up.WELL_POLL", 0)
+    monkeypatch.setattr("infra.cli.verbs.up.refusals", lambda _: [])
+    monkeypatch.setattr(
+        "infra.cli.verbs.up.artifacts.ensure_artifacts", lambda report, **_: ("digest", tmp_path)
+    )
+    monkeypatch.setattr("infra.cli.verbs.up.base.ensure", lambda report, *_: "digest")
+    monkeypatch.setattr("infra.cli.verbs.up.gather.cluster", lambda _: CLUSTER)
+    monkeypatch.setattr("infra.cli.verbs.up.WELL_POLL", 0)
 
     def install(engine: FakeEngine) -> FakeEngine:
         for verb in ("up", "preview", "refresh", "down"):
-            monkeypatch.setattr(f"infra.cli.{verb}.open_engine", lambda *_, **__: engine)
+            monkeypatch.setattr(f"infra.cli.verbs.{verb}.open_engine", lambda *_, **__: engine)
         return engine
 
     return install
@@ -75,7 +77,7 @@ def operators(monkeypatch: pytest.MonkeyPatch, *states: Operator) -> None:
     """The cluster is looked at, and its operator is so each time; the last of them from then on."""
     left = list(states)
     monkeypatch.setattr(
-        "infra.cli.up.gather.cluster",
+        "infra.cli.verbs.up.gather.cluster",
         lambda _: replace(CLUSTER, operator=left.pop(0) if len(left) > 1 else left[0]),
     )
 
@@ -106,7 +108,7 @@ def test_up_gives_up_waiting_for_an_operator_that_does_not_become_ready(
     use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(FakeEngine(steps("same", "Objects", "operator"), [OBJECTS]))
-    monkeypatch.setattr("infra.cli.up.WELL_SECONDS", 0.1)
+    monkeypatch.setattr("infra.cli.verbs.up.WELL_SECONDS", 0.1)
     operators(monkeypatch, replace(OPERATOR, ready=False, unlisted=("workloads",)))
     shown = antenna("up")
     assert shown.exit_code == 1
@@ -250,9 +252,9 @@ def test_a_refresh_without_drift_says_so(use: Use) -> None:
 def traces(monkeypatch: pytest.MonkeyPatch) -> list[Trace]:
     """What is left on the host; clearing empties it."""
     found = [Trace("mount", "/var/lib/antenna/embedded/machines/head/root")]
-    monkeypatch.setattr("infra.cli.down.leftovers.list_traces", lambda stack: list(found))
-    monkeypatch.setattr("infra.cli.down.leftovers.clear", lambda stack, report: found.clear())
-    monkeypatch.setattr("infra.cli.down.os.geteuid", lambda: 0)
+    monkeypatch.setattr("infra.cli.verbs.down.leftovers.list_traces", lambda stack: list(found))
+    monkeypatch.setattr("infra.cli.verbs.down.leftovers.clear", lambda stack, report: found.clear())
+    monkeypatch.setattr("infra.cli.verbs.down.os.geteuid", lambda: 0)
     return found
 
 
@@ -290,7 +292,7 @@ def test_down_asks_a_person(
     use: Use, traces: list[Trace], monkeypatch: pytest.MonkeyPatch, answer: str, calls: list[str]
 ) -> None:
     engine = use(FakeEngine(state=[MACHINE]))
-    monkeypatch.setattr("infra.cli.down.can_ask", lambda: True)
+    monkeypatch.setattr("infra.cli.verbs.down.can_ask", lambda: True)
     CliRunner().invoke(main, ["down"], input=answer)
     assert engine.calls == calls
 
@@ -300,7 +302,7 @@ def test_down_of_real_machines_wants_the_stacks_name_typed(
     use: Use, traces: list[Trace], monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
     engine = use(FakeEngine(state=[replace(MACHINE, inputs={"driver": "ssh"})]))
-    monkeypatch.setattr("infra.cli.down.can_ask", lambda: True)
+    monkeypatch.setattr("infra.cli.verbs.down.can_ask", lambda: True)
     assert CliRunner().invoke(main, ["down"], input=answer).exit_code == code
     assert engine.calls == ([] if code else ["destroy"])
     assert traces, "the operator's folder of real machines is not cleared"
@@ -310,7 +312,7 @@ def test_down_that_leaves_something_fails_and_names_it(
     use: Use, traces: list[Trace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(FakeEngine(state=[MACHINE]))
-    monkeypatch.setattr("infra.cli.down.leftovers.clear", lambda stack, report: None)
+    monkeypatch.setattr("infra.cli.verbs.down.leftovers.clear", lambda stack, report: None)
     shown = antenna("down", "--yes")
     assert shown.exit_code == 1
     assert "mount /var/lib/antenna/embedded/machines/head/root" in shown.output

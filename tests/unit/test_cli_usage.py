@@ -6,9 +6,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra import paths
-from infra.cli import host_checks, main
-from infra.cli.checks import CHECKS, Finding
-from infra.cli.verdict import Verdict
+from infra.cli import main
+from infra.cli.checks import host as host_checks
+from infra.cli.checks.table import CHECKS, Finding
+from infra.cli.checks.verdict import Verdict
 
 VERBS = (
     "up",
@@ -114,7 +115,7 @@ def test_an_unfit_host_is_refused_before_anything_is_touched(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     unfit = [Finding(CHECKS[0], Verdict("fail", "this is Plan 9", host_checks.ELSEWHERE))]
-    monkeypatch.setattr("infra.cli.up.refusals", lambda _: unfit)
+    monkeypatch.setattr("infra.cli.verbs.up.refusals", lambda _: unfit)
     shown = antenna("up")
     assert shown.exit_code == 3
     assert "this is Plan 9" in shown.output
@@ -130,7 +131,7 @@ def test_what_should_not_happen_is_one_message_with_the_trace_in_a_log(
     def break_down(_: object) -> None:
         raise RuntimeError("out of ideas")
 
-    monkeypatch.setattr("infra.cli.up.refusals", break_down)
+    monkeypatch.setattr("infra.cli.verbs.up.refusals", break_down)
     shown = antenna("up")
     assert shown.exit_code == 1
     assert "out of ideas" in shown.output

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infra.cli import main, report_files
-from infra.cli.report_figures import Partner, figures
+from infra.cli import main
+from infra.cli.views import report_files
+from infra.cli.views.report_figures import Partner, figures
 from tests.unit import usage_world as world
 
 PARTNERS = {name: Partner(name.title(), p.ecosystem, p.sector) for name, p in world.PAYERS.items()}
@@ -37,8 +38,8 @@ def antenna(made, monkeypatch, tmp_path):
         return made[path]({name: str(value) for name, value in query.items()})
 
     for verb in ("budget", "report"):
-        monkeypatch.setattr(f"infra.cli.{verb}.fetch", fetch)
-    monkeypatch.setattr("infra.cli.report.local_kwh", lambda *_: {"ulb": 120.0})
+        monkeypatch.setattr(f"infra.cli.verbs.{verb}.fetch", fetch)
+    monkeypatch.setattr("infra.cli.verbs.report.local_kwh", lambda *_: {"ulb": 120.0})
     monkeypatch.setenv("ANTENNA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -81,7 +82,7 @@ def test_the_budget_as_json_is_the_operators_document(antenna, made):
 
 
 def test_where_there_is_nothing_it_says_so(antenna, monkeypatch):
-    monkeypatch.setattr("infra.cli.budget.fetch", lambda *_: {"as_of": "", "budgets": []})
+    monkeypatch.setattr("infra.cli.verbs.budget.fetch", lambda *_: {"as_of": "", "budgets": []})
     assert "no allocation is in force" in antenna("budget").output
 
 

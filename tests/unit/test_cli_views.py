@@ -11,14 +11,15 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from rich.text import Text
 
-from infra.cli import checks, main
-from infra.cli.checks import CHECKS, Finding
-from infra.cli.events import Change, Resource, Step, describe, difference, drift, summary, tally
-from infra.cli.overview import Machine, Node, Overview, Queue, Site
+from infra.cli import main
+from infra.cli.checks import table as checks
+from infra.cli.checks.table import CHECKS, Finding
+from infra.cli.checks.verdict import Verdict
+from infra.cli.engines.events import Change, Resource, Step, describe, difference, drift, summary, tally
 from infra.cli.runlog import RunLog
-from infra.cli.screen import Screen
-from infra.cli.tools import outdated
-from infra.cli.verdict import Verdict
+from infra.cli.verbs.tools import outdated
+from infra.cli.views.overview import Machine, Node, Overview, Queue, Site
+from infra.cli.views.screen import Screen
 from infra.tools.stock import Row
 from tests.unit.cli_fakes import MACHINE, note, steps, urn
 
@@ -42,7 +43,7 @@ def antenna(*words: str) -> Result:
 @pytest.fixture
 def shows(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
-    monkeypatch.setattr("infra.cli.status.look", lambda _: SOUND)
+    monkeypatch.setattr("infra.cli.verbs.status.look", lambda _: SOUND)
     return monkeypatch
 
 
@@ -61,7 +62,7 @@ def test_status_is_one_screen_of_plain_lines(shows: pytest.MonkeyPatch) -> None:
 def test_status_of_fifteen_partners_fits_a_small_terminal(shows: pytest.MonkeyPatch) -> None:
     queues = [replace(QUEUES[0], name=f"partner-{n:02d}") for n in range(15)]
     machines = [replace(SOUND.machines[0], name=f"gpu-{n}") for n in range(3)]
-    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, machines=machines, queues=queues))
+    shows.setattr("infra.cli.verbs.status.look", lambda _: replace(SOUND, machines=machines, queues=queues))
     lines = antenna("status").output.splitlines()
     assert len(lines) <= 24
     assert max(len(line.rstrip()) for line in lines) <= 80
@@ -69,7 +70,7 @@ def test_status_of_fifteen_partners_fits_a_small_terminal(shows: pytest.MonkeyPa
 
 def test_a_queue_that_is_not_active_says_why(shows: pytest.MonkeyPatch) -> None:
     broken = replace(QUEUES[0], active=False, reason="flavor h100 is missing")
-    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, queues=[broken, QUEUES[1]]))
+    shows.setattr("infra.cli.verbs.status.look", lambda _: replace(SOUND, queues=[broken, QUEUES[1]]))
     shown = antenna("status")
     assert shown.exit_code == 1
     assert "flavor h100 is missing" in shown.output
@@ -81,7 +82,7 @@ def test_status_as_json_is_the_document(shows: pytest.MonkeyPatch) -> None:
 
 def test_status_of_something_wrong_exits_with_1_and_points_to_the_doctor(shows: pytest.MonkeyPatch) -> None:
     stopped = Overview("lab", [Machine("head", "nspawn", "10.77.0.10", False, "stopped")], [], [], "")
-    shows.setattr("infra.cli.status.look", lambda _: stopped)
+    shows.setattr("infra.cli.verbs.status.look", lambda _: stopped)
     shown = antenna("status", "--stack", "lab")
     assert shown.exit_code == 1
     assert "head     stopped" in shown.output
@@ -92,7 +93,7 @@ def test_status_says_in_one_line_that_the_operator_is_not_well_and_how_to_mend_i
     shows: pytest.MonkeyPatch,
 ) -> None:
     shows.setattr(
-        "infra.cli.status.look", lambda _: replace(SOUND, operator=Verdict("fail", "stopped", "x 1"))
+        "infra.cli.verbs.status.look", lambda _: replace(SOUND, operator=Verdict("fail", "stopped", "x 1"))
     )
     shown = antenna("status")
     assert "operator: stopped -> x 1" in shown.output.splitlines()
@@ -104,7 +105,7 @@ def test_status_of_a_site_that_nobody_asks_does_not_say_that_it_answers(shows: p
     local = Site("local", "here", True, "", 8, 0, 0, 0)
     asked = Site("jupiter", "JUPITER", True, "", None, 0, 0, 0)
     idle = Site("lumi", "LUMI", True, "no partner has a project there", None, 0, 0, 0, asked=False)
-    shows.setattr("infra.cli.status.look", lambda _: replace(SOUND, sites=[local, asked, idle]))
+    shows.setattr("infra.cli.verbs.status.look", lambda _: replace(SOUND, sites=[local, asked, idle]))
     lines = [" ".join(line.split()) for line in antenna("status").output.splitlines()]
     assert any(line.startswith("jupiter answers ") for line in lines)
     assert any(line.startswith("lumi not asked: no partner has a project there ") for line in lines)
@@ -112,7 +113,9 @@ def test_status_of_a_site_that_nobody_asks_does_not_say_that_it_answers(shows: p
 
 def test_status_of_a_site_that_is_not_up_says_how_to_raise_it(shows: pytest.MonkeyPatch) -> None:
     shows.undo()
-    shows.setattr("infra.cli.status.open_quietly", lambda _: type("None", (), {"resources": lambda _: []})())
+    shows.setattr(
+        "infra.cli.verbs.status.open_quietly", lambda _: type("None", (), {"resources": lambda _: []})()
+    )
     shown = antenna("status", "--stack", "lab")
     assert shown.exit_code == 1
     assert "not up; `antenna up --stack lab` raises it" in shown.output
@@ -127,8 +130,8 @@ FINDINGS = [
 
 @pytest.fixture
 def finds(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr("infra.cli.doctor.gather.everything", lambda _: None)
-    monkeypatch.setattr("infra.cli.doctor.checks.run", lambda _: FINDINGS)
+    monkeypatch.setattr("infra.cli.verbs.doctor.gather.everything", lambda _: None)
+    monkeypatch.setattr("infra.cli.verbs.doctor.checks.run", lambda _: FINDINGS)
     return monkeypatch
 
 
@@ -155,7 +158,7 @@ def test_doctor_as_json(finds: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_with_warnings_only_exits_with_0(finds: pytest.MonkeyPatch) -> None:
-    finds.setattr("infra.cli.doctor.checks.run", lambda _: [FINDINGS[0], FINDINGS[2]])
+    finds.setattr("infra.cli.verbs.doctor.checks.run", lambda _: [FINDINGS[0], FINDINGS[2]])
     assert antenna("doctor").exit_code == 0
 
 
@@ -166,7 +169,7 @@ ROWS = [
 
 
 def test_tools_lists_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.cli.tools.stock.status", lambda: ROWS)
+    monkeypatch.setattr("infra.cli.verbs.tools.stock.status", lambda: ROWS)
     for words in (("tools",), ("tools", "list")):
         lines = [" ".join(line.split()) for line in antenna(*words).output.splitlines()]
         assert "etcd v3.7.1 yes 24 MiB" in lines
@@ -179,8 +182,8 @@ def test_tools_lists_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tools_builds_those_named(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr("infra.cli.tools.stock.status", lambda: ROWS)
-    monkeypatch.setattr("infra.cli.tools.stock.ensure", lambda names, report: asked.append(names))
+    monkeypatch.setattr("infra.cli.verbs.tools.stock.status", lambda: ROWS)
+    monkeypatch.setattr("infra.cli.verbs.tools.stock.ensure", lambda names, report: asked.append(names))
     assert antenna("tools", "build", "etcd").exit_code == 0
     assert asked == [("etcd",)]
     shown = antenna("tools", "build", "etcdd")
@@ -236,7 +239,7 @@ def test_a_log_is_told_now_and_then_what_a_long_step_does(
     screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("infra.cli.screen.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("infra.cli.views.screen.time.monotonic", lambda: now[0])
     screen.event(steps("create", "Playbook", "nodes")[0])
     for second in range(25):
         now[0] = 100.0 + second

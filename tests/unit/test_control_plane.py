@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from infra import control_plane
-from infra.cli import control_plane_facts
+from infra.cli.checks import control_plane_facts
 from infra.control_plane import KUBELET, SOURCE, STATIC_PODS, Flag, table
 from infra.control_plane_page import page
 from monitoring.rules.alerts import ETCD_QUOTA_BYTES

@@ -1,0 +1,1 @@
+"""What `antenna doctor` checks: facts are gathered, then judged, a row a check."""

@@ -1,0 +1,1 @@
+"""What people are shown: tables, words, charts and files, from plain data."""

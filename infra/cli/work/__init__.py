@@ -1,0 +1,1 @@
+"""What verbs send to the cluster and read from it."""
