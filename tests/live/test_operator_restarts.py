@@ -26,6 +26,7 @@ from tests.live.site_under_test import SiteUnderTest, eventually
 TIMES = int(os.environ.get("ANTENNA_TEST_OPERATOR", "1"))
 READY_SECONDS = 30.0
 PATIENCE = 240.0  # seconds for a moment in which nothing changes to be met
+RESOLVED = 240.0  # seconds: an alert that fired outlasts its cause, and what shows it is not well until then
 DEPLOYMENT = f"deployment/{NAME}"
 
 
@@ -144,7 +145,7 @@ def test_that_it_is_not_ready_is_said_too(site: SiteUnderTest) -> None:
         assert site.antenna("doctor", check=False).returncode == 1
     finally:
         set_rules(site, rules)
-    eventually("it is well again", lambda: site.antenna("doctor", check=False).returncode == 0)
+    eventually("it is well again", lambda: site.antenna("doctor", check=False).returncode == 0, RESOLVED)
 
 
 def test_that_what_it_says_is_old_is_said_too(site: SiteUnderTest) -> None:
@@ -167,7 +168,7 @@ def test_that_what_it_says_is_old_is_said_too(site: SiteUnderTest) -> None:
         assert site.antenna("doctor", check=False).returncode == 1
     finally:
         site.on("head", "nft delete table inet test-stale")
-    eventually("it is well again", lambda: site.antenna("status", check=False).returncode == 0)
+    eventually("it is well again", lambda: site.antenna("status", check=False).returncode == 0, RESOLVED)
 
 
 def set_rules(site: SiteUnderTest, rules: list[object]) -> None:
