@@ -43,21 +43,24 @@ changes: {description: One line a difference., type: list, elements: str, return
 KINDS = {"ed25519": ["-t", "ed25519"], "rsa-4096": ["-t", "rsa", "-b", "4096"]}
 
 
-def make(module: AnsibleModule, path: str, key: dict[str, Any]) -> None:
-    """One pair without a passphrase; ssh-keygen writes the private half for its owner alone."""
-    command = ["ssh-keygen", "-q", *KINDS[key["type"]], "-N", "", "-C", key["comment"], "-f", path]
-    code, _, err = module.run_command(command)
+def keygen(module: AnsibleModule, path: str, *options: str) -> str:
+    """Output of ssh-keygen about the key at a path; its failure is the module's."""
+    code, out, err = module.run_command(["ssh-keygen", *options, "-f", path])
     if code:
         module.fail_json(msg=f"{path}: ssh-keygen: {str(err).strip()[-400:]}")
+    return str(out)
+
+
+def make(module: AnsibleModule, path: str, key: dict[str, Any]) -> None:
+    """One pair without a passphrase; ssh-keygen writes the private half for its owner alone."""
+    keygen(module, path, "-q", *KINDS[key["type"]], "-N", "", "-C", key["comment"])
 
 
 def tell(module: AnsibleModule, path: str) -> None:
     """Write the public half of a private one again."""
-    code, out, err = module.run_command(["ssh-keygen", "-y", "-f", path])
-    if code:
-        module.fail_json(msg=f"{path}: ssh-keygen: {str(err).strip()[-400:]}")
+    public = keygen(module, path, "-y")
     with open(f"{path}.pub", "w", encoding="utf-8") as file:
-        file.write(str(out))
+        file.write(public)
 
 
 def main() -> None:
