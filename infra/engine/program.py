@@ -10,9 +10,6 @@ from pathlib import Path
 from infra.engine.config import ConfigValue, Project
 from infra.engine.process import Process
 
-NO_PLUGINS = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
-"""pydantic would look through every installed package for plugins: 60 ms a process, and there are none."""
-
 _RUNNER = Path(__file__).with_name("runner.py")
 
 
@@ -39,7 +36,6 @@ def start(
         "organization": "organization",
     }
     environ = {
-        **NO_PLUGINS,
         **environ,
         "PULUMI_CONFIG": json.dumps({key: value.text for key, value in config.items()}),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps([key for key, value in config.items() if value.secret]),
