@@ -131,6 +131,7 @@ def let_go(
             held = verdict.message
             time.sleep(0.05)
             judged = time.time()
+        held = ""
         tell("lets", name=name, judged=judged)
         attempt = Attempt(
             number=1,
