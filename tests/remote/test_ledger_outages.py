@@ -123,6 +123,11 @@ class Accountant:
         last = said[-1] if said else ""
         return self.process is not None and last == "wrote"
 
+    def holds(self) -> bool:
+        """Whether it has told why it holds a job, and has let none go since."""
+        said = [one["what"] for one in self.said if one["what"] in ("starts", "holds", "lets")]
+        return said[-1] == "holds"
+
     def _lives(self) -> None:
         """RuntimeError where it has ended by itself."""
         if self.process is not None and (code := self.process.poll()) is not None:
@@ -368,7 +373,8 @@ def outage(world: World, kind: str, chance: random.Random, *, kill: bool) -> Non
     time.sleep(chance.uniform(0, 1))
     if not SEQUENCES:
         eventually(accountant.works, PATIENCE)
-    told = one.words if accountant.works() and not kill else ""
+    # A job that is held since the outage before, for the same reason, is not told of anew.
+    told = one.words if accountant.works() and not accountant.holds() and not kill else ""
     begins = time.time()  # what it makes of the ledger may be told, once, before it has begun whole
     one.begin()
     began = time.time()
