@@ -21,7 +21,7 @@ from bench.poll.measure import live_polls, polls
 from bench.population import Population
 from bench.programs import KOPF, NAIVE, OPERATOR, Program
 from bench.report import document, print_report, save, shown
-from operators.k8s import connect
+from operators.kube.client import connect
 from tests.cluster.light import install_definitions, light_cluster
 
 FRESHNESS_JOBS = 2_000

@@ -18,7 +18,7 @@ from infra import paths
 from infra.cli.work import burst
 from infra.paths import REPOSITORY
 from operators import queues
-from operators.k8s import connect
+from operators.kube.client import connect
 
 OURS: Final = "this build"
 BEFORE: Final = COMMIT

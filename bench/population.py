@@ -22,8 +22,8 @@ import urllib3
 
 from bench.programs import cpu_seconds
 from bench.world import STATES, Template, job, surroundings, template, workload
-from operators.k8s import Cluster
-from operators.k8s_errors import NotFound, patiently
+from operators.kube.client import Cluster
+from operators.kube.errors import NotFound, patiently
 from operators.queues import API_VERSION as KUEUE
 from operators.tenancy import Object
 from tests.cluster.faults import pid_of, stopped

@@ -42,8 +42,8 @@ from operators.exposition import tls
 from operators.exposition.access import Access
 from operators.exposition.server import Pages, Server
 from operators.exposition.store import Store
-from operators.k8s import Cluster, connect, connect_in_cluster
-from operators.k8s_errors import KubernetesError, Unreachable
+from operators.kube.client import Cluster, connect, connect_in_cluster
+from operators.kube.errors import KubernetesError, Unreachable
 from operators.ledger.ledger import Ledger
 from operators.ledger.opening import opened
 from operators.ledger.remote import RemoteLedger

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from operators.api import API_VERSION
 from operators.api.budget import KIND, NAME, BudgetStatus, budget_object, row_of
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError, NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError, NotFound
 
 Document = dict[str, Any]
 

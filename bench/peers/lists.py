@@ -19,7 +19,7 @@ from typing import Any
 from kubernetes import client, config
 
 from bench.programs import peak_bytes
-from operators.k8s import connect
+from operators.kube.client import connect
 
 PAGE = 1000  # objects; the operator's, too
 KUEUE = ("kueue.x-k8s.io", "v1beta2", "workloads")

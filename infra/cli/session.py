@@ -108,7 +108,7 @@ _OF_THE_SITE_FILE = (("infra.site", "SiteError"),)
 _OF_HOST_OR_SITE = (
     ("infra.tools.failure", "ToolError"),
     ("infra.provider.kind", "ProviderError"),
-    ("operators.k8s_errors", "KubernetesError"),
+    ("operators.kube.errors", "KubernetesError"),
 )
 
 

@@ -44,7 +44,7 @@ from infra.provider.objects_bundle import (
     ref,
     title,
 )
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 
 # Set to "1" to remove Objects from the state although their cluster does not answer any more.
 FORGET_UNREACHABLE: Final = "ANTENNA_FORGET_UNREACHABLE"

@@ -24,8 +24,8 @@ from infra.provider.objects_bundle import (
 )
 from infra.provider.objects_drift import differences
 from infra.provider.objects_wait import until_gone, until_ready, until_served
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import (
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import (
     Conflict,
     Invalid,
     KubernetesError,

@@ -9,8 +9,8 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from infra.provider.kind import ProviderError, Report
 from infra.provider.objects_bundle import Object, Ref, title
-from operators.k8s import Cluster
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import NotFound
 
 # Seconds: definitions, pods, our own kinds, finalizers; between two looks.
 SERVED: Final = 60

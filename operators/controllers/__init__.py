@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from operators.controllers import tenant
 from operators.controllers.reconcile import Reconciler
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.tenancy import TENANT_LABEL
 
 # Seconds before each new try of a request that failed; kopf gives up after the last.

@@ -17,8 +17,8 @@ from operators.api import API_VERSION
 from operators.api.tenant import KIND, TenantSpec
 from operators.controllers import decisions, usage
 from operators.controllers.decisions import Observed, Ready, Refusal
-from operators.k8s import Cluster
-from operators.k8s_errors import ApiError, Conflict, Forbidden, Invalid, NotFound, NotReady
+from operators.kube.client import Cluster
+from operators.kube.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, NotReady
 from operators.queues import API_VERSION as KUEUE
 from operators.tenancy import FINALIZER, TENANT_LABEL, Object, namespace_name
 

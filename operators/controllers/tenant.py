@@ -18,7 +18,7 @@ import kopf
 
 from operators.api import GROUP, VERSION
 from operators.api.tenant import PLURAL
-from operators.k8s_errors import KubernetesError
+from operators.kube.errors import KubernetesError
 from operators.tenancy import TENANT_LABEL
 
 Reconcile = Callable[[str], float | None]

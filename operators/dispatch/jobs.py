@@ -77,8 +77,8 @@ from operators.dispatch.tasks import (
 from operators.dispatch.turns import Turns
 from operators.dispatch.workload import Verdict, Work
 from operators.dispatch.writing import Kept
-from operators.k8s import Cluster
-from operators.k8s_errors import Conflict
+from operators.kube.client import Cluster
+from operators.kube.errors import Conflict
 from operators.queues import BUDGET
 from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site

@@ -12,8 +12,8 @@ from operators.dispatch.checks import Health
 from operators.dispatch.declared import Declared
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.status import Said
-from operators.k8s import Cluster
-from operators.k8s_errors import Conflict, KubernetesError, NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import Conflict, KubernetesError, NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import CHECKS, CHECKS_CONTROLLER
 from operators.tenancy import Object

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
-from operators.k8s import Cluster
-from operators.k8s_errors import Conflict, KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import Conflict, KubernetesError
 from operators.tenancy import Object
 
 API_VERSION: Final = "coordination.k8s.io/v1"

@@ -29,8 +29,8 @@ from operators.dispatch.lease import Leadership
 from operators.dispatch.site_worker import OVERLAP, SiteWorker
 from operators.dispatch.tasks import Answering, Looked, Result, Seen, Task
 from operators.dispatch.workload import JOB_LABEL
-from operators.k8s import Cluster
-from operators.k8s_errors import Conflict, KubernetesError, NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import Conflict, KubernetesError, NotFound
 from operators.manifests import LEASE
 from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site

@@ -14,8 +14,8 @@ from operators.api.names import REMOTE_JOB
 from operators.dispatch import status, workload
 from operators.dispatch.reading import FINALIZER, status_of, title_of
 from operators.dispatch.workload import Work
-from operators.k8s import MERGE, Cluster
-from operators.k8s_errors import NotFound
+from operators.kube.client import MERGE, Cluster
+from operators.kube.errors import NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.tenancy import Object
 

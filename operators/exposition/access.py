@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError
 
 AUDIENCE: Final = "antenna-operator"
 PATH: Final = "/metrics"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from operators.exposition.store import Store
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.stream.reflector import WATCH_SECONDS, Reflector
 from operators.stream.source import Stream
 

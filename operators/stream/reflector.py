@@ -19,8 +19,8 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from tenacity import RetryCallState, Retrying, sleep_using_event, stop_when_event_set, wait_random_exponential
 
-from operators.k8s import Cluster
-from operators.k8s_errors import ApiError, Gone, NotFound, Silent, Unreachable
+from operators.kube.client import Cluster
+from operators.kube.errors import ApiError, Gone, NotFound, Silent, Unreachable
 from operators.stream.source import Listener, Past, Stream
 from operators.stream.wire import Change, Wire
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from msgspec import DecodeError, Raw, Struct, field
 from msgspec.json import Decoder
 
-from operators.k8s_errors import ApiError, api_error
+from operators.kube.errors import ApiError, api_error
 from operators.stream import protobuf
 from operators.stream.source import Source
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.queues import API_VERSION
 from operators.why import reading
 from operators.why.facts import Cohort, Facts, Node, Queue, Waiting

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from operators.k8s import Cluster, Object
-from operators.k8s_errors import ApiError, KubernetesError
+from operators.kube.client import Cluster, Object
+from operators.kube.errors import ApiError, KubernetesError
 from operators.objects import Workload
 from operators.queues import API_VERSION, GPU
 from operators.reasons import SETTLED, Reason, of_workload

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.queues import API_VERSION
 from operators.reasons import SETTLED, Reason
 from operators.why.explain import explain

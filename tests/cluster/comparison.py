@@ -10,7 +10,7 @@ from contextlib import suppress
 from prometheus_client.parser import text_string_to_metric_families
 
 from operators.catalog import FAMILIES
-from operators.k8s_errors import Unreachable
+from operators.kube.errors import Unreachable
 from tests.cluster import truth
 
 NOTHING = Counter()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from infra.provider.objects import Objects
-from operators.k8s import Cluster, connect
+from operators.kube.client import Cluster, connect
 from tests.cluster.access import Access
 from tests.cluster.kind import kind_cluster, missing
 from tests.cluster.light import LightCluster, light_cluster

@@ -22,7 +22,7 @@ from typing import Any
 
 from monitoring.manifests import monitoring_objects
 from operators.api.crd import definitions
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.manifests import METRICS_READER, NAME, NAMESPACE, operator_objects
 from tests.cluster.access import Access
 from tests.cluster.comparison import read

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import Unreachable
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import Unreachable
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU
 from tests.cluster import truth

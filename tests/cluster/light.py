@@ -33,8 +33,8 @@ from infra.tools.light import ControlPlane, ensure_control_plane
 from infra.tools.manifests import render_kueue
 from infra.tools.pins import KUBERNETES_VERSION
 from operators.api import crd
-from operators.k8s import connect
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import connect
+from operators.kube.errors import KubernetesError
 from tests.cluster.access import Access
 from tests.ports import free_ports
 

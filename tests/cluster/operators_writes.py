@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from operators.k8s import APPLY, JSON, MERGE, Cluster
+from operators.kube.client import APPLY, JSON, MERGE, Cluster
 from operators.manifests import NAME
 
 Object = dict[str, Any]

@@ -9,8 +9,8 @@ import yaml
 
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import ApiError
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import ApiError
 from tests.merge_patch import merged
 
 Object = dict[str, Any]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from operators.dispatch.decide import Bounds
 from operators.dispatch.run import Dispatch, Settings
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.sites.access import Granted as SiteGrant
 from operators.sites.access import NodeRow, RemoteJobRow, SiteAccess, Submission, Unreachable
 from operators.sites.model import (

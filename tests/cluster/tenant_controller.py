@@ -17,8 +17,8 @@ from operators.api import API_VERSION
 from operators.api.crd import definitions
 from operators.api.tenant import KIND, tenant_object
 from operators.confinement import Own, confinement
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import NotFound
 from operators.manifests import CA_CONFIG_MAP, LEASE, OWN_RIGHTS, rules
 from operators.queues import GPU, LOCAL_QUEUE, QUEUE_LABEL, Cohort
 from operators.rights import CONTROLLERS

@@ -18,7 +18,7 @@ from operators.exposition import tls
 from operators.exposition.access import ALLOWED_SECONDS, AUDIENCE, GRACE_SECONDS, Access, Verdict
 from operators.exposition.server import Pages, Server
 from operators.exposition.store import Store
-from operators.k8s import connect
+from operators.kube.client import connect
 from tests.cluster.faults import proxied
 
 

@@ -12,8 +12,8 @@ import pytest
 from infra.paths import REPOSITORY
 from operators.admission import NAME, admission
 from operators.admission_rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
-from operators.k8s import connect
-from operators.k8s_errors import ApiError
+from operators.kube.client import connect
+from operators.kube.errors import ApiError
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name, partners_role

@@ -16,8 +16,8 @@ from operators.api.remote_site import remote_site_object
 from operators.api.tenant import tenant_object
 from operators.confinement import confinement
 from operators.controllers.decisions import owned
-from operators.k8s import connect
-from operators.k8s_errors import ApiError, Conflict, Forbidden
+from operators.kube.client import connect
+from operators.kube.errors import ApiError, Conflict, Forbidden
 from operators.manifests import NAME, NAMESPACE, OWN
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from infra.paths import REPOSITORY
-from operators.k8s import connect
-from operators.k8s_errors import ApiError
+from operators.kube.client import connect
+from operators.kube.errors import ApiError
 from tests.cluster.light import light_cluster
 from tests.cluster.patience import eventually
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from operators.k8s import Cluster
-from operators.k8s_errors import patiently
+from operators.kube.client import Cluster
+from operators.kube.errors import patiently
 from operators.objects import GPU_COUNT, GPU_PRODUCT, Job, Node, Pod
 from operators.stream import protobuf
 from operators.stream.source import Source

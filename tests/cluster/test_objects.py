@@ -11,8 +11,8 @@ import pytest
 from infra.provider import objects_apply, objects_wait
 from infra.provider.kind import ProviderError
 from infra.provider.objects import FORGET_UNREACHABLE, Objects
-from operators.k8s import connect
-from operators.k8s_errors import Conflict, NotFound
+from operators.kube.client import connect
+from operators.kube.errors import Conflict, NotFound
 
 
 def config_map(namespace, name="settings", /, **data):

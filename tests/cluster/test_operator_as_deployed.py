@@ -23,8 +23,8 @@ from operators.api.names import REMOTE_JOB
 from operators.api.remote_site import remote_site_object
 from operators.api.tenant import tenant_object
 from operators.catalog import FAMILIES
-from operators.k8s import connect
-from operators.k8s_errors import ApiError
+from operators.kube.client import connect
+from operators.kube.errors import ApiError
 from operators.manifests import NAMESPACE
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, QUEUE_LABEL, Cohort, Flavor, cohort_objects

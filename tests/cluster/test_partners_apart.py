@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from operators.api import API_VERSION as ANTENNA
 from operators.api.tenant import tenant_object
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, QUEUE_LABEL, Cohort, Flavor, cohort_objects
 from operators.tenancy import Quota, Tenant, namespace_name

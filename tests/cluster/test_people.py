@@ -32,7 +32,7 @@ from infra.site import Site, parse_site
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.tenant import tenant_object
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.queues import cohort_objects
 from tests.cluster.deployed import DeployedOperator, deployed_arguments, install
 from tests.cluster.issuer import issuer

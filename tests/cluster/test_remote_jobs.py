@@ -45,7 +45,7 @@ def controller(admin, tmp_path_factory, schedulers):
             queues = Bundle(inputs).up(*cohort_objects(COHORT), *sites, wait=True)
             yield running
             # Tenants go first: their namespaces hold RemoteJobs that the dispatch must let go.
-            from operators.k8s import connect  # noqa: PLC0415
+            from operators.kube.client import connect  # noqa: PLC0415
 
             there = connect(admin.kubeconfig)
             eventually(lambda: not any(there.find(API_VERSION, "Tenant", n) for n in running.made), 90)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from operators.catalog import FAMILIES
 from operators.exposition.store import Store
-from operators.k8s import Cluster, connect
+from operators.kube.client import Cluster, connect
 from operators.stream.dispatcher import Dispatcher
 from operators.stream.source import Listener, Source, Stream
 from tests.cluster.faults import compact, proxied, stopped

@@ -10,8 +10,8 @@ import pytest
 from operators.api import API_VERSION
 from operators.api.tenant import tenant_object
 from operators.controllers.decisions import key
-from operators.k8s import connect
-from operators.k8s_errors import Conflict, Forbidden, NotFound
+from operators.kube.client import connect
+from operators.kube.errors import Conflict, Forbidden, NotFound
 from operators.queues import API_VERSION as KUEUE
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import PARTNERS_ROLE, Quota, Tenant, namespace_name

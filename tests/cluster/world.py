@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from operators.k8s_errors import Conflict, KubernetesError, NotFound
+from operators.kube.errors import Conflict, KubernetesError, NotFound
 from operators.queues import GPU, Cohort, Flavor, cohort_objects, tenant_objects
 from operators.tenancy import Quota, Tenant, namespace_name
 from tests.cluster.light import OWN_KUBELET

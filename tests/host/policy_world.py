@@ -25,7 +25,7 @@ import yaml
 
 from infra import paths
 from operators.isolation import AGENT_PORT, NAMESPACES, Addresses, own_policies
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.tenancy import Egress, Tenant, labels, namespace_name, namespace_objects
 from tests.cluster.light import OWN_KUBELET, LightCluster
 

@@ -14,7 +14,7 @@ import pytest
 
 from infra.tools.build import binary, build
 from infra.tools.pins import rows, tool
-from operators.k8s import connect
+from operators.kube.client import connect
 from tests.cluster.light import light_cluster
 from tests.host.policy_world import (
     ALL_PODS,

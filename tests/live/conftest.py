@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from infra import paths
-from operators.k8s import connect
-from operators.k8s_errors import Unreachable
+from operators.kube.client import connect
+from operators.kube.errors import Unreachable
 from operators.manifests import METRICS_READER
 from tests.cluster.invariant import beside_the_queue
 from tests.live.site_under_test import SiteUnderTest, eventually

@@ -19,8 +19,8 @@ import pytest
 from infra import paths
 from infra.cli.work import burst
 from operators.api import API_VERSION
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import NotFound
 from operators.queues import GPU
 from operators.tenancy import namespace_name
 from tests.cluster.invariant import Object, follow, lastingly_beside_the_queue, pushed_off

@@ -23,8 +23,8 @@ import pytest
 from infra import paths
 from infra.cli.work import burst
 from operators.isolation import AGENT_PORT, NODE_PORTS
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import NotFound
 from operators.queues import LOCAL_QUEUE, QUEUE_LABEL
 from operators.tenancy import namespace_name
 from tests.live.site_under_test import SiteUnderTest, eventually

@@ -17,7 +17,7 @@ import pytest
 
 from infra import paths
 from infra.cli.checks.operator import errors
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.manifests import NAME, NAMESPACE
 from tests.cluster.comparison import first_differences
 from tests.live.scraping import ScrapedOperator

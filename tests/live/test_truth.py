@@ -20,8 +20,8 @@ import pytest
 from infra import paths
 from infra.cli.work import burst
 from operators.api import API_VERSION
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import NotFound
 from operators.queues import API_VERSION as KUEUE
 from tests.cluster import truth
 from tests.cluster.comparison import Journal, compare_gauges, compare_totals, settled, totals_of

@@ -17,7 +17,7 @@ from operators import logs
 from operators.dispatch.access import Credentials
 from operators.dispatch.decide import Bounds
 from operators.dispatch.run import Dispatch, Settings
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.sites.slurm.access import Deadlines
 from tests.cluster.remote_world import Granted
 

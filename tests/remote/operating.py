@@ -10,7 +10,7 @@ from operators.catalog import FAMILIES
 from operators.dispatch.access import Credentials
 from operators.dispatch.run import Dispatch, Settings
 from operators.exposition.store import Store
-from operators.k8s import connect
+from operators.kube.client import connect
 from operators.ledger.remote import RemoteLedger
 from operators.remote_accounts import RemoteAccounts
 from operators.remote_usage import RemoteUsage

@@ -25,8 +25,8 @@ from operators.api.remote_job import KIND
 from operators.api.remote_site import remote_site_object
 from operators.api.tenant import tenant_object
 from operators.dispatch.access import READER
-from operators.k8s import Cluster, connect
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster, connect
+from operators.kube.errors import NotFound
 from operators.queues import GPU, Cohort, Flavor, cohort_objects
 from operators.sites.flavors import flavors, quotas
 from operators.sites.model import Site

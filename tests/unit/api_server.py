@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.k8s_errors import Conflict, NotFound
+from operators.kube.errors import Conflict, NotFound
 from operators.queues import CHECKS, REMOTE_GPU
 from operators.tenancy import Object
 from tests.merge_patch import merged

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli import main
-from operators.k8s_errors import NotFound
+from operators.kube.errors import NotFound
 from operators.queues import Cohort, Flavor, cluster_queue, cohort_objects, local_queue
 from operators.tenancy import Quota, Tenant
 
@@ -115,7 +115,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> StandIn:
     stand_in = StandIn()
     monkeypatch.setenv("ANTENNA_HOME", str(tmp_path))
     monkeypatch.delenv("ANTENNA_STACK", raising=False)
-    monkeypatch.setattr("infra.cli.verbs.demo.k8s.connect", lambda _: stand_in)
+    monkeypatch.setattr("infra.cli.verbs.demo.client.connect", lambda _: stand_in)
     monkeypatch.setattr("infra.cli.verbs.demo.POLL_SECONDS", 0.0)
     return stand_in
 

@@ -12,7 +12,7 @@ import pytest
 from infra.cli.checks import operator_facts
 from infra.cli.checks.facts import Operator
 from infra.cli.checks.operator import errors, judge, pod_state, unasked
-from operators.k8s_errors import ApiError, NotFound, Unreachable
+from operators.kube.errors import ApiError, NotFound, Unreachable
 
 WELL = Operator(deployed=True, wanted=1, ready=True, stalest="jobs", age=3.2)
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from infra.cli.checks import control_plane_facts
 from infra.control_plane import KUBELET, SOURCE, STATIC_PODS, Flag, table
 from infra.control_plane_page import page
 from monitoring.rules.alerts import ETCD_QUOTA_BYTES
-from operators.k8s_errors import Unreachable
+from operators.kube.errors import Unreachable
 
 # How many points each section of the benchmark has (v1.12). 1.1.10 goes with 1.1.9.
 SECTIONS = {"1.1": 21, "1.2": 30, "1.3": 7, "1.4": 2, "2": 7, "3.2": 2, "4.1": 10, "4.2": 14, "4.3": 1}

@@ -34,7 +34,7 @@ from operators.dispatch.tasks import (
     Task,
     rank,
 )
-from operators.k8s_errors import Conflict
+from operators.kube.errors import Conflict
 from operators.sites.access import Lasting, RemoteJobRow, SiteAccess, Unreachable
 from operators.sites.model import Site
 from operators.tenancy import Allocation, Object, Tenant

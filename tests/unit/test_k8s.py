@@ -10,8 +10,8 @@ import threading
 import pytest
 import yaml
 
-from operators.k8s import connect
-from operators.k8s_errors import (
+from operators.kube.client import connect
+from operators.kube.errors import (
     ApiError,
     Busy,
     Conflict,
@@ -126,7 +126,7 @@ def test_a_broken_kubeconfig_is_named(tmp_path):
 
 
 def test_importing_the_client_does_not_load_kubernetes():
-    code = "import sys, operators.k8s; sys.exit('kubernetes' in sys.modules)"
+    code = "import sys, operators.kube.client; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from operators.k8s_errors import Gone
+from operators.kube.errors import Gone
 from operators.stream.source import Source
 from operators.stream.wire import Wire
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from operators.k8s import Cluster
+from operators.kube.client import Cluster
 from operators.objects import Workload
 from operators.queues import GPU
 from operators.reasons import Condition, Reason, of_quota, of_refusal, of_scheduler, of_workload

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from infra import control_plane
 from infra.control_plane import KUBELET, STATIC_PODS
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError
 
 SECONDS = 5.0  # for a kubelet's answer
 

@@ -38,8 +38,9 @@ from infra.site import Site, SiteError
 from infra.tools import artifacts, stock, toolchain
 from infra.tools.failure import ToolError
 from infra.tools.pins import TOOLS
-from operators import k8s, queues
-from operators.k8s_errors import KubernetesError
+from operators import queues
+from operators.kube import client
+from operators.kube.errors import KubernetesError
 
 # What systemd-nspawn and the machines need: bit numbers of linux/capability.h.
 CAPABILITIES = {
@@ -169,7 +170,7 @@ def people(site: Site) -> tuple[str, str]:
 def cluster(kubeconfig: Path) -> facts.Cluster:
     """What the cluster's API tells."""
     try:
-        api = k8s.connect(kubeconfig)
+        api = client.connect(kubeconfig)
         nodes = overview.nodes(api.list_objects("v1", "Node"), [])
         kueue = api.find("apps/v1", "Deployment", "kueue-controller-manager", "kueue-system")
         found = overview.queues(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from operators.isolation import AGENT_PORT
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError
 
 SECONDS = 5.0  # for an answer
 

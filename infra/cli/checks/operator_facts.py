@@ -8,8 +8,8 @@ from typing import Any, Final
 from infra.cli.checks import operator as operator_checks
 from infra.cli.checks.facts import Operator
 from infra.cli.views.kube import condition, is_true
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError
 from operators.manifests import HEALTH_PORT, LEASE, NAME, NAMESPACE, STREAMS
 
 LOG_SECONDS: Final = 60

@@ -12,8 +12,8 @@ import yaml
 
 from infra import paths
 from infra.cli.failure import Failure, WrongInput
-from operators import k8s
-from operators.k8s import Cluster
+from operators.kube import client
+from operators.kube.client import Cluster
 from operators.tenancy import namespace_name
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def credentials(session: Session) -> Path:
 @contextmanager
 def open_access(session: Session) -> Iterator[Access]:
     """Connected with these credentials. Says it in plain words where their rights end, or they do."""
-    from operators.k8s_errors import ApiError, Forbidden  # noqa: PLC0415 (loaded with k8s)
+    from operators.kube.errors import ApiError, Forbidden  # noqa: PLC0415 (loaded with k8s)
 
     kubeconfig = credentials(session)
     tenant = partner_of(kubeconfig)
-    access = Access(k8s.connect(kubeconfig), kubeconfig, namespace_name(tenant) if tenant else "")
+    access = Access(client.connect(kubeconfig), kubeconfig, namespace_name(tenant) if tenant else "")
     try:
         yield access
     except Forbidden as error:

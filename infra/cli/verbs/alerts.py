@@ -21,8 +21,8 @@ from infra.cli.views.alerts import Labels, Row
 from infra.cli.views.overview import age
 from infra.cli.work import alerts as alert_facts
 from infra.suggestion import suggestion
-from operators import k8s
-from operators.k8s_errors import KubernetesError
+from operators.kube import client
+from operators.kube.errors import KubernetesError
 
 _STYLE = {"firing": "bold red", "pending": "yellow", "silenced": "dim", "follows": "dim"}
 
@@ -64,7 +64,7 @@ def look(stack: str) -> tuple[list[Row], list[str]]:
     judged: list[Row] = []
     often: Counter[Labels] | None = None
     try:
-        api = k8s.connect(paths.kubeconfig(stack))
+        api = client.connect(paths.kubeconfig(stack))
         if alert_facts.is_sent(api):
             told = alert_facts.sent(api)
         else:

@@ -25,10 +25,11 @@ from infra.cli.work import burst, burst_remote
 from infra.cli.work.burst import Work
 from infra.cli.work.burst_remote import RemoteWork, SiteRow
 from infra.cli.work.own_objects import own_objects
-from operators import k8s, queues
+from operators import queues
 from operators.api import API_VERSION
-from operators.k8s import Cluster
-from operators.k8s_errors import NotFound, patiently
+from operators.kube import client
+from operators.kube.client import Cluster
+from operators.kube.errors import NotFound, patiently
 
 POLL_SECONDS = 0.5
 # In a log, the burst is told this often.
@@ -67,7 +68,7 @@ def demo(
     fails, or when more GPUs were admitted at once than the site has.
     """
     screen = session.begin("demo")
-    api = k8s.connect(paths.kubeconfig(session.stack))
+    api = client.connect(paths.kubeconfig(session.stack))
     total, largest = _gpus(api)
     if not total:
         raise Failure("the cluster offers no GPUs", session.command("doctor"))

@@ -18,7 +18,7 @@ from infra.cli.failure import Failure, WrongInput
 from infra.cli.people import kept_login
 from infra.cli.session import Session, Verb, epilog, options
 from infra.site import Site
-from operators import k8s
+from operators.kube import client
 from operators.tenancy import namespace_name
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def _cluster(stack: str, server: str | None, authority: Path | None) -> kept_log
 
 def _who(stack: str, cluster: kept_login.Cluster) -> tuple[str, list[str]]:
     """(user, groups) as the API server knows the one who logged in. Raises Failure where it knows nobody."""
-    from operators.k8s_errors import ApiError  # noqa: PLC0415 (loaded with k8s)
+    from operators.kube.errors import ApiError  # noqa: PLC0415 (loaded with k8s)
 
     path = kept_login.write_kubeconfig(stack, cluster, "person", "default")
-    api = k8s.connect(path)
+    api = client.connect(path)
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
     try:
         told = api.create(review)["status"]["userInfo"]

@@ -9,8 +9,8 @@ from infra.cli.people.access import open_access
 from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.verbs.why import find
 from operators.api.names import REMOTE_JOB
-from operators.k8s import Cluster, Object
-from operators.k8s_errors import ApiError
+from operators.kube.client import Cluster, Object
+from operators.kube.errors import ApiError
 
 LINES = 200
 

@@ -14,7 +14,7 @@ from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.work import alerts as alert_facts
 from infra.cli.work import silences
 from infra.suggestion import suggestion
-from operators import k8s
+from operators.kube import client
 
 
 @click.command(
@@ -43,7 +43,7 @@ def maintenance(session: Session, site: str, lasts: str | None, reason: str | No
     if over == bool(lasts or reason) or (not over and not (lasts and reason)):
         raise WrongInput("say for how long and why, or that it is over", "--for 2h --because TEXT, or --over")
     time = _lasts(lasts) if lasts else timedelta()
-    api = k8s.connect(paths.kubeconfig(session.stack))
+    api = client.connect(paths.kubeconfig(session.stack))
     if not alert_facts.is_sent(api):
         raise Failure("alerts are sent to nobody here, so that there is nothing to silence", "site:oncall")
     # What was announced before is replaced, not added to.

@@ -27,8 +27,9 @@ from infra.cli.views.screen import Screen
 from infra.cli.work import alerts as alert_facts
 from infra.cli.work.own_objects import own_objects
 from infra.provider import container
-from operators import k8s, queues
-from operators.k8s_errors import KubernetesError
+from operators import queues
+from operators.kube import client
+from operators.kube.errors import KubernetesError
 
 CONNECT_SECONDS = 2.0
 WATCH_SECONDS = 2.0
@@ -69,7 +70,7 @@ def look(session: Session) -> Overview:
     with ThreadPoolExecutor() as pool:
         machines = sorted(pool.map(machine, resources), key=lambda m: m.name)
     try:
-        api = k8s.connect(paths.kubeconfig(session.stack))
+        api = client.connect(paths.kubeconfig(session.stack))
         pods = api.list_objects("v1", "Pod", fields="status.phase!=Succeeded,status.phase!=Failed")
         nodes = overview.nodes(api.list_objects("v1", "Node"), pods)
         lists = [

@@ -16,7 +16,7 @@ from infra.cli.session import Session, Verb, epilog, options
 from operators.api import API_VERSION
 from operators.api.names import ANY, REMOTE_JOB
 from operators.api.remote_job import RemoteJobSpec
-from operators.k8s_errors import Invalid, NotFound
+from operators.kube.errors import Invalid, NotFound
 from operators.tenancy import namespace_name
 
 Object = dict[str, Any]

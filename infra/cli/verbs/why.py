@@ -16,8 +16,8 @@ from infra.cli.people.access import Access, open_access
 from infra.cli.session import Session, Verb, epilog, options
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
-from operators.k8s import Cluster
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import NotFound
 from operators.tenancy import namespace_name
 from operators.why import Explanation, explain
 from operators.why.gathering import facts, surroundings

@@ -19,8 +19,8 @@ from monitoring.manifests import NAME, STORE_PORT
 from monitoring.parts import NAMESPACE
 from monitoring.rules.alerts import RUNBOOKS
 from monitoring.scrape import ALERTMANAGER_PORT
-from operators.k8s import Cluster
-from operators.k8s_errors import KubernetesError
+from operators.kube.client import Cluster
+from operators.kube.errors import KubernetesError
 
 SECONDS: Final = 10.0  # for an answer
 

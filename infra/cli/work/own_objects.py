@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from infra.cli.views.kube import Object
 from operators.api import API_VERSION
-from operators.k8s import Cluster
-from operators.k8s_errors import NotFound
+from operators.kube.client import Cluster
+from operators.kube.errors import NotFound
 
 
 def own_objects(api: Cluster, kind: str) -> list[Object]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from operators.k8s_errors import (
+from operators.kube.errors import (
     NotFound,
     Silent,
     Unreachable,
