@@ -42,6 +42,15 @@ CLUSTER_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # 
 
 CLUSTER_CA: Final = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 
+MOST_PARTNERS: Final = 64
+MOST_JOBS: Final = 700
+"""Jobs and RemoteJobs that a partner's namespace may hold."""
+BYTES_A_JOB: Final = 4096
+"""Of the operator's page, with names as long as they may be."""
+OPERATOR_PAGE_MIB: Final = MOST_PARTNERS * MOST_JOBS * BYTES_A_JOB // 2**20
+"""A larger answer is refused, and with it all figures: what partners may hold must fit. VictoriaMetrics takes
+16 MiB unless told otherwise."""
+
 _API_SERVER_SECONDS: Final = 60
 """Its page is some megabytes, of which one family is kept."""
 _API_SERVER_FAMILIES: Final = ("apiserver_storage_size_bytes",)
@@ -101,6 +110,7 @@ def _operator() -> Config:
         "authorization": {"credentials_file": OPERATOR_TOKEN},
         "tls_config": {"ca_file": OPERATOR_CA, "server_name": OPERATOR_ADDRESS.partition(":")[0]},
         "static_configs": [{"targets": [OPERATOR_ADDRESS]}],
+        "max_scrape_size": f"{OPERATOR_PAGE_MIB}MiB",
     }
 
 

@@ -132,7 +132,7 @@ _QUEUES: Final = (
         "gauge",
         "seconds",
         _QUEUE,
-        "Time since the oldest pending Job of the queue was created; 0 when none is pending.",
+        "Time since the oldest pending Job of the queue was queued last; 0 when none waits.",
     ),
     Family(
         "antenna_queue_pending_reason",

@@ -72,7 +72,7 @@ protobuf where its job has `scrape_native_histograms: true`, and then keeps the 
 - **State.** `succeeded`, `failed`: the Job's condition Complete or Failed. `cancelled`: it is being deleted
   and had not ended. `pending`: it is suspended (it waits for quota, or was put back), or it is admitted and
   no pod of it is ready or has ended yet. `running`: otherwise.
-- **Why work waits.** Before admission the Workload's conditions tell, after it the scheduler: {reasons}.
+- **Why work waits.** Before admission the Workload's conditions tell, after it its pods: {reasons}.
 - **Requested** is what unfinished Workloads of the queue ask for, pending or admitted; **reserved** what they
   hold quota for, less what pods that have ended gave back; **borrowed** is max(0, reserved - quota).
 - **Wait**: first admission - creation. **Run**: end - last admission, counted once Kueue has declared the

@@ -232,11 +232,18 @@ class WorkloadLabels(_Part, rename={"job_uid": "kueue.x-k8s.io/job-uid"}, frozen
     job_uid: str = ""
 
 
+class ManagedFields(_Part, frozen=True):
+    """When somebody wrote some fields of an object last."""
+
+    time: datetime | None = None
+
+
 class WorkloadMetadata(Metadata, frozen=True):
     """Metadata of a Workload."""
 
     labels: WorkloadLabels = WorkloadLabels()
     owner_references: list[OwnerReference] = []
+    managed_fields: list[ManagedFields] = []
 
 
 class PodSet(_Part, frozen=True):
@@ -437,11 +444,31 @@ class PodMetadata(Metadata, frozen=True):
     owner_references: list[OwnerReference] = []
 
 
+class Waits(_Part, frozen=True):
+    """Why a container does not run."""
+
+    reason: str = ""
+
+
+class ContainerState(_Part, frozen=True):
+    """What a container is at."""
+
+    waiting: Waits | None = None
+
+
+class ContainerStatus(_Part, frozen=True):
+    """Status of a container."""
+
+    state: ContainerState = ContainerState()
+
+
 class PodStatus(_Part, frozen=True):
     """Status of a pod."""
 
     phase: str = ""
     conditions: list[Condition] = []
+    init_container_statuses: list[ContainerStatus] = []
+    container_statuses: list[ContainerStatus] = []
 
 
 class Pod(_Part, frozen=True):

@@ -42,11 +42,22 @@ CHECKS_CONTROLLER: Final = "antenna.be/remote-jobs"
 
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _SUFFIXES: Final[Mapping[str, int | str]] = {
-    **{"": 1, "m": "1e-3", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15", "E": "1e18"},
+    **{
+        "": 1,
+        "n": "1e-9",
+        "u": "1e-6",
+        "m": "1e-3",
+        "k": "1e3",
+        "M": "1e6",
+        "G": "1e9",
+        "T": "1e12",
+        "P": "1e15",
+        "E": "1e18",
+    },
     **_BINARY,
 }
 _QUANTITY: Final = re.compile(
-    r"(?P<number>[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?)(?P<suffix>[KMGTPE]i|[mkMGTPE]?)"
+    r"(?P<number>[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?)(?P<suffix>[KMGTPE]i|[numkMGTPE]?)"
 )
 
 

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     """Other work of its own queue comes first; or Kueue has not looked at it yet."""
     FLAVOR_MISMATCH = "FlavorMismatch"
     """No flavor of its queue has the resources, node labels or tolerations that it asks for."""
+    INADMISSIBLE = "Inadmissible"
+    """Kueue refuses it as it is: its own message says why."""
     QUEUE_MISSING = "QueueMissing"
     """It names no queue, or one that is not there."""
     QUEUE_STOPPED = "QueueStopped"
@@ -124,8 +126,12 @@ _BY_MESSAGE: Final[tuple[tuple[re.Pattern[str], Reason], ...]] = tuple(
             Reason.FLAVOR_MISMATCH,
         ),
         (r"doesn't exist|not found|terminating or missing|doesn't match ClusterQueue", Reason.QUEUE_MISSING),
+        (r"resources validation failed|must not exceed its limits", Reason.INADMISSIBLE),
+        (r"[Tt]opology", Reason.GPUS_FRAGMENTED),
+        (r"waiting for all admitted workloads|overlapping preemption targets", Reason.BEHIND_OTHERS),
     )
 )
+_OF_IMAGES: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _SHORT_OF_NODES: Final = re.compile(r"Insufficient |Too many pods")
 _VOLUMES: Final = re.compile(r"persistentvolumeclaim|volume")
 
@@ -166,7 +172,14 @@ def of_quota(condition: Says) -> Reason:
     for pattern, reason in _BY_MESSAGE:
         if pattern.search(condition.message):
             return reason
-    return Reason.UNKNOWN
+    return Reason.INADMISSIBLE if condition.reason == "Inadmissible" else Reason.UNKNOWN
+
+
+def of_container(waits: str) -> Reason | None:
+    """The reason in that of a container that waits; None where it is on its way."""
+    if waits in ("", "ContainerCreating", "PodInitializing"):
+        return None
+    return Reason.IMAGE_UNAVAILABLE if waits in _OF_IMAGES else Reason.CONTAINER_BROKEN
 
 
 def of_scheduler(message: str) -> Reason:

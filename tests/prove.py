@@ -85,6 +85,13 @@ PROOFS = (
         {"ANTENNA_TEST_ADMISSION": "200:50"},
     ),
     Proof(
+        "gpu-seconds",
+        "in 2,000 random histories GPU-seconds are the integral of what was held, and never go back",
+        10,
+        ("tests/unit/test_gpu_seconds.py",),
+        {"ANTENNA_TEST_HISTORIES": "2000"},
+    ),
+    Proof(
         "partners",
         "of 23 partners, in all 506 ordered pairs, no person reads, changes, queues or makes anything across",
         4,

@@ -20,6 +20,10 @@ ETCD_QUOTA_BYTES: Final = 2 * 2**30
 """What etcd may hold (the control plane's --quota-backend-bytes): above it no write is taken."""
 ETCD_NEARLY_FULL: Final = 0.8
 
+QUEUED: Final = ("QuotaUsedUp", "BehindOthers", "Preempted", "Evicted", "QueueStopped", "Unknown")
+"""Reasons of work that waits for quota and could have it. What has its quota, was held back by its owner or
+can never start as it is waits for something else, however much is free."""
+
 Severity = Literal["critical", "warning", "none"]
 """critical: somebody looks now. warning: somebody looks on the same working day. none: it is no fault."""
 
@@ -68,7 +72,7 @@ def _waiting_fits(resource: str) -> str:
             f"antenna_queue_{resource}_quota",
             f"antenna_queue_{resource}_reserved",
             f"antenna_queue_{resource}_requested",
-            'antenna_queue_jobs{state="pending"}',
+            f'antenna_queue_pending_reason{{reason=~"{"|".join(QUEUED)}"}}',
         )
     )
     return f"({quota} - {reserved}) >= (({requested} - {reserved}) / {waiting})"

@@ -10,8 +10,8 @@ from operators.collectors.gauges import Gauges
 from operators.collectors.history import History
 from operators.collectors.jobs import job_facts
 from operators.collectors.ledger import Writes
-from operators.collectors.nodes import Fleet, Holders, Nodes, Pods
-from operators.collectors.queues import ClusterQueues, Usage
+from operators.collectors.nodes import Fleet, Holders, Nodes, Pods, node_facts, seen
+from operators.collectors.queues import ClusterQueues, Usage, queue_facts
 from operators.collectors.streams import Jobs, Workloads
 from operators.collectors.tenants import LocalQueues, Namespaces, Places, Tenants
 from operators.collectors.totals import Totals
@@ -92,6 +92,7 @@ def collectors(
         _heard(
             Source("clusterqueues", KUEUE, "ClusterQueue", ClusterQueue),
             ClusterQueues(gauges, places, usage, arrived("clusterqueues")),
+            read=queue_facts,
         ),
         Stream(
             Source("workloads", KUEUE, "Workload", Workload),
@@ -103,13 +104,17 @@ def collectors(
             (Listener(to_jobs, read=job_facts, early=to_jobs.early),),
             past=jobs,
         ),
-        _heard(Source("nodes", "v1", "Node", Node), Nodes(fleet)),
-        _heard(Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED), Pods(fleet, holders, work.stuck)),
+        _heard(Source("nodes", "v1", "Node", Node), Nodes(fleet), read=node_facts),
+        _heard(
+            Source("pods", "v1", "Pod", Pod, field_selector=_NOT_ENDED),
+            Pods(fleet, holders, work.stuck),
+            read=seen,
+        ),
         _heard(Source("tenants", "antenna.be/v1alpha1", "Tenant", Tenant, required=False), Tenants(store)),
     )
     return {stream.source.name: stream for stream in heard}
 
 
-def _heard(source: Source[T], sink: Sink[T]) -> Stream[T]:
-    """A source whose objects are told as they are."""
-    return Stream(source, (Listener(sink),))
+def _heard(source: Source[T], sink: Sink[Any], read: Callable[[T], Any] | None = None) -> Stream[T]:
+    """A source with one listener. What ``read`` fails on is left out, counted and named; the rest is told."""
+    return Stream(source, (Listener(sink, read=read),))

@@ -10,6 +10,9 @@ happened.
   Workload finished, or it is gone.
 - Admitted time: the Workload's accumulatedPastExecutionTimeSeconds, plus what lies between the last
   admission and the end; what former Workloads of the job had is kept.
+- GPU-seconds: the integral of the GPUs held over admitted time. What is over is banked with the GPUs that
+  were held then: a job that asks for more afterwards, or gives some back, changes nothing of the past.
+  An elastic job that grows has another Workload, whose admission ends the former one's.
 - A job that is deleted before its end holds its quota until its Workload is over: Kueue finds the owner
   gone, or the Workload's deletion begins.
 - A Job that no queue has a hand in is admitted when it starts.
@@ -52,8 +55,13 @@ def counts(workload: WorkloadFacts) -> bool:
     return workload.admitted is not None or bool(workload.past or workload.evictions)
 
 
-def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, owner: Owner) -> Entry | None:
-    """The entry of a job as it is now; None while it adds nothing to any total."""
+def account(
+    old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, owner: Owner, at: int
+) -> Entry | None:
+    """The entry of a job as it is now; None while it adds nothing to any total.
+
+    ``at`` is the time of what changed without telling when.
+    """
     if old is None:
         alone = workload is None and not job.queue_name
         if not (
@@ -63,11 +71,11 @@ def account(old: Entry | None, job: JobFacts, workload: WorkloadFacts | None, ow
         ):
             return None
         old = opened(job, owner)
-    entry = with_job(old, job, alone=workload is None and not old.workload and not job.queue_name)
-    return entry if workload is None else with_workload(entry, workload)
+    entry = with_job(old, job, at, alone=workload is None and not old.workload and not job.queue_name)
+    return entry if workload is None else with_workload(entry, workload, at)
 
 
-def with_job(entry: Entry, job: JobFacts, *, alone: bool) -> Entry:
+def with_job(entry: Entry, job: JobFacts, at: int, *, alone: bool) -> Entry:
     """The entry once its Job is so; ``alone``: no queue has a hand in it."""
     outcome = entry.outcome or job.outcome or None
     finished = job.finished if entry.finished is None else entry.finished
@@ -79,19 +87,23 @@ def with_job(entry: Entry, job: JobFacts, *, alone: bool) -> Entry:
         wait = entry.wait
         if wait is None and since is not None:
             wait = max(0, since - entry.created)
-        if (entry.gpus, entry.wait) != (job.asks.gpus, wait):
-            entry = replace(entry, gpus=job.asks.gpus, wait=wait)
+        if entry.wait != wait:
+            entry = replace(entry, wait=wait)
+        if since != entry.running_since and entry.running_since is not None:
+            entry = _banked(entry, job.suspended_at or at)
+        entry = _sized(entry, since, job.holds.gpus, at)
         return _holding(entry, _held(entry, since, finished, last=outcome is not None))
     if finished is not None and entry.running_since is not None:
         return _over(entry, finished)
     return entry
 
 
-def with_workload(entry: Entry, workload: WorkloadFacts) -> Entry:
-    """The entry once its Workload is so."""
-    if entry.workload and entry.workload != workload.uid:
-        entry = _without_former(entry)
+def with_workload(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
+    """The entry once its Workload is so. ``at``: see ``account``."""
     past, evictions, admitted = workload.past, workload.evictions, workload.admitted
+    if entry.workload and entry.workload != workload.uid:
+        entry = _without_former(entry, at if admitted is None else admitted)
+    entry = _grown(entry, workload, at)
     if entry.evictions:
         evictions = _most(entry.evictions, _sum(entry.evictions_before, evictions))
     wait = entry.wait
@@ -100,14 +112,13 @@ def with_workload(entry: Entry, workload: WorkloadFacts) -> Entry:
     end = workload.over if entry.finished is None else entry.finished
     ended = entry.outcome is not None and (workload.finished or workload.over is not None)
     held = _held(entry, admitted, end, last=ended)
-    now = (workload.uid, workload.asks.gpus, past, evictions, wait, *held)
-    if now == (entry.workload, entry.gpus, entry.past, entry.evictions, entry.wait, *_holds(entry)):
+    now = (workload.uid, past, evictions, wait, *held)
+    if now == (entry.workload, entry.past, entry.evictions, entry.wait, *_holds(entry)):
         return entry
     since, over, ran, run = held
     return replace(
         entry,
         workload=workload.uid,
-        gpus=workload.asks.gpus,
         # Kueue clears the time of a Workload that is switched off.
         earlier=entry.earlier + (entry.past if past < entry.past else 0),
         past=past,
@@ -185,13 +196,57 @@ def _closed(entry: Entry, at: int, *, gone: bool) -> Entry:
     return replace(entry, run=run, finished=finished, gone=gone)
 
 
-def _without_former(entry: Entry) -> Entry:
-    """Ready for another Workload: what the former one had is kept."""
-    earlier = entry.earlier + entry.past + (entry.ran if entry.run is None else 0)
+def _grown(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
+    """With what its Workload has held since banked, and the GPUs that it holds now."""
+    if entry.run is not None:
+        return entry
+    admitted, more = workload.admitted, max(0, workload.past - entry.past)
+    holds = entry.gpus if admitted is None else workload.wanted.gpus
+    if entry.running_since is not None and entry.running_since != admitted and not more:
+        # Kueue tells the time of an admission that is over in whole seconds, unless it has forgotten it.
+        entry = _banked(entry, at if workload.released is None else workload.released)
+    elif more:
+        # Of admissions that nobody saw: with as many as it held then, as far as is known.
+        seen = entry.running_since is not None or entry.over
+        gpus = entry.gpus if seen or entry.gpus else (holds or workload.asks.gpus)
+        entry = replace(entry, banked=entry.banked + gpus * more)
+        if entry.running_since != admitted:
+            entry = replace(entry, running_since=None, resized=None)
+    return _sized(entry, admitted, holds, at if workload.touched is None else min(at, workload.touched))
+
+
+def _sized(entry: Entry, since: int | None, gpus: int, at: int) -> Entry:
+    """Holding so many GPUs from ``at`` on, of an admission that began at ``since``."""
+    if entry.gpus == gpus or entry.run is not None or entry.over:
+        return entry
+    if since is None or since != entry.running_since:
+        return replace(entry, gpus=gpus, resized=None)
+    at = max(at, since, entry.resized or since)
+    return replace(entry, gpus=gpus, resized=at, banked=entry.banked + (entry.gpus - gpus) * (at - since))
+
+
+def _banked(entry: Entry, end: int) -> Entry:
+    """With its last admission over at ``end`` and banked."""
+    if entry.running_since is None:
+        return entry
+    end = max(end, entry.running_since, entry.resized or end)
+    held = entry.gpus * (end - entry.running_since)
+    return replace(entry, banked=entry.banked + held, running_since=None, resized=None)
+
+
+def _without_former(entry: Entry, end: int) -> Entry:
+    """Ready for another Workload: what the former one had, until ``end`` where it did not tell, is kept."""
+    more = entry.ran if entry.run is None else 0
+    if entry.running_since is not None:
+        more = max(0, end - entry.running_since)
+    elif more:
+        entry = replace(entry, banked=entry.banked + entry.gpus * more)
+    entry = _banked(entry, end)
     ran = 0 if entry.run is None else entry.ran
     return replace(
         entry,
-        earlier=earlier,
+        earlier=entry.earlier + entry.past + more,
+        resized=None,
         past=0,
         ran=ran,
         over=False,

@@ -21,7 +21,7 @@ from operators.collectors.accounts import (
     without_workload,
 )
 from operators.collectors.jobs import JobFacts
-from operators.collectors.workloads import WorkloadFacts
+from operators.collectors.workloads import WorkloadFacts, standing
 from operators.ledger.entry import Entry
 
 Facts = JobFacts | WorkloadFacts
@@ -116,41 +116,66 @@ def replay(
     changes = list(changes)
     who = {c.facts.uid: c.facts for c in changes if isinstance(c.facts, JobFacts)}
     ledger = {entry.uid: entry for entry in entries}
-    workloads: dict[str, WorkloadFacts | None] = {}
+    workloads: dict[str, dict[str, WorkloadFacts]] = {}
     gone: set[str] = set()
     at = seen
     for _, facts, over in changes:
         at = max(at, _latest(facts))
         if isinstance(facts, JobFacts):
             uid = facts.uid
-            entry = account(ledger.get(uid), facts, workloads.get(uid), owner(facts))
+            entry, workload = ledger.get(uid), _standing(workloads.get(uid))
+            if entry is not None and workload is not None and _former(entry, workload):
+                workload = None
+            entry = account(entry, facts, workload, owner(facts), at)
             if over:
                 gone.add(uid)
                 entry = entry or opened(facts, owner(facts))
                 # A Workload of which nothing was told yet is still there, and may even be admitted: its end
                 # is to come.
-                known = workloads.get(uid) is not None
-                left = known if uid in workloads else bool(entry.workload or facts.queue_name)
+                known = workloads.get(uid)
+                left = bool(entry.workload or facts.queue_name) if known is None else bool(known)
                 entry = without_job(entry, at, left=left)
         else:
             uid = facts.job_uid
             entry, job = ledger.get(uid), who.get(uid) or jobs.get(uid)
             if entry is None and job is not None and counts(facts):
                 entry = opened(job, owner(job))
-            if entry is not None and not entry.gone:
-                entry = with_workload(entry, facts)
-                if over:
-                    entry = without_workload(entry, at, job_gone=uid in gone)
-            workloads[uid] = None if over else facts
+            slices = workloads.setdefault(uid, {})
+            slices[facts.uid] = facts
+            if entry is not None and not entry.gone and not _former(entry, facts):
+                entry = with_workload(entry, standing(slices.values()), at)
+            if over:
+                del slices[facts.uid]
+                if entry is not None and not entry.gone and entry.workload == facts.uid:
+                    after = _standing(slices)
+                    entry = (
+                        without_workload(entry, at, job_gone=uid in gone)
+                        if after is None
+                        else with_workload(entry, after, at)
+                    )
         if entry is not None:
             ledger[uid] = entry
     return ledger
 
 
+def _standing(slices: Mapping[str, WorkloadFacts] | None) -> WorkloadFacts | None:
+    return standing(slices.values()) if slices else None
+
+
+def _former(entry: Entry, workload: WorkloadFacts) -> bool:
+    """Whether another Workload than this one has stood for the job, and goes on to."""
+    if entry.workload in ("", workload.uid):
+        return False
+    if workload.finished:
+        return True
+    since = entry.running_since
+    return since is not None and (workload.admitted is None or workload.admitted < since)
+
+
 def _latest(facts: Facts) -> int:
     """The latest time that it tells."""
     if isinstance(facts, JobFacts):
-        times = (facts.created, facts.started, facts.finished, facts.deleted)
+        times = (facts.created, facts.started, facts.finished, facts.deleted, facts.suspended_at)
     else:
-        times = (0, facts.admitted, facts.over, None)
+        times = (0, facts.admitted, facts.over, facts.released, facts.touched)
     return max(time for time in times if time is not None)

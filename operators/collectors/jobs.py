@@ -9,7 +9,8 @@ import msgspec
 
 from operators import catalog
 from operators.collectors.workloads import WorkloadFacts, interned
-from operators.objects import Amounts, Job, seconds
+from operators.objects import NOTHING, Amounts, Job, seconds
+from operators.reasons import Reason
 
 PENDING: Final = "pending"
 RUNNING: Final = "running"
@@ -41,9 +42,17 @@ class JobFacts(msgspec.Struct, frozen=True, gc=False):
     created: int
     asks: Amounts
     """What its pods ask for together."""
+    holds: Amounts = NOTHING
+    """The same without pods that have succeeded and are not made anew."""
+    paused: bool = False
+    """It wants no pod: its parallelism is 0."""
     suspended: bool = False
-    begun: bool = False
-    """A pod of it is ready, or has ended."""
+    suspended_at: int | None = None
+    """Since when it is suspended."""
+    ready: bool = False
+    """A pod of it is ready."""
+    ended: bool = False
+    """A pod of it has ended."""
     started: int | None = None
     restarts: int = 0
     """Pods of it that failed."""
@@ -65,11 +74,16 @@ def job_facts(job: Job) -> JobFacts:
     pods = 1 if spec.parallelism is None else spec.parallelism
     if spec.completions is not None:
         pods = min(pods, spec.completions)
-    outcome, finished = "", None
+    left = pods if spec.completions is None else max(0, min(pods, spec.completions - status.succeeded))
+    outcome, finished, suspended_at = "", None, None
     for condition in status.conditions:
         if condition.status == "True" and condition.type in _ENDS:
             outcome = _ENDS[condition.type]
             finished = seconds(status.completion_time or condition.last_transition_time)
+        elif condition.status == "True" and condition.type == "Suspended":
+            suspended_at = seconds(condition.last_transition_time)
+    one = spec.template.spec.amounts
+    asks: Amounts = interned(one.times(pods))
     return JobFacts(
         uid=metadata.uid,
         name=metadata.name,
@@ -77,9 +91,13 @@ def job_facts(job: Job) -> JobFacts:
         queue_name=interned(metadata.labels.queue_name),
         owner=next((f"{o.kind}/{o.name}" for o in metadata.owner_references if o.controller), ""),
         created=seconds(metadata.creation_timestamp) or 0,
-        asks=interned(spec.template.spec.amounts.times(pods)),
+        asks=asks,
+        holds=asks if left == pods else interned(one.times(left)),
+        paused=pods == 0,
         suspended=spec.suspend,
-        begun=bool(status.ready or ended),
+        suspended_at=suspended_at,
+        ready=bool(status.ready),
+        ended=bool(ended),
         started=seconds(status.start_time),
         restarts=failed,
         outcome=outcome,
@@ -88,20 +106,25 @@ def job_facts(job: Job) -> JobFacts:
     )
 
 
-def state(job: JobFacts) -> str:
-    """One of STATES.
+def state(job: JobFacts, workload: WorkloadFacts | None, stuck: Reason | None) -> str:
+    """One of STATES; ``stuck`` is what is said of a pod of it that cannot start.
 
     - ``succeeded``, ``failed``: its condition Complete or Failed is True.
     - ``cancelled``: it is being deleted and had not ended.
     - ``pending``: it is suspended (it waits for quota, or was put back into its queue), or it is
       admitted and no pod of it has become ready or ended since: the pods wait for a node, an image, ...
-    - ``running``: it is not suspended, and a pod of it is ready or has ended.
+    - ``running``: it is not suspended, and a pod of it is ready; or none is at this moment, but one has ended
+      since it was admitted, and none is stuck. Of a job that was put back once nobody knows which of
+      its pods ended before that: it runs when one is ready.
     """
     if job.outcome:
         return job.outcome
     if job.deleted is not None:
         return CANCELLED
-    return RUNNING if job.begun and not job.suspended else PENDING
+    if job.suspended:
+        return PENDING
+    again = workload is not None and bool(workload.past or workload.evictions)
+    return RUNNING if job.ready or (job.ended and not again and stuck is None) else PENDING
 
 
 def asked(job: JobFacts, workload: WorkloadFacts | None) -> Amounts:
@@ -110,13 +133,13 @@ def asked(job: JobFacts, workload: WorkloadFacts | None) -> Amounts:
 
 
 def job_samples(
-    site: str, job: JobFacts, workload: WorkloadFacts | None, queue: str, tenant: str
+    site: str, job: JobFacts, workload: WorkloadFacts | None, state: str, place: tuple[str, str]
 ) -> Iterator[Sample]:
-    """All per-object samples of a Job."""
+    """All per-object samples of a Job in a state; ``place``: its queue and tenant."""
     key = (site, job.namespace, job.name)
     amounts = asked(job, workload)
-    yield "antenna_job_info", (*key, job.uid, queue, tenant, job.owner), 1
-    yield "antenna_job_state", (*key, state(job)), 1
+    yield "antenna_job_info", (*key, job.uid, *place, job.owner), 1
+    yield "antenna_job_state", (*key, state), 1
     yield "antenna_job_gpus", key, amounts.gpus
     yield "antenna_job_cpu_cores", key, amounts.millicores / 1000
     yield "antenna_job_memory_bytes", key, amounts.bytes

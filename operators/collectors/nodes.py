@@ -10,7 +10,7 @@ from operators.collectors.tenants import Places
 from operators.collectors.workloads import interned
 from operators.exposition.store import Store
 from operators.objects import Node, Pod, units
-from operators.reasons import Reason, of_scheduler
+from operators.reasons import Reason, of_container, of_scheduler
 
 RUNNING: Final = "antenna_tenant_gpus_running"
 _DIGITS: Final = 5
@@ -39,10 +39,22 @@ class PodFacts(NamedTuple):
     gpus: int
     job_uid: str
     stuck: Reason | None
-    """Why the scheduler finds no node for it."""
+    """Why the scheduler finds no node for it, or its node cannot start its containers."""
     namespace: str = ""
     leaving: bool = False
     """It was told to end."""
+
+
+class SeenPod(NamedTuple):
+    """A pod, and what is kept of it."""
+
+    uid: str
+    facts: PodFacts | None
+
+
+def seen(pod: Pod) -> SeenPod:
+    """Of a pod's object. Raises ValueError on a request that is no quantity."""
+    return SeenPod(pod.metadata.uid, pod_facts(pod))
 
 
 def node_facts(node: Node) -> NodeFacts:
@@ -71,15 +83,25 @@ def pod_facts(pod: Pod) -> PodFacts | None:
     node = pod.spec.node_name
     job_uid = next((o.uid for o in pod.metadata.owner_references if o.controller and o.kind == "Job"), "")
     gpus = pod.spec.amounts.gpus if node else 0
-    stuck = None
-    if not node and job_uid:
-        for condition in pod.status.conditions:
-            if condition.type == "PodScheduled" and condition.reason == "Unschedulable":
-                stuck = of_scheduler(condition.message)
+    stuck = _stuck(pod) if job_uid else None
     if not gpus and stuck is None:
         return None
     leaving = pod.metadata.deletion_timestamp is not None
     return PodFacts(node, gpus, job_uid, stuck, interned(pod.metadata.namespace), leaving)
+
+
+def _stuck(pod: Pod) -> Reason | None:
+    status = pod.status
+    if not pod.spec.node_name:
+        for condition in status.conditions:
+            if condition.type == "PodScheduled" and condition.reason == "Unschedulable":
+                return of_scheduler(condition.message)
+        return None
+    for container in (*status.init_container_statuses, *status.container_statuses):
+        waits = container.state.waiting
+        if waits is not None and (reason := of_container(waits.reason)) is not None:
+            return reason
+    return None
 
 
 class Fleet:
@@ -178,31 +200,31 @@ class Holders:
 
 
 class Nodes:
-    """The stream of nodes."""
+    """The stream of nodes, as ``node_facts`` reads them."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def replace(self, objects: Iterable[Node]) -> None:
+    def replace(self, objects: Iterable[NodeFacts]) -> None:
         """All there are."""
         gone = self._fleet.names()
         for obj in objects:
-            gone.discard(obj.metadata.name)
+            gone.discard(obj.name)
             self.apply(obj)
         for name in gone:
             self._fleet.drop(name)
 
-    def apply(self, obj: Node) -> None:
+    def apply(self, obj: NodeFacts) -> None:
         """A new or changed one."""
-        self._fleet.put(node_facts(obj))
+        self._fleet.put(obj)
 
-    def delete(self, obj: Node) -> None:
+    def delete(self, obj: NodeFacts) -> None:
         """One that is gone."""
-        self._fleet.drop(obj.metadata.name)
+        self._fleet.drop(obj.name)
 
 
 class Pods:
-    """The stream of pods. ``stuck`` is told when what the scheduler says of a Job's pods changes."""
+    """The stream of pods, as ``seen`` reads them. ``stuck`` is told when what keeps a Job's pods changes."""
 
     def __init__(self, fleet: Fleet, holders: Holders, stuck: Callable[[str, Reason | None], None]) -> None:
         self._fleet = fleet
@@ -211,22 +233,22 @@ class Pods:
         self._pods: dict[str, PodFacts] = {}
         self._stuck: dict[str, dict[str, Reason]] = {}
 
-    def replace(self, objects: Iterable[Pod]) -> None:
+    def replace(self, objects: Iterable[SeenPod]) -> None:
         """All there are."""
         gone = set(self._pods)
         for obj in objects:
-            gone.discard(obj.metadata.uid)
+            gone.discard(obj.uid)
             self.apply(obj)
         for uid in gone:
             self._put(uid, None)
 
-    def apply(self, obj: Pod) -> None:
+    def apply(self, obj: SeenPod) -> None:
         """A new or changed one."""
-        self._put(obj.metadata.uid, pod_facts(obj))
+        self._put(*obj)
 
-    def delete(self, obj: Pod) -> None:
+    def delete(self, obj: SeenPod) -> None:
         """One that is gone, or has ended."""
-        self._put(obj.metadata.uid, None)
+        self._put(obj.uid, None)
 
     def _put(self, uid: str, new: PodFacts | None) -> None:
         old = self._pods.get(uid)

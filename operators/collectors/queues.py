@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from operators.collectors.gauges import Gauges
 from operators.collectors.jobs import STATES
@@ -36,6 +36,19 @@ def quotas(queue: ClusterQueue) -> Quotas:
                 units(given.get(GPU, 0)), milli(given.get("cpu", 0)), units(given.get("memory", 0))
             )
     return found
+
+
+class QueueFacts(NamedTuple):
+    """The few facts that are kept of a ClusterQueue."""
+
+    name: str
+    tenant: str
+    quotas: Quotas
+
+
+def queue_facts(queue: ClusterQueue) -> QueueFacts:
+    """Of a ClusterQueue's object. Raises ValueError on a quota that is no quantity."""
+    return QueueFacts(queue.metadata.name, queue.metadata.labels.tenant, quotas(queue))
 
 
 def wanted(workload: WorkloadFacts) -> Amounts:
@@ -130,7 +143,7 @@ class Usage:
 
 
 class ClusterQueues:
-    """ClusterQueues: whose they are, and their quotas."""
+    """The stream of ClusterQueues, as ``queue_facts`` reads them: whose they are, and their quotas."""
 
     def __init__(self, gauges: Gauges, places: Places, usage: Usage, arrived: Callable[[], None]) -> None:
         self._gauges = gauges
@@ -139,27 +152,26 @@ class ClusterQueues:
         self._arrived = arrived
         self._known: set[str] = set()
 
-    def replace(self, objects: Iterable[ClusterQueue]) -> None:
+    def replace(self, objects: Iterable[QueueFacts]) -> None:
         """All there are."""
         gone = set(self._known)
         for obj in objects:
-            gone.discard(obj.metadata.name)
+            gone.discard(obj.name)
             self.apply(obj)
         for name in gone:
             self._drop(name)
         self._arrived()
 
-    def apply(self, obj: ClusterQueue) -> None:
+    def apply(self, obj: QueueFacts) -> None:
         """A new or changed one."""
-        name = obj.metadata.name
-        self._known.add(name)
+        self._known.add(obj.name)
         self._gauges.keep(self._known)
-        self._places.put(self._places.owners, name, obj.metadata.labels.tenant)
-        self._usage.set_quotas(name, quotas(obj))
+        self._places.put(self._places.owners, obj.name, obj.tenant)
+        self._usage.set_quotas(obj.name, obj.quotas)
 
-    def delete(self, obj: ClusterQueue) -> None:
+    def delete(self, obj: QueueFacts) -> None:
         """One that is gone."""
-        self._drop(obj.metadata.name)
+        self._drop(obj.name)
 
     def _drop(self, name: str) -> None:
         self._known.discard(name)

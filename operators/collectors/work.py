@@ -25,7 +25,7 @@ from operators.collectors.pending import Oldest
 from operators.collectors.queues import Usage
 from operators.collectors.tenants import Places
 from operators.collectors.totals import Totals
-from operators.collectors.workloads import WorkloadFacts
+from operators.collectors.workloads import WorkloadFacts, standing
 from operators.exposition.store import Store
 from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 from operators.reasons import SETTLED, Reason
@@ -40,7 +40,7 @@ Place = tuple[str, str]
 class _Record:
     """One job: its Job, its Workload, or both."""
 
-    __slots__ = ("entry", "job", "place", "reason", "state", "workload")
+    __slots__ = ("entry", "job", "place", "reason", "since", "state", "workload")
 
     def __init__(self) -> None:
         self.job: JobFacts | None = None
@@ -49,17 +49,17 @@ class _Record:
         self.place: Place | None = None
         self.state = ""
         self.reason: Reason | None = None
+        self.since: int | None = None
+        """Since when it waits; None where it waits for nobody."""
 
 
-def waits_for(
-    job: JobFacts, workload: WorkloadFacts | None, queue: str, stuck: Reason | None
-) -> Reason | None:
-    """Why a Job waits; None for one that does not. ``stuck`` is what the scheduler says of its pods.
+def waits_for(job: JobFacts, workload: WorkloadFacts | None, queue: str, stuck: Reason | None) -> Reason:
+    """Why a pending Job waits. ``stuck`` is what is said of its pods.
 
     Before it is admitted its Workload tells, or that there is none; from then on its pods do.
     """
-    if state(job) != PENDING:
-        return None
+    if job.paused:
+        return Reason.SUSPENDED
     if not job.suspended:
         return stuck or Reason.STARTING
     if workload is None:
@@ -67,18 +67,6 @@ def waits_for(
             return Reason.SUSPENDED
         return Reason.BEHIND_OTHERS if queue else Reason.QUEUE_MISSING
     return Reason.STARTING if workload.reason in SETTLED else workload.reason
-
-
-def _standing_order(workload: WorkloadFacts) -> tuple[bool, int, str]:
-    """Of several Workloads of one Job the last in this order stands for it.
-
-    One that has ended or goes comes before one that has not, and what was admitted later comes later: an
-    elastic Job that grows has a Workload that waits beside the one that it runs with, until that is replaced
-    (https://github.com/kubernetes-sigs/kueue/tree/main/keps/77-dynamically-sized-jobs).
-    """
-    lives = not workload.finished and workload.over is None
-    admitted = -1 if workload.admitted is None else workload.admitted
-    return lives, admitted, workload.uid
 
 
 class Work:
@@ -159,7 +147,9 @@ class Work:
                 self._totals.change(entries.get(uid), now)
             if record is not None:
                 record.entry = now
-        for record in self._records.values():
+        for uid, record in self._records.items():
+            for former in self._passed(uid, record):
+                self._account(record, former)
             self._account(record)
         self._totals.open()
 
@@ -180,13 +170,14 @@ class Work:
         if record is None or record.job is None:
             return
         job, record.job = record.job, None
-        self._leave(record, job)
+        self._leave(record)
         self._store.drop(uid)
         awaited = record.workload is None and bool(job.queue_name) and self._counting
         if self._counting:
             owner = self._owner(job)
-            entry = account(record.entry, job, record.workload, owner) or opened(job, owner)
-            at = int(self._clock()) if job.deleted is None else job.deleted
+            now = int(self._clock())
+            entry = account(record.entry, job, record.workload, owner, now) or opened(job, owner)
+            at = now if job.deleted is None else job.deleted
             awaited = awaited and not entry.workload
             left = record.workload is not None or awaited
             self._change(record, without_job(entry, at, left=left, outcome=outcome))
@@ -248,7 +239,7 @@ class Work:
         if before is not None and before.uid != facts.uid:
             self._slices.setdefault(facts.job_uid, {before.uid}).add(facts.uid)
         uids = self._slices.get(facts.job_uid)
-        return facts if uids is None else max((self._workloads[uid] for uid in uids), key=_standing_order)
+        return facts if uids is None else standing(self._workloads[uid] for uid in uids)
 
     def _without_slice(self, facts: WorkloadFacts) -> WorkloadFacts | None:
         """What stands for the Job of a Workload that is gone; None where it was the only one."""
@@ -256,7 +247,7 @@ class Work:
         if uids is None:
             return None
         uids.discard(facts.uid)
-        left = max((self._workloads[uid] for uid in uids), key=_standing_order)
+        left = standing(self._workloads[uid] for uid in uids)
         if len(uids) == 1:
             del self._slices[facts.job_uid]
         return left
@@ -347,22 +338,27 @@ class Work:
     def _enter(self, record: _Record, job: JobFacts) -> None:
         """Count the record where it is now, in place of where it was."""
         queue, tenant = self._place(job)
-        now = state(job)
-        reason = waits_for(job, record.workload, queue, self._stuck.get(job.uid))
-        if (record.place, record.state, record.reason) == ((queue, tenant), now, reason):
+        stuck, workload = self._stuck.get(job.uid), record.workload
+        now = state(job, workload, stuck)
+        reason = waits_for(job, workload, queue, stuck) if now == PENDING else None
+        since = None
+        if reason is not None and reason is not Reason.SUSPENDED:
+            since = job.created if workload is None or workload.queued is None else workload.queued
+        seen = (record.place, record.state, record.reason, record.since)
+        if seen == ((queue, tenant), now, reason, since):
             return
-        self._leave(record, job)
-        record.place, record.state, record.reason = (queue, tenant), now, reason
+        self._leave(record)
+        record.place, record.state, record.reason, record.since = (queue, tenant), now, reason, since
         self._count(record, 1)
-        if now == PENDING:
-            self._oldest.add((queue, tenant), job.created)
+        if since is not None:
+            self._oldest.add((queue, tenant), since)
 
-    def _leave(self, record: _Record, job: JobFacts) -> None:
+    def _leave(self, record: _Record) -> None:
         if record.place is None:
             return
         self._count(record, -1)
-        if record.state == PENDING:
-            self._oldest.remove(record.place, job.created)
+        if record.since is not None:
+            self._oldest.remove(record.place, record.since)
         record.place = None
 
     def _count(self, record: _Record, sign: int) -> None:
@@ -371,14 +367,31 @@ class Work:
         if record.reason is not None:
             self._gauges.add("antenna_queue_pending_reason", (*labels, record.reason.value), sign)
 
-    def _account(self, record: _Record) -> None:
+    def _passed(self, uid: str, record: _Record) -> list[WorkloadFacts]:
+        """Workloads that an elastic Job ran with, one after the other, while no operator was there."""
+        slices = [self._workloads[one] for one in self._slices.get(uid, ())]
+        known = record.entry.workload if record.entry is not None else ""
+        last = next((w for w in slices if w.uid == known), None)
+        if known and (last is None or last.admitted is None):
+            return []
+        after = -1 if last is None or last.admitted is None else last.admitted
+        passed = [
+            (w.admitted, w.uid, w)
+            for w in slices
+            if w is not record.workload and w.admitted is not None and w.admitted > after
+        ]
+        return [w for _, _, w in sorted(passed, key=lambda one: one[:2])]
+
+    def _account(self, record: _Record, former: WorkloadFacts | None = None) -> None:
+        """Bring its entry up to date; by a ``former`` Workload of it, before the one that stands for it."""
         if not self._counting:
             return
-        entry, job, workload = record.entry, record.job, record.workload
+        entry, job, workload = record.entry, record.job, former or record.workload
+        at = int(self._clock())
         if job is not None:
-            entry = account(entry, job, workload, self._owner(job))
+            entry = account(entry, job, workload, self._owner(job), at)
         elif entry is not None and workload is not None:
-            entry = with_workload(entry, workload)
+            entry = with_workload(entry, workload, at)
         if entry is not None:
             self._change(record, entry)
 
@@ -394,7 +407,7 @@ class Work:
         """Those of its Job; none before it is counted."""
         if record.job is None or record.place is None:
             return []
-        return list(job_samples(self._site, record.job, record.workload, *record.place))
+        return list(job_samples(self._site, record.job, record.workload, record.state, record.place))
 
     def _place(self, job: JobFacts) -> Place:
         return (

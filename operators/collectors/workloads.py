@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
 
+from operators.kube.workload import asks, queued_since
+from operators.kube.workload import conditions as said
 from operators.objects import (
     NOTHING,
     Admission,
@@ -46,6 +49,7 @@ EVICTION_REASONS: Final = frozenset(
 
 _ONE_POD: Final = PodSet()
 _OWNER_GONE: Final = "OwnerNotFound"  # Kueue's reason of Finished
+_REPLACED: Final = "WorkloadSliceReplaced"  # likewise
 
 
 class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +77,15 @@ class WorkloadFacts(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
     over: int | None = None
     """When it ended without its Job: Kueue found its owner gone, or its own deletion began."""
+    created: int | None = None
+    queued: int | None = None
+    """Since when it queues, or queued last."""
+    released: int | None = None
+    """When it was last put back, of one that is not admitted."""
+    touched: int | None = None
+    """When it was written last, of one that holds less than it was given: that has no time of its own."""
+    replaced: bool = False
+    """Another Workload of its job, with more or fewer pods, has taken its place."""
 
 
 def workload_facts(workload: Workload) -> WorkloadFacts:
@@ -84,10 +97,10 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
     https://github.com/kubernetes-sigs/kueue/blob/v0.19.2/pkg/workload/workload.go#L704
     """
     metadata, spec, status = workload.metadata, workload.spec, workload.status
-    conditions = {c.type: c for c in status.conditions}
+    conditions = said(workload)
     finished = _true(conditions.get("Finished"))
     admitted = conditions.get("Admitted")
-    asks, wanted, held = (
+    whole, wanted, held, less = (
         _waiting(workload) if status.admission is None else _given(workload, status.admission)
     )
     return WorkloadFacts(
@@ -98,7 +111,7 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
         cluster_queue=interned(status.admission.cluster_queue) if status.admission else "",
         finished=finished,
         active=spec.active is not False,
-        asks=interned(asks),
+        asks=interned(whole),
         wanted=interned(wanted),
         held=() if finished else interned(held),
         admitted=seconds(admitted.last_transition_time) if admitted and _true(admitted) else None,
@@ -110,13 +123,39 @@ def workload_facts(workload: Workload) -> WorkloadFacts:
             checks=[check.state for check in status.admission_checks],
         ),
         over=_over(workload, conditions.get("Finished")),
+        created=seconds(metadata.creation_timestamp),
+        queued=seconds(queued_since(workload, conditions)),
+        released=seconds(admitted.last_transition_time) if admitted and not _true(admitted) else None,
+        touched=_touched(workload) if less else None,
+        replaced=finished and conditions["Finished"].reason == _REPLACED,
     )
+
+
+def standing(workloads: Iterable[WorkloadFacts]) -> WorkloadFacts:
+    """Of several Workloads of one Job the one that stands for it.
+
+    One that has ended or goes comes after one that has not, one that was replaced comes last, and what was
+    admitted later comes first: an elastic Job that grows has a Workload that waits beside the one that it
+    runs with, until that is replaced
+    (https://github.com/kubernetes-sigs/kueue/tree/main/keps/77-dynamically-sized-jobs).
+    """
+    return max(workloads, key=_standing_order)
 
 
 @lru_cache(maxsize=16384)
 def interned(value: T) -> T:
     """The same value, as one object for all who hold it: few are different among many Jobs."""
     return value
+
+
+def _standing_order(workload: WorkloadFacts) -> tuple[bool, bool, int, int, str]:
+    lives = not workload.finished and workload.over is None
+    last = not workload.replaced
+    # Of those that have ended the last one that was made: what it replaced was admitted once, it maybe not.
+    made = workload.created or 0
+    admitted = -1 if workload.admitted is None else workload.admitted
+    when = (admitted, made) if lives else (made, admitted)
+    return (lives, last, *when, workload.uid)
 
 
 def _true(condition: Condition | None) -> bool:
@@ -131,28 +170,31 @@ def _over(workload: Workload, finished: Condition | None) -> int | None:
     return found if deleted is None or found is None else min(found, deleted)
 
 
+def _touched(workload: Workload) -> int | None:
+    times = [fields.time for fields in workload.metadata.managed_fields if fields.time is not None]
+    return seconds(max(times)) if times else None
+
+
 def _share(whole: Amounts, part: int, count: int) -> Amounts:
     if count in (part, 0):
         return whole
     return Amounts(*(amount * part // count for amount in whole))
 
 
-def _waiting(workload: Workload) -> tuple[Amounts, Amounts, Held]:
+def _waiting(workload: Workload) -> tuple[Amounts, Amounts, Held, bool]:
     """What a Workload without quota asks for, wants, and holds."""
-    reclaimed = {pods.name: pods.count for pods in workload.status.reclaimable_pods}
-    asks = wanted = NOTHING
+    whole = NOTHING
     for pods in workload.spec.pod_sets:
-        one = pods.template.spec.amounts
-        asks = asks.plus(one.times(pods.count))
-        wanted = wanted.plus(one.times(max(0, pods.count - reclaimed.get(pods.name, 0))))
-    return asks, wanted, ()
+        whole = whole.plus(pods.template.spec.amounts.times(pods.count))
+    return whole, asks(workload) if workload.status.reclaimable_pods else whole, (), False
 
 
-def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, Held]:
-    """What a Workload with quota asks for, wants, and holds."""
+def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, Held, bool]:
+    """What a Workload with quota asks for, wants, and holds; and whether that is less than it was given."""
     reclaimed = {pods.name: pods.count for pods in workload.status.reclaimable_pods}
     sets = {pods.name: pods for pods in workload.spec.pod_sets}
-    asks = wanted = NOTHING
+    all_pods = wanted = NOTHING
+    less = False
     held: dict[str, Amounts] = {}
     for given in admission.pod_set_assignments:
         pods = sets.get(given.name, _ONE_POD)
@@ -163,8 +205,9 @@ def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, 
         partly = count < pods.count and pods.min_count is None
         # More than all: an elastic job has become smaller since, and keeps its admission.
         shrunk = given.name in sets and pods.count < count
-        asks = asks.plus(pods.template.spec.amounts.times(pods.count) if partly or shrunk else whole)
+        all_pods = all_pods.plus(pods.template.spec.amounts.times(pods.count) if partly or shrunk else whole)
         wanted = wanted.plus(left)
+        less = less or left != whole
         if flavors.gpu == flavors.cpu == flavors.memory:
             parts = [(flavors.gpu, left)]
         else:
@@ -176,7 +219,7 @@ def _given(workload: Workload, admission: Admission) -> tuple[Amounts, Amounts, 
         for flavor, amounts in parts:
             if flavor:
                 held[flavor] = held.get(flavor, NOTHING).plus(amounts)
-    return asks, wanted, tuple(sorted(held.items()))
+    return all_pods, wanted, tuple(sorted(held.items())), less
 
 
 def _evictions(stats: SchedulingStats | None) -> tuple[tuple[str, int], ...]:

@@ -195,6 +195,11 @@ class Reconciler:
     def _workloads(self, name: str) -> list[Object]:
         return self.cluster.list_objects(KUEUE, "Workload", namespace_name(name))
 
+    def _doors(self, name: str) -> set[str]:
+        """The LocalQueues of its namespace that lead to its ClusterQueue; a site may have added some."""
+        found = self.cluster.list_objects(KUEUE, "LocalQueue", namespace_name(name))
+        return {door["metadata"]["name"] for door in found if door["spec"]["clusterQueue"] == name}
+
     def _oldest_pending(self, name: str, queue: Object | None) -> Object | None:
         """The Workload that waits longest. While it waits no other can, so all are listed only after it."""
         if queue is None or not usage.pending(queue):
@@ -202,9 +207,10 @@ class Reconciler:
             return None
         if known := self._oldest.get(name):
             live = self.cluster.find(KUEUE, "Workload", known, namespace_name(name))
-            if live and usage.waits(live):
+            if live and usage.waiting_since(live):
                 return live
-        oldest = usage.oldest(self._workloads(name))
+        doors = self._doors(name)
+        oldest = usage.oldest(w for w in self._workloads(name) if w["spec"].get("queueName") in doors)
         self._oldest[name] = oldest["metadata"]["name"] if oldest else ""
         return oldest
 

@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from operators.queues import GPU, LOCAL_QUEUE, quantity
+from operators.kube import workload
+from operators.kube.time import written
+from operators.queues import GPU, quantity
 from operators.tenancy import Object
 
 Amounts = Mapping[tuple[str, str], Decimal]
@@ -52,11 +54,11 @@ def held(workloads: Iterable[Object]) -> dict[tuple[str, str], Decimal]:
     """What Workloads hold that have a quota reservation, as Kueue reckons it: what a Job's finished pods
     have given back is not counted."""
     total: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for workload in workloads:
-        status = workload.get("status") or {}
-        if "admission" not in status or _is(workload, "Finished"):
+    for holder in workloads:
+        status = holder.get("status") or {}
+        if "admission" not in status or _is(holder, "Finished"):
             continue
-        left = {pods["name"]: pods.get("count", 1) for pods in workload["spec"].get("podSets") or ()}
+        left = {pods["name"]: pods.get("count", 1) for pods in holder["spec"].get("podSets") or ()}
         for pods in status.get("reclaimablePods") or ():
             left[pods["name"]] = max(0, left.get(pods["name"], 0) - pods["count"])
         for pods in status["admission"]["podSetAssignments"]:
@@ -74,25 +76,16 @@ def larger(one: Amounts, other: Amounts) -> dict[tuple[str, str], Decimal]:
     return {at: max(one.get(at, zero), other.get(at, zero)) for at in one.keys() | other.keys()}
 
 
-def waits(workload: Object) -> bool:
-    """Whether a Workload waits in its partner's queue for quota."""
-    spec = workload["spec"]
-    queued = spec.get("queueName") == LOCAL_QUEUE and spec.get("active", True)
-    return queued and not _is(workload, "QuotaReserved") and not _is(workload, "Finished")
-
-
-def waiting_since(workload: Object) -> str:
-    """Since when it waits, RFC 3339: since it lost its last reservation, else since it was made."""
-    if _is(workload, "Evicted"):
-        for condition in _conditions(workload):
-            if condition["type"] == "QuotaReserved":
-                return str(condition["lastTransitionTime"])
-    return str(workload["metadata"]["creationTimestamp"])
-
-
 def oldest(workloads: Iterable[Object]) -> Object | None:
     """The Workload that waits longest."""
-    return min(filter(waits, workloads), key=waiting_since, default=None)
+    return min(filter(waiting_since, workloads), key=waiting_since, default=None)
+
+
+def waiting_since(obj: Object) -> str:
+    """Since when a Workload waits in line, RFC 3339; empty of one that does not."""
+    found = workload.read(obj)
+    since = workload.queued_since(found, workload.conditions(found)) if workload.in_line(found) else None
+    return written(since) if since else ""
 
 
 def shown(amount: Decimal, resource: str) -> str:
@@ -111,9 +104,9 @@ def _reservation(queue: Object, figure: str) -> dict[tuple[str, str], Decimal]:
     }
 
 
-def _is(workload: Object, condition: str) -> bool:
-    return any(c["type"] == condition and c["status"] == "True" for c in _conditions(workload))
+def _is(obj: Object, condition: str) -> bool:
+    return any(c["type"] == condition and c["status"] == "True" for c in _conditions(obj))
 
 
-def _conditions(workload: Object) -> Iterator[Object]:
-    yield from (workload.get("status") or {}).get("conditions") or ()
+def _conditions(obj: Object) -> Iterator[Object]:
+    yield from (obj.get("status") or {}).get("conditions") or ()

@@ -1,4 +1,4 @@
-"""The Kubernetes API as this project speaks it: raw JSON in and out; errors as ``k8s_errors`` has them.
+"""The Kubernetes API as this project speaks it: raw JSON in and out; errors as ``errors`` has them.
 
 Connections, TLS and credentials are the ``kubernetes`` client's; its models are not used: they cost
 more than the requests do. Objects are plain dicts, as the API server sent them.

@@ -26,6 +26,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     sector: str
     created: int
     gpus: int = 0
+    """Those that it holds, or held last."""
+    banked: int = 0
+    """GPU-seconds beside those of ``gpus`` for the whole of the last admission: of earlier ones, and what was
+    more or less of the last one while it held more or fewer GPUs than now."""
+    resized: int | None = None
+    """When ``gpus`` last changed during the last admission."""
     wait: int | None = None
     """From creation to the first admission."""
     running_since: int | None = None
@@ -54,5 +60,5 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def gpu_seconds(self) -> int:
-        """GPUs times admitted time, without the admission that still lasts."""
-        return self.gpus * (self.earlier + self.past + self.ran)
+        """The integral of the GPUs that it held, without what ``gpus`` add since ``running_since``."""
+        return self.banked + self.gpus * self.ran

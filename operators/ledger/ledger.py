@@ -118,7 +118,7 @@ class Ledger:
         """
         place = (JOBS.c.queue, JOBS.c.tenant)
         account = (JOBS.c.tenant, JOBS.c.sector, JOBS.c.ecosystem)
-        held = JOBS.c.gpus * (JOBS.c.earlier + JOBS.c.past + JOBS.c.ran)
+        held = JOBS.c.banked + JOBS.c.gpus * JOBS.c.ran
         with self._engine.connect() as connection:
 
             def sums(by: Sequence[ColumnElement[Any]], value: ColumnElement[Any]) -> dict[Any, int]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, inspect, select, text, update
 from sqlalchemy.schema import CreateColumn
 
 from operators.ledger.database import upsert
 from operators.ledger.remote_tables import REMOTE_JOBS
-from operators.ledger.tables import SCHEMA
+from operators.ledger.tables import JOBS, SCHEMA
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables as they are declared: one more with every change of them. 0: from before there were any."""
 TABLES: Final = REMOTE_JOBS.metadata
 """All of the ledger's: what this module imports declares them."""
@@ -36,8 +36,12 @@ def prepare(engine: Engine) -> None:
         _begin_alone(connection)
         if _is_current(connection):
             return
+        older = inspect(connection).has_table(JOBS.name) and not _has_column(connection, JOBS.c.banked)
         TABLES.create_all(connection)
         _add_columns(connection)
+        if older:
+            # Version 1 reckoned GPUs times admitted time; from here on it is what was held.
+            connection.execute(update(JOBS).values(banked=JOBS.c.gpus * (JOBS.c.earlier + JOBS.c.past)))
         upsert(connection, SCHEMA, [{"name": _NAME, "version": VERSION}])
 
 
@@ -67,8 +71,12 @@ def _begin_alone(connection: Connection) -> None:
 def _add_columns(connection: Connection) -> None:
     """Give the tables of an earlier version the columns that have come since."""
     for table in TABLES.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
         for column in table.columns:
-            if column.name not in there:
+            if not _has_column(connection, column):
                 added = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
+
+
+def _has_column(connection: Connection, column: Column[Any]) -> bool:
+    there = inspect(connection).get_columns(column.table.name)
+    return any(found["name"] == column.name for found in there)

@@ -28,6 +28,8 @@ JOBS: Final = Table(
     Column("sector", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("gpus", Integer, nullable=False),
+    Column("banked", BigInteger, nullable=False, server_default="0"),
+    Column("resized", BigInteger),
     Column("wait", BigInteger),
     Column("running_since", BigInteger),
     Column("earlier", BigInteger, nullable=False),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!operators/stream/kubernetes.proto\x12\x12\x61ntenna.kubernetes\"\x16\n\x07Unknown\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\"<\n\x08ListMeta\x12\x18\n\x10resource_version\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontinue_token\x18\x03 \x01(\t\"\x17\n\x04Time\x12\x0f\n\x07seconds\x18\x01 \x01(\x03\"\x1a\n\x08Quantity\x12\x0e\n\x06string\x18\x01 \x01(\t\"M\n\x0eOwnerReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x12\n\ncontroller\x18\x06 \x01(\x08\"\xe3\x03\n\nObjectMeta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12\x34\n\x12\x63reation_timestamp\x18\x08 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x34\n\x12\x64\x65letion_timestamp\x18\t \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12:\n\x06labels\x18\x0b \x03(\x0b\x32*.antenna.kubernetes.ObjectMeta.LabelsEntry\x12\x44\n\x0b\x61nnotations\x18\x0c \x03(\x0b\x32/.antenna.kubernetes.ObjectMeta.AnnotationsEntry\x12<\n\x10owner_references\x18\r \x03(\x0b\x32\".antenna.kubernetes.OwnerReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x36\n\x14last_transition_time\x18\x04 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xc2\x02\n\x14ResourceRequirements\x12\x44\n\x06limits\x18\x01 \x03(\x0b\x32\x34.antenna.kubernetes.ResourceRequirements.LimitsEntry\x12H\n\x08requests\x18\x02 \x03(\x0b\x32\x36.antenna.kubernetes.ResourceRequirements.RequestsEntry\x1aK\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\x1aM\n\rRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"`\n\tContainer\x12;\n\tresources\x18\x08 \x01(\x0b\x32(.antenna.kubernetes.ResourceRequirements\x12\x16\n\x0erestart_policy\x18\x18 \x01(\t\"\xd0\x02\n\x07PodSpec\x12\x31\n\ncontainers\x18\x02 \x03(\x0b\x32\x1d.antenna.kubernetes.Container\x12\x11\n\tnode_name\x18\n \x01(\t\x12\x36\n\x0finit_containers\x18\x14 \x03(\x0b\x32\x1d.antenna.kubernetes.Container\x12;\n\x08overhead\x18  \x03(\x0b\x32).antenna.kubernetes.PodSpec.OverheadEntry\x12;\n\tresources\x18( \x01(\x0b\x32(.antenna.kubernetes.ResourceRequirements\x1aM\n\rOverheadEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"\x1b\n\x0bPodTemplate\x12\x0c\n\x04spec\x18\x02 \x01(\x0c\"M\n\tPodStatus\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x31\n\nconditions\x18\x02 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\"\x91\x01\n\x03Pod\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.antenna.kubernetes.PodSpec\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1d.antenna.kubernetes.PodStatus\"a\n\x07PodList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.antenna.kubernetes.Pod\"2\n\rUncountedPods\x12\x11\n\tsucceeded\x18\x01 \x03(\t\x12\x0e\n\x06\x66\x61iled\x18\x02 \x03(\t\"w\n\x07JobSpec\x12\x13\n\x0bparallelism\x18\x01 \x01(\x05\x12\x13\n\x0b\x63ompletions\x18\x02 \x01(\x05\x12\x31\n\x08template\x18\x06 \x01(\x0b\x32\x1f.antenna.kubernetes.PodTemplate\x12\x0f\n\x07suspend\x18\n \x01(\x08\"\xa7\x02\n\tJobStatus\x12\x31\n\nconditions\x18\x01 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\x12,\n\nstart_time\x18\x02 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x31\n\x0f\x63ompletion_time\x18\x03 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x05\x12\x11\n\tsucceeded\x18\x05 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x05\x12\x44\n\x19uncounted_terminated_pods\x18\x08 \x01(\x0b\x32!.antenna.kubernetes.UncountedPods\x12\r\n\x05ready\x18\t \x01(\x05\"\x91\x01\n\x03Job\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.antenna.kubernetes.JobSpec\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1d.antenna.kubernetes.JobStatus\"a\n\x07JobList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.antenna.kubernetes.Job\"!\n\x08NodeSpec\x12\x15\n\runschedulable\x18\x04 \x01(\x08\"\xe6\x02\n\nNodeStatus\x12>\n\x08\x63\x61pacity\x18\x01 \x03(\x0b\x32,.antenna.kubernetes.NodeStatus.CapacityEntry\x12\x44\n\x0b\x61llocatable\x18\x02 \x03(\x0b\x32/.antenna.kubernetes.NodeStatus.AllocatableEntry\x12\x31\n\nconditions\x18\x04 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\x1aM\n\rCapacityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\x1aP\n\x10\x41llocatableEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"\x94\x01\n\x04Node\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12*\n\x04spec\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.NodeSpec\x12.\n\x06status\x18\x03 \x01(\x0b\x32\x1e.antenna.kubernetes.NodeStatus\"c\n\x08NodeList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.antenna.kubernetes.Node')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!operators/stream/kubernetes.proto\x12\x12\x61ntenna.kubernetes\"\x16\n\x07Unknown\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\"<\n\x08ListMeta\x12\x18\n\x10resource_version\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontinue_token\x18\x03 \x01(\t\"\x17\n\x04Time\x12\x0f\n\x07seconds\x18\x01 \x01(\x03\"\x1a\n\x08Quantity\x12\x0e\n\x06string\x18\x01 \x01(\t\"M\n\x0eOwnerReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\x12\x12\n\ncontroller\x18\x06 \x01(\x08\"\xe3\x03\n\nObjectMeta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\t\x12\x34\n\x12\x63reation_timestamp\x18\x08 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x34\n\x12\x64\x65letion_timestamp\x18\t \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12:\n\x06labels\x18\x0b \x03(\x0b\x32*.antenna.kubernetes.ObjectMeta.LabelsEntry\x12\x44\n\x0b\x61nnotations\x18\x0c \x03(\x0b\x32/.antenna.kubernetes.ObjectMeta.AnnotationsEntry\x12<\n\x10owner_references\x18\r \x03(\x0b\x32\".antenna.kubernetes.OwnerReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x36\n\x14last_transition_time\x18\x04 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\"\xc2\x02\n\x14ResourceRequirements\x12\x44\n\x06limits\x18\x01 \x03(\x0b\x32\x34.antenna.kubernetes.ResourceRequirements.LimitsEntry\x12H\n\x08requests\x18\x02 \x03(\x0b\x32\x36.antenna.kubernetes.ResourceRequirements.RequestsEntry\x1aK\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\x1aM\n\rRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"`\n\tContainer\x12;\n\tresources\x18\x08 \x01(\x0b\x32(.antenna.kubernetes.ResourceRequirements\x12\x16\n\x0erestart_policy\x18\x18 \x01(\t\"\xd0\x02\n\x07PodSpec\x12\x31\n\ncontainers\x18\x02 \x03(\x0b\x32\x1d.antenna.kubernetes.Container\x12\x11\n\tnode_name\x18\n \x01(\t\x12\x36\n\x0finit_containers\x18\x14 \x03(\x0b\x32\x1d.antenna.kubernetes.Container\x12;\n\x08overhead\x18  \x03(\x0b\x32).antenna.kubernetes.PodSpec.OverheadEntry\x12;\n\tresources\x18( \x01(\x0b\x32(.antenna.kubernetes.ResourceRequirements\x1aM\n\rOverheadEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"\x1b\n\x0bPodTemplate\x12\x0c\n\x04spec\x18\x02 \x01(\x0c\"\x17\n\x05Waits\x12\x0e\n\x06reason\x18\x01 \x01(\t\"<\n\x0e\x43ontainerState\x12*\n\x07waiting\x18\x01 \x01(\x0b\x32\x19.antenna.kubernetes.Waits\"D\n\x0f\x43ontainerStatus\x12\x31\n\x05state\x18\x02 \x01(\x0b\x32\".antenna.kubernetes.ContainerState\"\xd4\x01\n\tPodStatus\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x31\n\nconditions\x18\x02 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\x12?\n\x12\x63ontainer_statuses\x18\x08 \x03(\x0b\x32#.antenna.kubernetes.ContainerStatus\x12\x44\n\x17init_container_statuses\x18\n \x03(\x0b\x32#.antenna.kubernetes.ContainerStatus\"\x91\x01\n\x03Pod\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.antenna.kubernetes.PodSpec\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1d.antenna.kubernetes.PodStatus\"a\n\x07PodList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.antenna.kubernetes.Pod\"2\n\rUncountedPods\x12\x11\n\tsucceeded\x18\x01 \x03(\t\x12\x0e\n\x06\x66\x61iled\x18\x02 \x03(\t\"w\n\x07JobSpec\x12\x13\n\x0bparallelism\x18\x01 \x01(\x05\x12\x13\n\x0b\x63ompletions\x18\x02 \x01(\x05\x12\x31\n\x08template\x18\x06 \x01(\x0b\x32\x1f.antenna.kubernetes.PodTemplate\x12\x0f\n\x07suspend\x18\n \x01(\x08\"\xa7\x02\n\tJobStatus\x12\x31\n\nconditions\x18\x01 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\x12,\n\nstart_time\x18\x02 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x31\n\x0f\x63ompletion_time\x18\x03 \x01(\x0b\x32\x18.antenna.kubernetes.Time\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x05\x12\x11\n\tsucceeded\x18\x05 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x05\x12\x44\n\x19uncounted_terminated_pods\x18\x08 \x01(\x0b\x32!.antenna.kubernetes.UncountedPods\x12\r\n\x05ready\x18\t \x01(\x05\"\x91\x01\n\x03Job\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.antenna.kubernetes.JobSpec\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1d.antenna.kubernetes.JobStatus\"a\n\x07JobList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.antenna.kubernetes.Job\"!\n\x08NodeSpec\x12\x15\n\runschedulable\x18\x04 \x01(\x08\"\xe6\x02\n\nNodeStatus\x12>\n\x08\x63\x61pacity\x18\x01 \x03(\x0b\x32,.antenna.kubernetes.NodeStatus.CapacityEntry\x12\x44\n\x0b\x61llocatable\x18\x02 \x03(\x0b\x32/.antenna.kubernetes.NodeStatus.AllocatableEntry\x12\x31\n\nconditions\x18\x04 \x03(\x0b\x32\x1d.antenna.kubernetes.Condition\x1aM\n\rCapacityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\x1aP\n\x10\x41llocatableEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.Quantity:\x02\x38\x01\"\x94\x01\n\x04Node\x12\x30\n\x08metadata\x18\x01 \x01(\x0b\x32\x1e.antenna.kubernetes.ObjectMeta\x12*\n\x04spec\x18\x02 \x01(\x0b\x32\x1c.antenna.kubernetes.NodeSpec\x12.\n\x06status\x18\x03 \x01(\x0b\x32\x1e.antenna.kubernetes.NodeStatus\"c\n\x08NodeList\x12.\n\x08metadata\x18\x01 \x01(\x0b\x32\x1c.antenna.kubernetes.ListMeta\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.antenna.kubernetes.Node')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,32 +77,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PODSPEC_OVERHEADENTRY']._serialized_end=1654
   _globals['_PODTEMPLATE']._serialized_start=1656
   _globals['_PODTEMPLATE']._serialized_end=1683
-  _globals['_PODSTATUS']._serialized_start=1685
-  _globals['_PODSTATUS']._serialized_end=1762
-  _globals['_POD']._serialized_start=1765
-  _globals['_POD']._serialized_end=1910
-  _globals['_PODLIST']._serialized_start=1912
-  _globals['_PODLIST']._serialized_end=2009
-  _globals['_UNCOUNTEDPODS']._serialized_start=2011
-  _globals['_UNCOUNTEDPODS']._serialized_end=2061
-  _globals['_JOBSPEC']._serialized_start=2063
-  _globals['_JOBSPEC']._serialized_end=2182
-  _globals['_JOBSTATUS']._serialized_start=2185
-  _globals['_JOBSTATUS']._serialized_end=2480
-  _globals['_JOB']._serialized_start=2483
-  _globals['_JOB']._serialized_end=2628
-  _globals['_JOBLIST']._serialized_start=2630
-  _globals['_JOBLIST']._serialized_end=2727
-  _globals['_NODESPEC']._serialized_start=2729
-  _globals['_NODESPEC']._serialized_end=2762
-  _globals['_NODESTATUS']._serialized_start=2765
-  _globals['_NODESTATUS']._serialized_end=3123
-  _globals['_NODESTATUS_CAPACITYENTRY']._serialized_start=2964
-  _globals['_NODESTATUS_CAPACITYENTRY']._serialized_end=3041
-  _globals['_NODESTATUS_ALLOCATABLEENTRY']._serialized_start=3043
-  _globals['_NODESTATUS_ALLOCATABLEENTRY']._serialized_end=3123
-  _globals['_NODE']._serialized_start=3126
-  _globals['_NODE']._serialized_end=3274
-  _globals['_NODELIST']._serialized_start=3276
-  _globals['_NODELIST']._serialized_end=3375
+  _globals['_WAITS']._serialized_start=1685
+  _globals['_WAITS']._serialized_end=1708
+  _globals['_CONTAINERSTATE']._serialized_start=1710
+  _globals['_CONTAINERSTATE']._serialized_end=1770
+  _globals['_CONTAINERSTATUS']._serialized_start=1772
+  _globals['_CONTAINERSTATUS']._serialized_end=1840
+  _globals['_PODSTATUS']._serialized_start=1843
+  _globals['_PODSTATUS']._serialized_end=2055
+  _globals['_POD']._serialized_start=2058
+  _globals['_POD']._serialized_end=2203
+  _globals['_PODLIST']._serialized_start=2205
+  _globals['_PODLIST']._serialized_end=2302
+  _globals['_UNCOUNTEDPODS']._serialized_start=2304
+  _globals['_UNCOUNTEDPODS']._serialized_end=2354
+  _globals['_JOBSPEC']._serialized_start=2356
+  _globals['_JOBSPEC']._serialized_end=2475
+  _globals['_JOBSTATUS']._serialized_start=2478
+  _globals['_JOBSTATUS']._serialized_end=2773
+  _globals['_JOB']._serialized_start=2776
+  _globals['_JOB']._serialized_end=2921
+  _globals['_JOBLIST']._serialized_start=2923
+  _globals['_JOBLIST']._serialized_end=3020
+  _globals['_NODESPEC']._serialized_start=3022
+  _globals['_NODESPEC']._serialized_end=3055
+  _globals['_NODESTATUS']._serialized_start=3058
+  _globals['_NODESTATUS']._serialized_end=3416
+  _globals['_NODESTATUS_CAPACITYENTRY']._serialized_start=3257
+  _globals['_NODESTATUS_CAPACITYENTRY']._serialized_end=3334
+  _globals['_NODESTATUS_ALLOCATABLEENTRY']._serialized_start=3336
+  _globals['_NODESTATUS_ALLOCATABLEENTRY']._serialized_end=3416
+  _globals['_NODE']._serialized_start=3419
+  _globals['_NODE']._serialized_end=3567
+  _globals['_NODELIST']._serialized_start=3569
+  _globals['_NODELIST']._serialized_end=3668
 # @@protoc_insertion_point(module_scope)

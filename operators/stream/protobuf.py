@@ -98,7 +98,12 @@ def _pod(pod: pb.Pod) -> o.Pod:
     return o.Pod(
         metadata=o.PodMetadata(*_metadata(pod.metadata), _owners(pod.metadata)),
         spec=_pod_spec(pod.spec),
-        status=o.PodStatus(status.phase, [_condition(c) for c in status.conditions]),
+        status=o.PodStatus(
+            status.phase,
+            [_condition(c) for c in status.conditions],
+            [_container_status(c) for c in status.init_container_statuses],
+            [_container_status(c) for c in status.container_statuses],
+        ),
     )
 
 
@@ -148,6 +153,13 @@ def _condition(condition: pb.Condition) -> o.Condition:
         condition.reason,
         condition.message,
         _time(condition.last_transition_time) if condition.HasField("last_transition_time") else None,
+    )
+
+
+def _container_status(status: pb.ContainerStatus) -> o.ContainerStatus:
+    state = status.state
+    return o.ContainerStatus(
+        o.ContainerState(o.Waits(state.waiting.reason) if state.HasField("waiting") else None)
     )
 
 

@@ -268,7 +268,7 @@ class Reflector(Generic[T]):
             try:
                 read.append(listener.read(obj))
             except Exception:
-                _log.exception("%s: an object of a list cannot be read", self.source.name)
+                _log.exception("%s: %s cannot be read, and is left out", self.source.name, _name(obj))
         return read
 
     def _absent(self) -> None:
@@ -313,6 +313,12 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (ApiError, "refused"),
     (msgspec.DecodeError, "unreadable"),
 )
+
+
+def _name(obj: Any) -> str:
+    """Never raises; what has no namespace may be read without the field."""
+    namespace, name = (getattr(obj.metadata, field, None) for field in ("namespace", "name"))
+    return f"{namespace}/{name}" if namespace else str(name)
 
 
 def _applied(listener: Listener[T], obj: T) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from operators.queues import GPU
-from operators.reasons import Reason, of_refusal, of_scheduler
+from operators.reasons import Reason, of_container, of_refusal, of_scheduler
 from operators.why import words
 from operators.why.explanation import Explanation
 from operators.why.facts import Facts, Node, Pod, Refusal
@@ -22,14 +22,18 @@ _EXCEEDED: Final = re.compile(
 # 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "x" must ...), ...'
 _VIOLATES: Final = re.compile(r'violates PodSecurity "(?P<level>\w+):[^"]*": (?P<what>.*)', re.DOTALL)
 _IN_BRACKETS: Final = re.compile(r" \([^()]*\)")
-_OF_IMAGES: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _NAMED: Final = 4
 
 
 def explain(facts: Facts) -> Explanation:
-    """Pods that cannot be made come first, then those without a node, then those that cannot start."""
+    """Pods that cannot be made come first, then those without a node, then those that cannot start.
+
+    A container that ends again and again is one that cannot start, though its pod is Running.
+    """
+    if facts.job.paused and not facts.pods:
+        return _paused(facts)
     lost = [p for p in facts.pods if p.unschedulable]
-    stuck = [p for p in facts.pods if p.stuck and p.phase == "Pending"]
+    stuck = [p for p in facts.pods if p.stuck and (p.phase == "Pending" or not facts.job.ready)]
     if facts.refusal and len(facts.pods) < facts.job.parallelism:
         return _refused(facts, facts.refusal)
     if lost:
@@ -39,6 +43,17 @@ def explain(facts: Facts) -> Explanation:
     if facts.job.ready or any(p.phase == "Running" for p in facts.pods):
         return _running(facts)
     return _starting(facts)
+
+
+def _paused(facts: Facts) -> Explanation:
+    job = facts.job
+    return Explanation(
+        Reason.SUSPENDED,
+        f"{job.name} has its quota and wants no pod: its parallelism is 0.",
+        f"`kubectl -n {job.namespace} patch job {job.name} --type merge "
+        """-p '{"spec":{"parallelism":1}}'` lets it run.""",
+        job.started or job.created,
+    )
 
 
 def _running(facts: Facts) -> Explanation:
@@ -174,18 +189,26 @@ def _closed(closed: Closed) -> str:
 
 def _stuck(facts: Facts, stuck: Sequence[Pod]) -> Explanation:
     pod = stuck[0]
-    of_image = pod.stuck in _OF_IMAGES
+    reason = of_container(pod.stuck) or Reason.CONTAINER_BROKEN
+    of_image = reason is Reason.IMAGE_UNAVAILABLE
     waited = words.lasted(pod.since, facts.now)
     said = f": {words.clause(pod.stuck_message)}" if pod.stuck_message else ""
     what = f"get the image {pod.image}" if of_image else "start its container"
     where = pod.node or "its node"
-    text = f"{facts.job.name} has waited {waited} on {where}, which cannot {what} ({pod.stuck}{said})."
+    if pod.stuck == "CrashLoopBackOff":
+        text = (
+            f"{facts.job.name} has been on {where} for {waited}, where its container ends again and again "
+            f"({pod.stuck}{said})."
+        )
+        tells = f"logs {pod.name} --previous"
+    else:
+        text = f"{facts.job.name} has waited {waited} on {where}, which cannot {what} ({pod.stuck}{said})."
+        tells = f"describe pod {pod.name}"
     unblock = (
         f"The image {pod.image} must be there under that name and tag, and the node must reach its registry."
         if of_image
-        else f"`kubectl -n {facts.job.namespace} describe pod {pod.name}` tells more; mend its template."
+        else f"`kubectl -n {facts.job.namespace} {tells}` tells more; mend its template."
     )
-    reason = Reason.IMAGE_UNAVAILABLE if of_image else Reason.CONTAINER_BROKEN
     return Explanation(reason, text, unblock, pod.since)
 
 

@@ -115,7 +115,15 @@ class Cohort:
 
     name: str
     queues: tuple[Queue, ...]
+    """Those that name it; those of its children are theirs."""
     pool: Quotas
+    children: tuple[Cohort, ...] = ()
+    """Cohorts that name it as their parent, and lend and borrow through it."""
+
+    @property
+    def everybody(self) -> tuple[Queue, ...]:
+        """The queues of the whole tree."""
+        return self.queues + tuple(queue for child in self.children for queue in child.everybody)
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,8 @@ class Work:
     asks: Amounts
     place: tuple[int, datetime, str]
     created: datetime
+    queued: datetime
+    """Since when it queues, or queued last."""
     active: bool = True
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     changed: Mapping[str, datetime] = field(default_factory=dict)
@@ -175,6 +185,8 @@ class Job:
     """Of one pod."""
     parallelism: int = 1
     """Pods that it should have now: fewer once some have succeeded."""
+    paused: bool = False
+    """Its owner wants no pod: its parallelism is 0."""
     suspended: bool = False
     queue_label: str = ""
     started: datetime | None = None
@@ -201,6 +213,7 @@ class Facts:
     """The ClusterQueue that its LocalQueue leads to; empty without such a LocalQueue."""
     queue: Queue | None = None
     cohort: Cohort | None = None
+    """The root of the tree that its queue is in."""
     waiting: tuple[Waiting, ...] = ()
     pods: tuple[Pod, ...] = ()
     refusal: Refusal | None = None

@@ -109,8 +109,7 @@ def doors(around: Surroundings, queue: str) -> set[tuple[str, str]]:
 
 
 def _cohort(queue: Queue, around: Surroundings) -> Cohort:
-    found = next((c for c in around.cohorts if c["metadata"]["name"] == queue.cohort), None)
-    return reading.cohort(queue.cohort, around.queues, found)
+    return reading.cohort(queue.cohort, around.queues, around.cohorts)
 
 
 def _others(cluster: Cluster, around: Surroundings, queue: str) -> tuple[Waiting, ...]:

@@ -16,6 +16,16 @@ from operators.why.facts import Facts, Queue, Work
 from operators.why.quota import Shortage
 
 _NAMES: Final = 3
+_ABSENT: Final = Condition("Unknown")
+_MENDED: Final[Mapping[Reason, str]] = {
+    Reason.INADMISSIBLE: "Mend that in its template and submit it again.",
+    Reason.SUSPENDED: "It queues by itself once whoever holds it lets it go.",
+    Reason.GPUS_FRAGMENTED: "Nodes near each other must come free, or submit it again with a wider topology.",
+    Reason.BEHIND_OTHERS: "It is looked at again once the pods of the work before it are ready.",
+    Reason.QUEUE_MISSING: "Whoever runs the site must mend the queue.",
+    Reason.QUEUE_STOPPED: "Whoever runs the site must start the queue again.",
+}
+"""What helps against what Kueue says."""
 _PREEMPTOR: Final = re.compile(r"preemptor path: \S*/(?P<queue>[^/;\s]+)")
 # Kueue's reasons: apis/kueue/v1beta2/workload_types.go
 _BECAUSE: Final[Mapping[str, str]] = {
@@ -50,26 +60,48 @@ class _Case:
 def in_line(facts: Facts, work: Work, queue: Queue) -> Explanation:
     """Why the job has no quota yet, or never gets any."""
     short = quota.shortages(work.asks, queue, facts.cohort)
-    mismatch = _mismatch(facts, work, queue)
-    if mismatch or (short and short[0].forever):
-        return mismatch or _never(facts, queue, short[0], work.created)
+    said = work.conditions.get("QuotaReserved", _ABSENT)
+    if mismatch := _mismatch(facts, work, queue):
+        return mismatch
+    if short and short[0].forever and not _comes_free(said):
+        return _never(facts, queue, short[0], work.created)
     ahead = _ahead(facts, work, queue)
     case = _Case(
         facts=facts,
         work=work,
         queue=queue,
         ahead=ahead,
-        since=work.changed["Evicted"] if work.holds("Evicted") else work.created,
-        because=_because(facts, queue, short[0]) if short else "",
+        since=work.queued,
+        because=_because(facts, queue, short[0], said) if short else "",
         unblock=_unblock(facts, queue, short[0], ahead) if short else "",
     )
+    if spoken := _spoken(case, said):
+        return spoken
     if work.holds("Evicted"):
         return _evicted(case)
     return _behind(case) if ahead.count else _first(case)
 
 
+def _comes_free(said: Condition) -> bool:
+    """Whether Kueue waits for quota that others hold: what it can never get it calls so."""
+    return bool(said.message) and of_quota(said) is Reason.QUOTA_USED_UP
+
+
+def _spoken(case: _Case, said: Condition) -> Explanation | None:
+    """What holds it back but quota, or its turn, in Kueue's own words; None where that is all."""
+    evicted = case.work.conditions.get("Evicted", _ABSENT)
+    if not said.message or (evicted.status == "True" and said.message == evicted.message):
+        return None
+    reason = of_quota(said)
+    for_others = reason is Reason.BEHIND_OTHERS and said.reason not in ("PendingEvaluation", "")
+    if not for_others and reason in (Reason.QUOTA_USED_UP, Reason.BEHIND_OTHERS):
+        return None
+    unblock = _MENDED.get(reason, "")
+    return case.says(reason, f"{case.lead}. Kueue says: {words.clause(said.message)}.", unblock)
+
+
 def _mismatch(facts: Facts, work: Work, queue: Queue) -> Explanation | None:
-    said = work.conditions.get("QuotaReserved", Condition("Unknown"))
+    said = work.conditions.get("QuotaReserved", _ABSENT)
     if unknown := quota.uncovered(work.asks, queue):
         return Explanation(
             Reason.FLAVOR_MISMATCH,
@@ -131,7 +163,7 @@ def _behind(case: _Case) -> Explanation:
 
 def _evicted(case: _Case) -> Explanation:
     facts, work = case.facts, case.work
-    evicted, preempted = (work.conditions.get(k, Condition("Unknown")) for k in ("Evicted", "Preempted"))
+    evicted, preempted = (work.conditions.get(k, _ABSENT) for k in ("Evicted", "Preempted"))
     if evicted.reason == "Preempted":
         found = _PREEMPTOR.search(evicted.message)
         template = _BECAUSE.get(preempted.reason, "{who} had a better right to the quota")
@@ -152,8 +184,10 @@ def _evicted(case: _Case) -> Explanation:
     )
 
 
-def _because(facts: Facts, queue: Queue, short: Shortage) -> str:
+def _because(facts: Facts, queue: Queue, short: Shortage, said: Condition) -> str:
     """Why there is no quota now: what the queue has of its own, and why it cannot borrow the rest."""
+    if short.forever:
+        return f"Kueue says {words.clause(said.message)}"
     own = queue.quotas[short.flavor, short.resource]
     things = words.noun(short.resource)
     if own.nominal:
@@ -183,7 +217,7 @@ def _unblock(facts: Facts, queue: Queue, short: Shortage, ahead: Ahead) -> str:
     if may_borrow:
         whose.append("jobs of other partners")
     lacking = words.amount(short.resource, short.lacking)
-    rivals = sum(q.pending for q in facts.cohort.queues if q.name != queue.name) if facts.cohort else 0
+    rivals = sum(q.pending for q in facts.cohort.everybody if q.name != queue.name) if facts.cohort else 0
     also = f"; {words.count(rivals, 'waiting job')} of other partners may want them too" if rivals else ""
     return (
         f"{'After those ahead of it, it' if ahead.count else 'It'} starts when {lacking} "

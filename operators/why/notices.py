@@ -20,6 +20,9 @@ import msgspec
 
 from operators.kube.client import Cluster, Object
 from operators.kube.errors import ApiError, KubernetesError
+from operators.kube.time import written
+from operators.kube.workload import Place, asks, in_line, place, waits_since
+from operators.kube.workload import conditions as said
 from operators.objects import Workload
 from operators.queues import API_VERSION, GPU
 from operators.reasons import SETTLED, Reason, of_workload
@@ -62,8 +65,8 @@ class Entry(msgspec.Struct, gc=False):
     job: str
     queue: str
     """Its LocalQueue."""
-    priority: int
-    created: datetime
+    place: Place
+    """In Kueue's order."""
     asks: tuple[int, int, int]
     """GPUs, thousandths of CPU cores, bytes."""
     in_line: bool
@@ -86,7 +89,7 @@ class Entry(msgspec.Struct, gc=False):
             namespace=self.namespace,
             job=self.job or self.name,
             asks={resource: amount for resource, amount in asks.items() if amount},
-            place=(-self.priority, self.created, self.uid),
+            place=self.place,
         )
 
 
@@ -241,7 +244,7 @@ class _Sink:
 def event(about: Object, told: Explanation, now: float) -> Object:
     """The one Event of an object. Its name stays, so that a new reason takes the old one's place."""
     metadata = about["metadata"]
-    moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = written(datetime.fromtimestamp(now, UTC))
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -269,34 +272,25 @@ def event(about: Object, told: Explanation, now: float) -> Object:
 def entry(workload: Workload) -> Entry | None:
     """What is kept of a Workload that waits; None for one that runs or has ended."""
     metadata, spec, status = workload.metadata, workload.spec, workload.status
-    conditions = {c.type: c for c in status.conditions}
+    conditions = said(workload)
     reason = of_workload(
         conditions,
         active=spec.active is not False,
         checks=[check.state for check in status.admission_checks],
     )
-    if reason in SETTLED or metadata.creation_timestamp is None:
+    stands, since = place(workload, conditions), waits_since(workload, conditions)
+    if reason in SETTLED or stands is None or since is None:
         return None
-    gpus = millicores = memory = 0
-    for pods in spec.pod_sets:
-        one = pods.template.spec.amounts.times(pods.count)
-        gpus, millicores, memory = gpus + one.gpus, millicores + one.millicores, memory + one.bytes
     true = {kind for kind, c in conditions.items() if c.status == "True"}
-    moments = [
-        moment
-        for kind in ("Evicted", "QuotaReserved", "Admitted")
-        if kind in true and (moment := conditions[kind].last_transition_time)
-    ]
     return Entry(
         namespace=metadata.namespace,
         name=metadata.name,
         uid=metadata.uid,
         job=next((owner.name for owner in metadata.owner_references if owner.kind == "Job"), ""),
         queue=spec.queue_name,
-        priority=spec.priority or 0,
-        created=metadata.creation_timestamp,
-        asks=(gpus, millicores, memory),
-        in_line="QuotaReserved" not in true and spec.active is not False,
+        place=stands,
+        asks=asks(workload),
+        in_line=in_line(workload),
         hint=sys.intern(" ".join([reason, *sorted(true)])),
-        since=max([metadata.creation_timestamp, *moments]).timestamp(),
+        since=since.timestamp(),
     )

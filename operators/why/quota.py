@@ -1,4 +1,4 @@
-"""What a queue may take now, and at most: Kueue's arithmetic over one level of cohort.
+"""What a queue may take now, and at most: Kueue's arithmetic over a tree of cohorts.
 
 Source: pkg/cache/scheduler/resource_node.go of Kueue v0.19 (available, potentialAvailable).
 """
@@ -11,6 +11,8 @@ from decimal import Decimal
 
 from operators.why.facts import Amounts, Cohort, Queue, Quota
 
+_Key = tuple[str, str]
+"""(flavor, resource)."""
 _NONE = Decimal(0)
 _ABSENT = Quota(_NONE)
 
@@ -63,7 +65,7 @@ def uncovered(asks: Amounts, queue: Queue) -> list[str]:
 
 def idle(flavor: str, resource: str, cohort: Cohort) -> Decimal:
     """What nobody of the cohort uses now, as far as its owners lend it."""
-    total, used = _shared(flavor, resource, cohort)
+    total, used = _subtree(cohort, (flavor, resource))
     return max(_NONE, total - used)
 
 
@@ -71,13 +73,13 @@ def total(flavor: str, resource: str, cohort: Cohort) -> Decimal:
     """All quota of the cohort, whoever's it is."""
     key = (flavor, resource)
     own = cohort.pool.get(key, _ABSENT).nominal
-    return own + sum((q.quotas.get(key, _ABSENT).nominal for q in cohort.queues), _NONE)
+    below = sum((total(flavor, resource, child) for child in cohort.children), _NONE)
+    return own + below + sum((q.quotas.get(key, _ABSENT).nominal for q in cohort.queues), _NONE)
 
 
 def _short(asks: Amounts, flavor: str, queue: Queue, cohort: Cohort | None) -> Iterator[Shortage]:
     for resource, asked in asks.items():
-        quota = queue.quotas.get((flavor, resource), _ABSENT)
-        available, most = _limits(quota, flavor, resource, cohort)
+        available, most = _limits(queue, (flavor, resource), cohort)
         if asked > available:
             yield Shortage(flavor, resource, asked, available, most)
 
@@ -86,30 +88,55 @@ def _closeness(short: list[Shortage]) -> tuple[bool, int]:
     return any(s.forever for s in short), len(short)
 
 
-def _limits(quota: Quota, flavor: str, resource: str, cohort: Cohort | None) -> tuple[Decimal, Decimal]:
+def _limits(queue: Queue, key: _Key, cohort: Cohort | None) -> tuple[Decimal, Decimal]:
     """(what the queue may take now, what it could ever take)."""
-    if cohort is None:
-        return quota.nominal - quota.reserved, quota.nominal
-    own = _guaranteed(quota)
-    shared, used = _shared(flavor, resource, cohort)
-    from_cohort = shared - used
-    most = own + shared
+    quota = queue.quotas.get(key, _ABSENT)
+    above = None if cohort is None else _of_path(_path(queue.cohort, cohort), key)
+    return _bounded(quota, quota.nominal, quota.reserved, above)
+
+
+def _of_path(path: tuple[Cohort, ...], key: _Key) -> tuple[Decimal, Decimal]:
+    """The same of the last cohort of a path from the root."""
+    *above, cohort = path
+    subtree, used = _subtree(cohort, key)
+    from_above = _of_path(tuple(above), key) if above else None
+    return _bounded(cohort.pool.get(key, _ABSENT), subtree, used, from_above)
+
+
+def _bounded(
+    quota: Quota, subtree: Decimal, used: Decimal, above: tuple[Decimal, Decimal] | None
+) -> tuple[Decimal, Decimal]:
+    """(available, potentialAvailable) of a node with this subtree quota and usage, and its parent's."""
+    if above is None:
+        return subtree - used, subtree
+    local = _local(quota, subtree)
+    available, most = above[0], local + above[1]
     if quota.borrowing_limit is not None:
-        in_cohort = quota.nominal - own
-        used_there = max(_NONE, quota.reserved - own)
-        from_cohort = min(in_cohort - used_there + quota.borrowing_limit, from_cohort)
-        most = min(most, quota.nominal + quota.borrowing_limit)
-    return max(_NONE, own - quota.reserved) + from_cohort, most
+        stored, used_there = subtree - local, max(_NONE, used - local)
+        available = min(stored - used_there + quota.borrowing_limit, available)
+        most = min(subtree + quota.borrowing_limit, most)
+    return max(_NONE, local - used) + available, most
 
 
-def _shared(flavor: str, resource: str, cohort: Cohort) -> tuple[Decimal, Decimal]:
-    """(what the cohort's queues put into the common pot with what is in it, what of it is taken)."""
-    key = (flavor, resource)
-    quotas = [queue.quotas.get(key, _ABSENT) for queue in cohort.queues]
-    pot = cohort.pool.get(key, _ABSENT).nominal + sum((q.nominal - _guaranteed(q) for q in quotas), _NONE)
-    return pot, sum((max(_NONE, q.reserved - _guaranteed(q)) for q in quotas), _NONE)
+def _subtree(cohort: Cohort, key: _Key) -> tuple[Decimal, Decimal]:
+    """(what the cohort has and its children lend it, what of it is taken)."""
+    parts = [(q, q.nominal, q.reserved) for q in (queue.quotas.get(key, _ABSENT) for queue in cohort.queues)]
+    parts += [(child.pool.get(key, _ABSENT), *_subtree(child, key)) for child in cohort.children]
+    subtree, used = cohort.pool.get(key, _ABSENT).nominal, _NONE
+    for quota, has, taken in parts:
+        local = _local(quota, has)
+        subtree, used = subtree + has - local, used + max(_NONE, taken - local)
+    return subtree, used
 
 
-def _guaranteed(quota: Quota) -> Decimal:
-    """What it never lends."""
-    return _NONE if quota.lending_limit is None else max(_NONE, quota.nominal - quota.lending_limit)
+def _path(name: str, cohort: Cohort) -> tuple[Cohort, ...]:
+    """The cohorts from this one down to that of the name; this one alone where it is not below it."""
+    for child in cohort.children:
+        if name in (below := tuple(c.name for c in _path(name, child))):
+            return (cohort, *_path(name, child)[: below.index(name) + 1])
+    return (cohort,)
+
+
+def _local(quota: Quota, subtree: Decimal) -> Decimal:
+    """What a node never lends."""
+    return _NONE if quota.lending_limit is None else max(_NONE, subtree - quota.lending_limit)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from operators.kube import workload
+from operators.kube.time import instant as _maybe
+from operators.objects import Workload
 from operators.pod_requests import amounts, pod_requests
 from operators.queues import QUEUE_LABEL, quantity
 from operators.reasons import Condition
@@ -31,7 +34,6 @@ from operators.why.facts import (
 Object = Mapping[str, Any]
 
 JOB_UID_LABEL = "kueue.x-k8s.io/job-uid"
-_BOOST = "kueue.x-k8s.io/priority-boost"
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -47,6 +49,7 @@ def job(found: Object) -> Job:
         created=_time(meta["creationTimestamp"]),
         pod_asks=pod_requests(spec["template"]["spec"]),
         parallelism=_pods_at_once(spec, status),
+        paused=spec.get("parallelism") == 0,
         suspended=bool(spec.get("suspend")),
         queue_label=labels.get(QUEUE_LABEL, ""),
         started=_maybe(status.get("startTime")),
@@ -61,12 +64,15 @@ def work(found: Object, controllers: Mapping[str, str]) -> Work:
     """A Workload. ``controllers`` are those of the admission checks, by check."""
     meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     conditions = status.get("conditions") or ()
+    typed = workload.read(found)
+    created = _time(meta["creationTimestamp"])
     return Work(
         name=meta["name"],
         queue=spec.get("queueName", ""),
         asks=asks(found),
-        place=place(found),
-        created=_time(meta["creationTimestamp"]),
+        place=_place(typed),
+        created=created,
+        queued=workload.queued_since(typed, workload.conditions(typed)) or created,
         active=spec.get("active", True),
         conditions={
             c["type"]: Condition(c["status"], c.get("reason", ""), c.get("message", "")) for c in conditions
@@ -88,42 +94,24 @@ def work(found: Object, controllers: Mapping[str, str]) -> Work:
 
 def waits(found: Object) -> bool:
     """Whether a Workload queues for quota."""
-    true = {c["type"] for c in (found.get("status") or {}).get("conditions") or () if c["status"] == "True"}
-    return not true & {"QuotaReserved", "Finished"} and found["spec"].get("active", True)
+    return workload.in_line(workload.read(found))
 
 
 def waiting(found: Object) -> Waiting:
     """Another Workload of the same queue."""
     meta = found["metadata"]
     owner = next((o["name"] for o in meta.get("ownerReferences") or ()), meta["name"])
-    return Waiting(meta["namespace"], owner, asks(found), place(found))
-
-
-def place(found: Object) -> tuple[int, datetime, str]:
-    """Kueue's order: priority, then time, then uid (pkg/cache/queue/cluster_queue.go, baseCompareFunc)."""
-    meta, status = found["metadata"], found.get("status") or {}
-    boost = (meta.get("annotations") or {}).get(_BOOST, "")
-    priority = int(found["spec"].get("priority") or 0)
-    if boost.lstrip("-").isdigit():
-        priority += int(boost)
-    when = _time(meta["creationTimestamp"])
-    # GetQueueOrderTimestamp in pkg/workload/workload.go.
-    for c in status.get("conditions") or ():
-        if c["status"] != "True":
-            continue
-        if c["type"] == "Evicted" and c.get("reason") in ("AdmissionCheck", "PodsReadyTimeout"):
-            when = _time(c["lastTransitionTime"])
-        elif c["type"] == "Preempted" and c.get("reason") == "InCohortReclaimWhileBorrowing":
-            when = _time(c["lastTransitionTime"]) + timedelta(milliseconds=1)
-    return -priority, when, meta["uid"]
+    return Waiting(meta["namespace"], owner, asks(found), _place(workload.read(found)))
 
 
 def asks(found: Object) -> Amounts:
-    """What all pods of a Workload ask for together."""
+    """What a Workload asks its queue for: of pods that gave their quota back it does no longer."""
     total: dict[str, Decimal] = {}
+    reclaimed = {p["name"]: int(p["count"]) for p in (found.get("status") or {}).get("reclaimablePods") or ()}
     for podset in found["spec"]["podSets"]:
+        count = max(0, int(podset.get("count", 1)) - reclaimed.get(podset.get("name", "main"), 0))
         for resource, amount in pod_requests(podset["template"]["spec"]).items():
-            total[resource] = total.get(resource, Decimal(0)) + amount * int(podset.get("count") or 1)
+            total[resource] = total.get(resource, Decimal(0)) + amount * count
     return total
 
 
@@ -206,10 +194,29 @@ def queue(found: Object) -> Queue:
     )
 
 
-def cohort(name: str, queues: Iterable[Queue], found: Object | None) -> Cohort:
-    """The cohort of that name. There may be no Cohort object: then nothing is in the pool."""
+def cohort(name: str, queues: Iterable[Queue], objects: Iterable[Object]) -> Cohort:
+    """The root of the tree that the cohort of that name is in.
+
+    There may be no Cohort object: then nothing is in the pool, and it has no parent.
+    """
+    specs = {one["metadata"]["name"]: one.get("spec") or {} for one in objects}
+    above = [name]
+    # Kueue admits nothing where cohorts name each other in a circle, and says so itself.
+    while (parent := specs.get(above[-1], {}).get("parentName")) and parent not in above:
+        above.append(parent)
+    return _tree(above[-1], tuple(queues), specs, ())
+
+
+def _tree(
+    name: str, queues: tuple[Queue, ...], specs: Mapping[str, Object], above: tuple[str, ...]
+) -> Cohort:
+    path = (*above, name)
+    children = sorted(c for c, spec in specs.items() if spec.get("parentName") == name and c not in path)
     return Cohort(
-        name, tuple(q for q in queues if q.cohort == name), _quotas((found or {}).get("spec") or {}, {})
+        name,
+        tuple(q for q in queues if q.cohort == name),
+        _quotas(specs.get(name, {}), {}),
+        tuple(_tree(child, queues, specs, path) for child in children),
     )
 
 
@@ -223,6 +230,13 @@ def refusal(events: Iterable[Object]) -> Refusal | None:
         (t for e in refused if (t := _maybe(e.get("firstTimestamp") or e.get("eventTime")))), default=None
     )
     return Refusal(last.get("message", ""), first)
+
+
+def _place(found: Workload) -> workload.Place:
+    place = workload.place(found, workload.conditions(found))
+    if place is None:
+        raise ValueError(f"the Workload {found.metadata.name} has no creationTimestamp")
+    return place
 
 
 def _last(event: Object) -> str:
@@ -267,7 +281,3 @@ def _pods_at_once(spec: Object, status: Object) -> int:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def _maybe(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -68,6 +68,7 @@ class Journal:
         self.cluster = cluster
         self.jobs = {}
         self.workloads = defaultdict(dict)
+        self.integrals = defaultdict(truth.Integral)
         self.admitted = {}
         for version, kind, note in (
             (truth.KUEUE, "Workload", self.workload),
@@ -87,7 +88,9 @@ class Journal:
 
     def workload(self, event):
         job = event.object["metadata"].get("labels", {}).get("kueue.x-k8s.io/job-uid")
-        self.workloads[job] = {**self.workloads[job], event.object["metadata"]["uid"]: event.object}
+        uid = event.object["metadata"]["uid"]
+        self.workloads[job] = {**self.workloads[job], uid: event.object}
+        self.integrals[uid].see(event.object)
         if truth.holds(event.object, "Admitted"):
             since = truth.condition(event.object, "Admitted")["lastTransitionTime"]
             self.admitted.setdefault(job, truth.seconds(since))
@@ -99,7 +102,8 @@ class Journal:
     def lives(self):
         """Each job with whether it is gone, its first admission, and its Workloads in their order."""
         for uid, (gone, job) in tuple(self.jobs.items()):
-            yield truth.Life(job, gone, self.admitted.get(uid), tuple(self.workloads[uid].values()))
+            workloads = tuple(self.workloads[uid].values())
+            yield truth.Life(job, gone, self.admitted.get(uid), workloads, self.integrals)
 
 
 def settled(cluster, operator, check, *, patience=PATIENCE):

@@ -108,6 +108,14 @@ JOBS = (
         completions=1,
     ),
 )
+WAITS = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+
+
+def container(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": name, "image": name, "imageID": ""}
+    return {**named, "ready": False, "restartCount": 1, "state": state}
+
+
 PODS = (
     {
         "apiVersion": "v1",
@@ -118,6 +126,8 @@ PODS = (
         "status": {
             "phase": "Running",
             "conditions": [condition("Ready"), condition("PodScheduled", "False")],
+            "initContainerStatuses": [container("s", WAITS)],
+            "containerStatuses": [container("a", WAITS), container("b", {})],
         },
     },
     {

@@ -102,7 +102,7 @@ class Lists:
         return ""
 
 
-def state(job):
+def state(job, workload=None):
     if holds(job, "Complete"):
         return "succeeded"
     if holds(job, "Failed"):
@@ -111,13 +111,15 @@ def state(job):
         return "cancelled"
     status = job["status"]
     uncounted = status.get("uncountedTerminatedPods", {})
-    begun = (
-        status.get("ready", 0)
-        + status.get("succeeded", 0)
+    ended = (
+        status.get("succeeded", 0)
         + status.get("failed", 0)
         + len(uncounted.get("succeeded", ()))
         + len(uncounted.get("failed", ()))
     )
+    before = workload and workload["status"].get("accumulatedPastExecutionTimeSeconds")
+    again = bool(before or (workload and evictions(workload)))
+    begun = status.get("ready", 0) or (ended and not again)
     return "running" if begun and not job["spec"].get("suspend") else "pending"
 
 
@@ -180,7 +182,7 @@ def gauges(lists):
                     figures[f"antenna_queue_{family}_reserved", labels] = held
                     figures[f"antenna_queue_{family}_borrowed", labels] = max(Fraction(0), held - quota)
     for job in lists["Job"]:
-        figures["antenna_queue_jobs", (SITE, *lists.place(job), state(job))] += 1
+        figures["antenna_queue_jobs", (SITE, *lists.place(job), state(job, lists.workload_of(job)))] += 1
         figures.update(job_gauges(lists, job))
     figures.update(node_gauges(lists))
     figures.update(partner_gauges(lists))
@@ -192,7 +194,7 @@ def job_gauges(lists, job):
     key = (SITE, metadata["namespace"], metadata["name"])
     workload = lists.workload_of(job)
     figures = {
-        ("antenna_job_state", (*key, state(job))): 1,
+        ("antenna_job_state", (*key, state(job, workload))): 1,
         ("antenna_job_info", (*key, metadata["uid"], *lists.place(job), "")): 1,
         ("antenna_job_created_timestamp_seconds", key): seconds(metadata["creationTimestamp"]),
         ("antenna_job_restarts", key): restarts(job),
@@ -277,6 +279,57 @@ def evictions(workload):
     return found
 
 
+@dataclass
+class Integral:
+    """GPU-seconds of one Workload, from each of its states in turn: what it holds, since when."""
+
+    total: Fraction = Fraction(0)
+    past: int = 0
+    since: float | None = None
+    """When the present admission began."""
+    turned: float = 0
+    """Since when it holds as many GPUs as now."""
+    gpus: Fraction = Fraction(0)
+
+    def see(self, workload):
+        status = workload.get("status", {})
+        past = status.get("accumulatedPastExecutionTimeSeconds", 0)
+        told = condition(workload, "Admitted")
+        admitted = seconds(told["lastTransitionTime"]) if told["status"] == "True" else None
+        if self.since is not None and admitted != self.since:
+            # The end of an admission is Kueue's to tell, in whole seconds.
+            self.total += self.gpus * (past - self.past - (self.turned - self.since))
+            self.since = None
+        self.past = past
+        if admitted is None:
+            return
+        gpus = given(workload)
+        if self.since is None:
+            self.since = self.turned = admitted
+        elif gpus != self.gpus:
+            written = max(seconds(one["time"]) for one in workload["metadata"]["managedFields"])
+            self.total += self.gpus * (written - self.turned)
+            self.turned = written
+        self.gpus = gpus
+
+    def until(self, end):
+        """With the present admission, once that has ended."""
+        lasts = self.since is not None and end is not None
+        return self.total + (self.gpus * Fraction(end - self.turned) if lasts else 0)
+
+
+def given(workload):
+    """The GPUs that an admitted Workload holds: of its pods some may have ended and given theirs back."""
+    counts = {pods["name"]: pods["count"] for pods in workload["spec"]["podSets"]}
+    gone = {pods["name"]: pods["count"] for pods in workload["status"].get("reclaimablePods", ())}
+    total = Fraction(0)
+    for one in workload["status"]["admission"]["podSetAssignments"]:
+        if one["count"]:
+            remain = min(one["count"], counts[one["name"]] - gone.get(one["name"], 0))
+            total += amount(one["resourceUsage"].get(GPU, 0)) * remain / one["count"]
+    return total
+
+
 @dataclass(frozen=True)
 class Life:
     """A job as it was last, with all Workloads that it had as they were last."""
@@ -286,6 +339,8 @@ class Life:
     admitted: float | None
     """When it was admitted for the first time."""
     workloads: tuple
+    integrals: dict
+    """Integral by the uid of the Workload."""
 
     def outcome(self):
         """None of a job that is there and has not ended."""
@@ -312,12 +367,11 @@ class Life:
 
     def gpu_seconds(self):
         """GPUs x the time of all admissions that are over."""
-        total = 0
-        for workload in self.workloads:
-            # One that went at once has no status yet.
-            past = workload.get("status", {}).get("accumulatedPastExecutionTimeSeconds", 0)
-            total += asked(workload, GPU) * past
-        return total + (asked(self.workloads[-1], GPU) * (self.held() or 0) if self.workloads else 0)
+        end = finished(self.job)
+        return sum(
+            self.integrals[workload["metadata"]["uid"]].until(ended(workload) if end is None else end)
+            for workload in self.workloads
+        )
 
 
 def ended(workload):

@@ -131,7 +131,6 @@ def let_go(
             held = verdict.message
             time.sleep(0.05)
             judged = time.time()
-        held = ""
         tell("lets", name=name, judged=judged)
         attempt = Attempt(
             number=1,

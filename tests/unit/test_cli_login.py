@@ -129,7 +129,7 @@ def test_a_login_that_comes_to_nothing_leaves_nothing(
     monkeypatch.setattr(oidc, "begin", lambda _: oidc.Code("ABCD", "https://x/device", "d", 1, 1))
     monkeypatch.setattr(oidc, "wait", lambda *_: tokens)
     monkeypatch.setattr(kept_login, "write_kubeconfig", made := Kubeconfigs(kept_login.write_kubeconfig))
-    monkeypatch.setattr(login_verb, "k8s", Nobody())
+    monkeypatch.setattr(login_verb, "client", Nobody())
     issuer_key = ("authentication", {"issuer": "https://login.example.org"})
     done = antenna(*site_file(tmp_path, issuer_key), "login", *cluster)
     assert done.exit_code == 2

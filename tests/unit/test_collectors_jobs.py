@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from operators.stream.reflector import Reflector
 from tests.unit.rig import START, Rig, ended, job, partner, running, template, workload
 
 
@@ -71,3 +73,117 @@ def test_init_containers_and_sidecars_count_as_the_scheduler_counts_them(rig):
     pods["spec"]["initContainers"] = [container(1, restartPolicy="Always"), container(4)]
     rig.apply("jobs", job("train", template=pods))
     assert rig.figure("antenna_job_gpus", job_name="train") == 5
+
+
+def test_a_job_that_was_put_back_runs_when_a_pod_of_it_is_ready(rig):
+    """Three of its pods had ended before it was preempted: that says nothing of now."""
+    status = {"startTime": "2026-03-02T09:03:20Z", "active": 1, "ready": 0, "succeeded": 3}
+    again = {"admitted": 200, "past": 90, "evictions": {"Preempted": 1}}
+    rig.apply("jobs", job("p", suspend=False, completions=10, status=status))
+    rig.apply("workloads", workload("p", **again))
+    assert rig.figure("antenna_job_state", job_name="p", state="pending") == 1
+    rig.apply("jobs", job("p", suspend=False, completions=10, status={**status, "ready": 1}))
+    assert rig.figure("antenna_job_state", job_name="p", state="running") == 1
+
+
+def test_between_two_of_its_pods_a_job_runs(rig):
+    status = {"startTime": "2026-03-02T09:00:00Z", "active": 1, "ready": 0, "succeeded": 3}
+    rig.apply("jobs", job("p", suspend=False, completions=10, status=status))
+    rig.apply("workloads", workload("p", admitted=0))
+    assert rig.figure("antenna_job_state", job_name="p", state="running") == 1
+
+
+def test_a_job_that_wants_no_pod_is_held_back_by_its_owner_and_waits_for_nobody(rig):
+    rig.now = 6000
+    rig.apply("jobs", job("z", parallelism=0, suspend=False, status={"startTime": "2026-03-02T09:00:05Z"}))
+    rig.apply("workloads", workload("z", pods=0, admitted=0))
+    of = {"site": "local", "queue": "cq-a", "tenant": "a"}
+    assert rig.figure("antenna_queue_pending_reason", **of, reason="Suspended") == 1
+    assert rig.figure("antenna_queue_pending_reason", **of, reason="Starting") is None
+    assert rig.figure("antenna_queue_oldest_pending_age_seconds", **of) == 0
+
+
+def test_a_preempted_job_waits_since_it_was_put_back(rig):
+    """As Kueue's QueuedWaitTime has it: since the last transition of Requeued."""
+    again = workload("p", waits="no quota", past=50, evictions={"Preempted": 1})
+    for kind in ("Evicted", "Requeued"):
+        again["status"]["conditions"].append(
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "Preempted",
+                "lastTransitionTime": "2026-03-02T09:01:40Z",
+            }
+        )
+    rig.now = 160
+    rig.apply("jobs", job("p"))
+    rig.apply("workloads", again)
+    of = {"site": "local", "queue": "cq-a", "tenant": "a"}
+    assert rig.figure("antenna_queue_oldest_pending_age_seconds", **of) == 60
+
+
+def test_the_metric_names_the_container_that_does_not_start_as_why_does(rig):
+    pod = {
+        "metadata": {
+            "name": "c-1",
+            "namespace": "tenant-a",
+            "uid": "pc",
+            "ownerReferences": [{"kind": "Job", "name": "c", "uid": "uid-c", "controller": True}],
+        },
+        "spec": {**template(1)["spec"], "nodeName": "n1"},
+    }
+
+    def waiting(reason, phase="Running"):
+        state = {"state": {"waiting": {"reason": reason, "message": "back-off"}}}
+        rig.apply("pods", {**pod, "status": {"phase": phase, "containerStatuses": [state]}})
+        found = rig.shown("antenna_queue_pending_reason").items()
+        return {dict(labels)["reason"] for labels, number in found if number}
+
+    rig.apply("jobs", job("c", suspend=False, status={"active": 1, "ready": 0}))
+    rig.apply("workloads", workload("c", admitted=0))
+    assert waiting("ContainerCreating", "Pending") == {"Starting"}
+    assert waiting("ImagePullBackOff", "Pending") == {"ImageUnavailable"}
+    assert waiting("CrashLoopBackOff") == {"ContainerBroken"}
+    assert rig.figure("antenna_job_state", job_name="c", state="pending") == 1
+
+
+def clusterqueue(name, cpu):
+    (queue,) = partner("b")["clusterqueues"]
+    queue["metadata"] |= {"name": name}
+    queue["spec"]["resourceGroups"][0]["flavors"][0]["resources"][0]["nominalQuota"] = cpu
+    return queue
+
+
+def node(name, cpu):
+    return {"metadata": {"name": name, "uid": name}, "status": {"allocatable": {"nvidia.com/gpu": cpu}}}
+
+
+def pod(name, cpu):
+    spec = {"nodeName": "n", "containers": [{"resources": {"requests": {"cpu": cpu}}}]}
+    return {"metadata": {"name": name, "uid": name, "namespace": "tenant-a"}, "spec": spec}
+
+
+class Server:
+    def __init__(self, *items):
+        self.items = items
+
+    def read(self, path, query, *, silence, accept):
+        return msgspec.json.encode({"metadata": {"resourceVersion": "7"}, "items": self.items})
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("clusterqueues", clusterqueue), ("nodes", node), ("pods", pod), ("jobs", None)]
+)
+def test_one_object_that_cannot_be_read_is_left_out_counted_and_named(rig, caplog, name, made):
+    if made is None:
+        bad = job("bad")
+        bad["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "500x"
+        items = [job("good"), bad]
+    else:
+        items = [made("good", "8"), made("bad", "500x")]
+    reflector = Reflector(Server(*items), rig.streams[name], rig.store.writing)
+    reflector._list("/x")
+    health = reflector.health
+    assert (health.listed, health.broken) == (True, 1)
+    assert "bad cannot be read" in caplog.text
+    assert "good" not in caplog.text

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import insert, inspect, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
@@ -20,7 +21,7 @@ from operators.ledger.tables import SCHEMA
 from tests.unit.test_ledger import BOUNDS, over
 from tests.unit.test_ledger_remote import LUMI_GRANT, line, used
 
-WRITTEN = {1: "e15828082836cf46"}
+WRITTEN = {1: "e15828082836cf46", 2: "f23fccf952ce80ac"}
 """Version -> of the tables that it stands for: a change of them is a new version, and a new row here."""
 
 
@@ -77,6 +78,24 @@ def test_a_ledger_from_before_there_were_versions_is_taken_on_with_all_that_it_h
     assert used(remote)[LUMI_GRANT] == before[LUMI_GRANT]
     local.close()
     remote.close()
+
+
+def test_what_an_operator_reckoned_by_the_size_at_the_end_stays_as_it_was_reckoned(where, engine):
+    local = Ledger(where)
+    there = over("b", gone=False, outcome=None, finished=None, run=None, ran=0, running_since=50)
+    local.commit([over("a", past=20, earlier=3), replace(there, past=20, earlier=3)], {}, seen=3.5)
+    local.close()
+    with engine.begin() as connection:
+        # As version 1 left it.
+        for column in ("banked", "resized"):
+            connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+        connection.execute(update(SCHEMA).values(version=1))
+    local = Ledger(where)
+    ran, gpus = over("a").ran, over("a").gpus
+    assert local.settled(BOUNDS).gpu_seconds == {("t", "agri-food", "federal"): gpus * (20 + 3 + ran)}
+    (kept,) = local.present()
+    assert (kept.gpu_seconds, kept.running_since) == (gpus * (20 + 3), 50)
+    local.close()
 
 
 def test_a_ledger_of_a_later_operator_is_refused_and_left_as_it_is(where, engine):

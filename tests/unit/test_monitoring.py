@@ -14,6 +14,7 @@ from infra.oncall import oncall_of
 from infra.site import parse_site
 from infra.tools.build import binary, build
 from infra.tools.pins import tool
+from monitoring import scrape
 from monitoring.alertmanager import address
 from monitoring.dashboards import vmui
 from monitoring.dashboards.overview import OVERVIEW
@@ -21,8 +22,12 @@ from monitoring.dashboards.panel import COLUMNS, Panel
 from monitoring.manifests import RIGHTS, TOKEN_AUDIENCE, monitoring_objects
 from monitoring.oncall import Oncall
 from monitoring.parts import NAMESPACE
+from monitoring.rules.alerts import QUEUED
 from monitoring.scrape import scrape_config
+from operators.reasons import PENDING_REASONS
+from operators.tenancy import OBJECT_COUNTS
 from tests.unit.metric_names import metric_names
+from tests.unit.rig import Rig, ended, partner, workload
 from tests.unit.site_examples import ONCALL
 from tests.unit.test_rules import KNOWN
 
@@ -98,6 +103,7 @@ def test_its_rights_are_to_find_nodes_and_to_read_metrics() -> None:
 def test_the_operator_is_scraped_over_tls_with_a_token_of_its_own_audience(pod: dict[str, Any]) -> None:
     (job,) = [c for c in scrape_config()["scrape_configs"] if c["job_name"] == "antenna-operator"]
     assert job["scheme"] == "https"
+    assert job["max_scrape_size"] == f"{scrape.OPERATOR_PAGE_MIB}MiB"
     assert "insecure_skip_verify" not in job["tls_config"]
     (volume,) = [v for v in pod["volumes"] if v["name"] == "operator"]
     token, ca = volume["projected"]["sources"]
@@ -169,3 +175,26 @@ def test_vmui_is_given_every_query_with_its_legend() -> None:
     for panel, declared in zip(shown, PANELS, strict=True):
         assert panel["expr"] == [query.expression for query in declared.queries]
         assert len(panel["alias"]) == len(panel["expr"])
+
+
+def test_the_operators_page_fits_at_what_partners_may_hold(tmp_path: Path) -> None:
+    """Of Jobs with names as long as names may be, with all that is told of them."""
+    name, space = "j" * 60, "tenant-" + "t" * 50
+    given = partner("t" * 50)
+    rig = Rig(tmp_path / "ledger.sqlite").lists(**given)
+
+    def page(jobs: int) -> int:
+        for n in range(jobs):
+            made = ended(f"{name}{n:03}", at=50, tenant=space.removeprefix("tenant-"))
+            rig.apply("jobs", made)
+            rig.apply("workloads", workload(f"{name}{n:03}", admitted=5, tenant="t" * 50))
+        return len(b"".join(rig.store.render(False)))
+
+    bare = page(0)
+    assert (page(20) - bare) / 20 < scrape.BYTES_A_JOB
+    kinds = ("count/jobs.batch", "count/remotejobs.antenna.be")
+    assert sum(int(OBJECT_COUNTS[kind]) for kind in kinds) <= scrape.MOST_JOBS
+
+
+def test_the_alert_of_a_stuck_queue_is_about_reasons_that_there_are() -> None:
+    assert set(QUEUED) <= set(PENDING_REASONS)

@@ -131,6 +131,11 @@ def test_a_quota_of_a_flavor_that_does_not_exist_is_refused():
         ("1e3", 1000),
         ("0.5", "0.5"),
         ("-1", -1),
+        ("500u", "0.0005"),
+        ("5n", "0.000000005"),
+        (".5", "0.5"),
+        ("12E", 12 * 10**18),
+        ("1E3", 1000),
     ],
 )
 def test_quantities_are_numbers(text, number):

@@ -287,7 +287,9 @@ def test_the_figures_are_the_queues_own() -> None:
 # Usage
 
 
-def workload(*conditions: str, since: str = "T1", made: str = "T0", **status: Any) -> Object:
+def workload(
+    *conditions: str, since: str = "2026-03-02T01:00:00Z", made: str = "2026-03-02T00:00:00Z", **status: Any
+) -> Object:
     said = [
         {"type": c.lstrip("!"), "status": "False" if c[0] == "!" else "True", "lastTransitionTime": since}
         for c in conditions
@@ -297,6 +299,10 @@ def workload(*conditions: str, since: str = "T1", made: str = "T0", **status: An
         "spec": {"queueName": "default"},
         "status": {"conditions": said, **status},
     }
+
+
+def at(hour: int) -> str:
+    return f"2026-03-02T{hour:02}:00:00Z"
 
 
 def admitted(gpus: str, count: int = 1, back: int = 0, *conditions: str, of: int = 0) -> Object:
@@ -324,15 +330,14 @@ def test_the_larger_of_two_readings_counts() -> None:
 
 
 def test_the_oldest_is_the_one_that_has_waited_longest_since_it_last_held_quota() -> None:
-    evicted = workload("Evicted", "!QuotaReserved", made="T00", since="T7")
-    waiting = workload("!QuotaReserved", made="T5", since="T9")
-    running = workload("QuotaReserved", made="T0")
-    done = workload("Finished", made="T0")
-    elsewhere = {**workload(made="T0"), "spec": {"queueName": "another"}}
-    stopped = {**workload(made="T0"), "spec": {"queueName": "default", "active": False}}
-    oldest = usage.oldest([evicted, waiting, running, done, elsewhere, stopped])
+    evicted = workload("Evicted", "!QuotaReserved", made=at(0), since=at(7))
+    waiting = workload("!QuotaReserved", made=at(5), since=at(9))
+    running = workload("QuotaReserved", made=at(0))
+    done = workload("Finished", made=at(0))
+    stopped = {**workload(made=at(0)), "spec": {"queueName": "default", "active": False}}
+    oldest = usage.oldest([evicted, waiting, running, done, stopped])
     assert oldest is waiting
-    assert usage.waiting_since(evicted) == "T7"
+    assert usage.waiting_since(evicted) == at(7)
     assert usage.oldest([running]) is None
 
 

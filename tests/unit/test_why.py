@@ -57,8 +57,10 @@ def cohort(*queues, pool=0):
 
 
 def work(asks=2, **others):
+    made = others.get("created", EARLIER)
     given = {
         "name": "job-train-1a2b3",
+        "queued": others.get("changed", {}).get("Evicted", made),
         "queue": "default",
         "asks": gpus(asks),
         "place": (0, EARLIER, "m"),
@@ -555,9 +557,115 @@ def test_kueues_order_takes_the_moment_of_an_eviction_by_a_check():
             ]
         },
     }
-    assert reading.place(workload) == (-7, NOW - timedelta(hours=1), "u")
+    assert reading.work(workload, {}).place == (-7, NOW - timedelta(hours=1), "u")
     workload["status"]["conditions"][0]["reason"] = "Preempted"
-    assert reading.place(workload) == (-7, NOW - timedelta(hours=2), "u")
+    assert reading.work(workload, {}).place == (-7, NOW - timedelta(hours=2), "u")
+
+
+def refused(reason, message):
+    said = {"QuotaReserved": Condition("False", reason, message)}
+    return explain(facts(work=work(conditions=said)))
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "reason"),
+    [
+        ("Inadmissible", "ClusterQueue a is terminating or missing", Reason.QUEUE_MISSING),
+        ("Inadmissible", "KueueDRAIntegration feature does not support use of resource claims", None),
+        ("Pending", "resources validation failed: requests must not exceed its limits", None),
+        ("Pending", 'topology "rack" allows to fit only 1 out of 2 pod(s)', Reason.GPUS_FRAGMENTED),
+        ("Waiting", "waiting for all admitted workloads to be in PodsReady condition", Reason.BEHIND_OTHERS),
+        ("AdmissionGated", "Admission is gated by: example.com/licence", Reason.SUSPENDED),
+    ],
+)
+def test_what_kueue_says_comes_before_what_the_quotas_allow(said, message, reason):
+    told = refused(said, message)
+    assert told.reason is (reason or Reason.INADMISSIBLE)
+    assert told.text == f"train has waited 4 min for 2 GPUs. Kueue says: {message}."
+    metric = of_workload({"QuotaReserved": Condition("False", said, message)})
+    assert metric is told.reason
+
+
+def test_what_kueue_waits_for_is_never_called_impossible():
+    """Our own reckoning may lack what Kueue knows: another way to borrow, a quota of a moment ago."""
+    said = Condition(
+        "False", "Pending", "insufficient unused quota for nvidia.com/gpu in flavor h100, 2 more"
+    )
+    told = explain(facts(asks=12, work=work(12, conditions={"QuotaReserved": said})))
+    assert told.reason is Reason.QUOTA_USED_UP
+    assert "never" not in told.text
+    assert "Kueue says insufficient unused quota" in told.text
+
+
+# Trees of cohorts
+
+
+def tree(**given):
+    """root: left (the queue vub), right (the queue kul with 16 GPUs)."""
+    h100 = ("h100", GPU)
+    kul = replace(queue("kul", 16, given.get("used", 0)), cohort="right")
+    limit = given.get("lends")
+    pool = {h100: Quota(Decimal(0), lending_limit=None if limit is None else Decimal(limit))}
+    borrows = given.get("borrows")
+    own = {h100: Quota(Decimal(0), borrowing_limit=None if borrows is None else Decimal(borrows))}
+    vub = replace(queue("vub", 4), cohort="left")
+    return vub, Cohort("root", (), {}, (Cohort("left", (vub,), own), Cohort("right", (kul,), pool)))
+
+
+@pytest.mark.parametrize(
+    ("given", "now", "ever"),
+    [
+        ({}, 20, 20),
+        ({"used": 10}, 10, 20),
+        ({"lends": 6}, 10, 10),  # right keeps 10 for itself ...
+        ({"lends": 6, "used": 10}, 10, 10),  # ... and its own work takes those first
+        ({"lends": 6, "used": 12}, 8, 10),
+        ({"borrows": 3}, 7, 7),  # left as a whole takes no more than 3 beyond its own
+        ({"borrows": 3, "used": 16}, 4, 7),
+    ],
+)
+def test_a_queue_may_take_what_its_cohorts_cohort_lends(given, now, ever):
+    """The figures are those of Kueue's resource_node.go (available, potentialAvailable)."""
+    own, root = tree(**given)
+    (short,) = shortages(gpus(100), own, root)
+    assert (short.available, short.most) == (now, ever)
+
+
+def test_cohorts_are_read_as_the_tree_that_their_parents_make():
+    def named(name, parent=""):
+        spec = {"parentName": parent} if parent else {}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    queues = [replace(queue(name), cohort=c) for name, c in (("a", "left"), ("b", "right"), ("c", "other"))]
+    objects = [named("left", "root"), named("right", "root"), named("root"), named("other")]
+    found = reading.cohort("left", queues, objects)
+    assert (found.name, [child.name for child in found.children]) == ("root", ["left", "right"])
+    assert [q.name for q in found.everybody] == ["a", "b"]
+    round_ = reading.cohort("left", queues, [named("left", "right"), named("right", "left")])
+    assert {q.name for q in round_.everybody} == {"a", "b"}
+    assert reading.cohort("left", queues, []).everybody == (queues[0],)
+
+
+# Pods that are there
+
+
+def test_a_container_that_ends_again_and_again_is_no_running_job():
+    crashing = Pod("train-x", gpus(2), "Running", node="n1", stuck="CrashLoopBackOff", since=EARLIER)
+    told = explain(facts(work=ADMITTED, pods=(crashing,)))
+    assert told.reason is Reason.CONTAINER_BROKEN
+    assert told.text == (
+        "train has been on n1 for 4 min, where its container ends again and again (CrashLoopBackOff)."
+    )
+    assert "logs train-x --previous" in told.unblock
+    job = replace(facts().job, ready=1)
+    assert explain(facts(work=ADMITTED, pods=(crashing,), job=job)).reason is Reason.RUNNING
+
+
+def test_a_job_that_wants_no_pod_is_held_back_by_its_owner():
+    job = replace(facts().job, paused=True, parallelism=0)
+    told = explain(facts(work=ADMITTED, job=job))
+    assert told.reason is Reason.SUSPENDED
+    assert told.text == "train has its quota and wants no pod: its parallelism is 0."
 
 
 # The page

@@ -9,8 +9,9 @@ from typing import Final
 
 from infra.cli.checks.facts import Operator
 from infra.cli.checks.verdict import Verdict
-from infra.cli.views.kube import Object, condition, instant
+from infra.cli.views.kube import Object, condition
 from monitoring.rules.alerts import RUNBOOKS, WATCH_STALE_SECONDS
+from operators.kube.time import instant
 from operators.manifests import NAME, NAMESPACE
 
 CUT: Final = 160  # characters of a message that are shown

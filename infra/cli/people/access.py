@@ -54,7 +54,7 @@ def credentials(session: Session) -> Path:
 @contextmanager
 def open_access(session: Session) -> Iterator[Access]:
     """Connected with these credentials. Says it in plain words where their rights end, or they do."""
-    from operators.kube.errors import ApiError, Forbidden  # noqa: PLC0415 (loaded with k8s)
+    from operators.kube.errors import ApiError, Forbidden  # noqa: PLC0415 (loaded with the client)
 
     kubeconfig = credentials(session)
     tenant = partner_of(kubeconfig)

@@ -144,7 +144,7 @@ def _cluster(stack: str, server: str | None, authority: Path | None) -> kept_log
 
 def _who(stack: str, cluster: kept_login.Cluster) -> tuple[str, list[str]]:
     """(user, groups) as the API server knows the one who logged in. Raises Failure where it knows nobody."""
-    from operators.kube.errors import ApiError  # noqa: PLC0415 (loaded with k8s)
+    from operators.kube.errors import ApiError  # noqa: PLC0415 (loaded with the client)
 
     path = kept_login.write_kubeconfig(stack, cluster, "person", "default")
     api = client.connect(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from operators.queues import GPU, quantity
@@ -27,11 +26,6 @@ def condition(found: Object, kind: str) -> Object:
 def is_true(found: Object, kind: str) -> bool:
     """Whether the condition of this type is there and True."""
     return bool(condition(found, kind).get("status") == "True")
-
-
-def instant(text: str | None) -> datetime | None:
-    """An RFC 3339 timestamp."""
-    return datetime.fromisoformat(text) if text else None
 
 
 def gpu_quotas(queue: Object) -> Iterator[Object]:

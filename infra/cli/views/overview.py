@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from infra.cli.checks.verdict import Verdict
-from infra.cli.views.kube import Object, condition, gpus, instant, is_true, nominal, reservation
+from infra.cli.views.kube import Object, condition, gpus, is_true, nominal, reservation
 from operators.api.names import REMOTE_JOB
+from operators.kube import workload
 from operators.pod_requests import pod_requests
 from operators.queues import GPU
 
@@ -146,9 +147,9 @@ def queues(
         (q["metadata"]["namespace"], q["metadata"]["name"]): q["spec"]["clusterQueue"] for q in local_queues
     }
     oldest: dict[str, datetime] = {}
-    for workload in workloads:
-        name = owner.get((workload["metadata"]["namespace"], workload["spec"].get("queueName", "")))
-        since = waiting_since(workload)
+    for waiting in workloads:
+        name = owner.get((waiting["metadata"]["namespace"], waiting["spec"].get("queueName", "")))
+        since = waiting_since(waiting)
         if name and since and since < oldest.get(name, now):
             oldest[name] = since
     rows = []
@@ -253,17 +254,14 @@ def shut_out(sites: Iterable[Object]) -> tuple[str, ...]:
     )
 
 
-def _owners(workload: Object) -> list[Object]:
-    return list(workload["metadata"].get("ownerReferences") or ())
+def _owners(obj: Object) -> list[Object]:
+    return list(obj["metadata"].get("ownerReferences") or ())
 
 
-def waiting_since(workload: Object) -> datetime | None:
-    """When the Workload began to wait, None when it does not wait."""
-    if is_true(workload, "QuotaReserved") or is_true(workload, "Finished"):
-        return None
-    if workload["spec"].get("active") is False:
-        return None
-    return instant(workload["metadata"].get("creationTimestamp"))
+def waiting_since(obj: Object) -> datetime | None:
+    """Since when the Workload waits in line, None when it does not."""
+    found = workload.read(obj)
+    return workload.queued_since(found, workload.conditions(found)) if workload.in_line(found) else None
 
 
 def age(seconds: float | None) -> str:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from infra.cli.views.kube import Object, condition, gpu_quotas, gpus, instant, is_true, nominal
+from infra.cli.views.kube import Object, condition, gpu_quotas, gpus, is_true, nominal
+from operators.kube.time import instant
 from operators.queues import GPU, QUEUE_LABEL
 from operators.tenancy import TENANT_LABEL
 
