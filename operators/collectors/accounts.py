@@ -14,7 +14,8 @@ happened.
   were held then: a job that asks for more afterwards, or gives some back, changes nothing of the past.
   An elastic job that grows has another Workload, whose admission ends the former one's.
 - A job that is deleted before its end holds its quota until its Workload is over: Kueue finds the owner
-  gone, or the Workload's deletion begins.
+  gone, or the Workload's deletion begins. Both happen at once, and the earlier time may be told later: what
+  is said of the end counts when Kueue has said its own, or the Workload is gone.
 - A Job that no queue has a hand in is admitted when it starts.
 
 Outcome, wait, run, restarts and evictions never go down: the API may forget, the totals must not.
@@ -109,9 +110,9 @@ def with_workload(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
     wait = entry.wait
     if wait is None and admitted is not None:
         wait = max(0, admitted - past - entry.created)
-    end = workload.over if entry.finished is None else entry.finished
-    ended = entry.outcome is not None and (workload.finished or workload.over is not None)
-    held = _held(entry, admitted, end, last=ended)
+    over = workload.over if workload.finished else None
+    end = over if entry.finished is None else entry.finished
+    held = _held(entry, admitted, end, last=entry.outcome is not None and workload.finished)
     now = (workload.uid, past, evictions, wait, *held)
     if now == (entry.workload, entry.past, entry.evictions, entry.wait, *_holds(entry)):
         return entry
@@ -134,7 +135,7 @@ def with_workload(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
 def without_workload(entry: Entry, at: int, *, job_gone: bool) -> Entry:
     """The entry once its Workload, which ``with_workload`` was told of last, is gone.
 
-    ``at`` is when, for a Workload that did not tell when it ended.
+    ``at`` is when it was over, or when it went where it did not tell.
     """
     if entry.running_since is not None:
         entry = _over(entry, at if entry.finished is None else entry.finished)

@@ -148,8 +148,9 @@ def replay(
                 del slices[facts.uid]
                 if entry is not None and not entry.gone and entry.workload == facts.uid:
                     after = _standing(slices)
+                    went = at if facts.over is None else facts.over
                     entry = (
-                        without_workload(entry, at, job_gone=uid in gone)
+                        without_workload(entry, went, job_gone=uid in gone)
                         if after is None
                         else with_workload(entry, after, at)
                     )

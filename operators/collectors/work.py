@@ -227,7 +227,7 @@ class Work:
             self._update(record, before)
             return
         if record.entry is not None and self._counting:
-            at = int(self._clock())
+            at = int(self._clock()) if facts.over is None else facts.over
             self._change(record, without_workload(record.entry, at, job_gone=record.job is None))
         if record.job is None:
             del self._records[facts.job_uid]

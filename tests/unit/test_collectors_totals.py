@@ -164,6 +164,27 @@ def test_a_job_that_is_deleted_before_its_end_is_cancelled(start):
     assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 21
 
 
+def test_of_two_times_at_which_a_deleted_job_was_over_the_earlier_counts_though_it_is_told_later(start):
+    """The garbage collector begins to delete the Workload while Kueue says that its owner is gone."""
+    rig = start()
+    given = {"gpus": 2, "admitted": 5}
+    rig.apply("jobs", running("one", gpus=2, started=5))
+    rig.apply("workloads", workload("one", **given))
+    rig.now = 25
+    rig.delete("jobs", running("one", gpus=2, started=5))
+    rig.apply("workloads", deleted(workload("one", **given), at=27))
+    rig.now = 28
+    rig.commit()
+    rig.apply("workloads", deleted(orphaned("one", at=26, **given), at=27))
+    rig.commit()
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 21
+    rig.delete("workloads", deleted(orphaned("one", at=26, **given), at=27))
+    rig.now = 500
+    rig.commit()
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 21
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 21
+
+
 def test_a_job_beside_all_queues_runs_from_its_start(start):
     rig = start()
     rig.apply("jobs", ended("one", queue="", gpus=1, started=10, at=25))
