@@ -56,9 +56,10 @@ bench: setup ## Measure the operator beside other ways (quick: JOBS=2000)
 check: setup ## Formatting, types, import rules, Ansible rules, generated files
 	@.ci/check
 
-generate: setup ## Write the generated files: CRDs, rules, docs/metrics.md, docs/security-cis.md, protobuf messages
+generate: setup ## Write the generated files: CRDs, rules, dashboards, docs/metrics.md, docs/security-cis.md, protobuf messages
 	@.venv/bin/python -m operators.api.crd
 	@.venv/bin/python -m monitoring.rules
+	@.venv/bin/python -m monitoring.dashboards
 	@.venv/bin/python -m operators.catalog_page >docs/metrics.md
 	@.venv/bin/python -m infra.control_plane_page >docs/security-cis.md
 	@.venv/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \

@@ -14,7 +14,7 @@ import yaml
 
 from monitoring import alertmanager, scrape
 from monitoring.dashboards import vmui
-from monitoring.dashboards.overview import OVERVIEW
+from monitoring.dashboards.catalog import DASHBOARDS
 from monitoring.oncall import Oncall, contact
 from monitoring.parts import (
     NAMESPACE,
@@ -96,11 +96,12 @@ def config_maps(oncall: Oncall | None) -> list[Object]:
     replicas = oncall.replicas if oncall else 0
     told_at = [alertmanager.address(name) for name in alertmanager.names(replicas)]
     scraped = scrape.scrape_config(told_at)
-    rules = rule_files(oncall.runbooks or RUNBOOKS, contact(oncall)) if oncall else rule_files()
+    runbooks = (oncall.runbooks if oncall else "") or RUNBOOKS
+    rules = rule_files(runbooks, contact(oncall) if oncall else "")
     return [
         config_map(f"{NAME}-scrape", NAME, {"scrape.yaml": yaml.safe_dump(scraped, sort_keys=False)}),
         config_map(f"{NAME}-rules", NAME, rules),
-        config_map(f"{NAME}-dashboards", NAME, {f"{OVERVIEW.name}.json": vmui.render(OVERVIEW)}),
+        config_map(f"{NAME}-dashboards", NAME, vmui.files(DASHBOARDS, runbooks)),
     ]
 
 

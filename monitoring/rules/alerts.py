@@ -45,10 +45,11 @@ class Alert:
     concerns: tuple[Literal["partner", "site"], ...] = ()
     """Who can mend it too: the partner or the remote site that its labels name."""
 
-    def rule(self, runbooks: str = RUNBOOKS, contact: str = "") -> dict[str, Any]:
+    def rule(self, runbooks: str = RUNBOOKS, contact: str = "", dashboard: str = "") -> dict[str, Any]:
         """The alert as Prometheus' rule files have it.
 
-        ``runbooks`` is where the pages are served, ``contact`` a template of whom to call.
+        ``runbooks`` is where the pages are served, ``contact`` a template of whom to call,
+        ``dashboard`` the title of where its cause is seen.
         """
         return {
             "alert": self.name,
@@ -59,6 +60,7 @@ class Alert:
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{runbooks}/{self.name}.md",
+                **({"dashboard": dashboard} if dashboard else {}),
                 **({"contact": contact} if contact else {}),
             },
         }

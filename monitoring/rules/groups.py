@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from monitoring.dashboards.catalog import SHOWN_ON
 from monitoring.rules.alerts import ALERTS, RUNBOOKS
 from monitoring.rules.records import ENERGY
 
@@ -17,7 +18,7 @@ MARK: Final = "# Generated from the tables in monitoring/rules: python -m monito
 
 def groups(runbooks: str = RUNBOOKS, contact: str = "") -> tuple[Mapping[str, Any], ...]:
     """The groups of rules of a site: see ``Alert.rule``."""
-    alerts = [alert.rule(runbooks, contact) for alert in ALERTS]
+    alerts = [alert.rule(runbooks, contact, SHOWN_ON.get(alert.name, "")) for alert in ALERTS]
     return (
         {"name": "antenna-energy", "interval": "1m", "rules": [record.rule for record in ENERGY]},
         {"name": "antenna-alerts", "interval": "15s", "rules": alerts},

@@ -1,9 +1,9 @@
-"""What monitoring consists of in the cluster, and what its dashboard asks."""
+"""What monitoring consists of in the cluster."""
 
 from __future__ import annotations
 
-import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,16 @@ from infra.tools.pins import tool
 from monitoring import scrape
 from monitoring.alertmanager import address
 from monitoring.dashboards import vmui
-from monitoring.dashboards.overview import OVERVIEW
-from monitoring.dashboards.panel import COLUMNS, Panel
-from monitoring.manifests import RIGHTS, TOKEN_AUDIENCE, monitoring_objects
+from monitoring.dashboards.catalog import DASHBOARDS
+from monitoring.manifests import RIGHTS, TOKEN_AUDIENCE, config_maps, monitoring_objects
 from monitoring.oncall import Oncall
 from monitoring.parts import NAMESPACE
-from monitoring.rules.alerts import QUEUED
+from monitoring.rules.alerts import QUEUED, RUNBOOKS
 from monitoring.scrape import scrape_config
 from operators.reasons import PENDING_REASONS
 from operators.tenancy import OBJECT_COUNTS
-from tests.unit.metric_names import metric_names
 from tests.unit.rig import Rig, ended, partner, workload
 from tests.unit.site_examples import ONCALL
-from tests.unit.test_rules import KNOWN
-
-PANELS = [panel for row in OVERVIEW.rows for panel in row.panels]
 
 
 @pytest.fixture
@@ -150,31 +145,13 @@ def test_the_programs_that_read_them_take_the_configuration_and_the_rules(
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
-def test_every_panel_says_what_it_shows_and_asks_for_what_somebody_exposes(panel: Panel) -> None:
-    assert panel.about
-    for query in panel.queries:
-        names = metric_names(query.expression)
-        assert names
-        assert names <= KNOWN
-
-
-def test_the_overviews_first_row_which_is_open_is_of_queues_waits_gpus_and_energy() -> None:
-    asked = " ".join(query.expression for panel in OVERVIEW.rows[0].panels for query in panel.queries)
-    for family in ("queue_jobs", "pending_age", "queue_gpus_reserved", "gpu_power", "gpu_energy"):
-        assert family in asked
-    assert len({panel.title for panel in PANELS}) == len(PANELS)
-    for row in OVERVIEW.rows:
-        assert sum(panel.width for panel in row.panels) % COLUMNS == 0
-
-
-def test_vmui_is_given_every_query_with_its_legend() -> None:
-    document = json.loads(vmui.render(OVERVIEW))
-    shown = [panel for row in document["rows"] for panel in row["panels"]]
-    assert [panel["title"] for panel in shown] == [panel.title for panel in PANELS]
-    for panel, declared in zip(shown, PANELS, strict=True):
-        assert panel["expr"] == [query.expression for query in declared.queries]
-        assert len(panel["alias"]) == len(panel["expr"])
+@pytest.mark.parametrize("runbooks", ["", "https://pages.example.org"])
+def test_vmui_is_given_all_dashboards_with_runbooks_where_they_are_served(runbooks: str) -> None:
+    oncall = oncall_of(parse_site(ONCALL, source="Pulumi.x.yaml"))
+    assert oncall
+    made = config_maps(replace(oncall, runbooks=runbooks))
+    (given,) = [one["data"] for one in made if one["metadata"]["name"] == "victoria-metrics-dashboards"]
+    assert given == vmui.files(DASHBOARDS, runbooks or RUNBOOKS)
 
 
 def test_the_operators_page_fits_at_what_partners_may_hold(tmp_path: Path) -> None:

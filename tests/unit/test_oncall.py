@@ -166,6 +166,7 @@ def test_contacts_and_runbooks_stand_in_the_alerts(tmp_path: Path) -> None:
     annotations = {
         "summary": "Link lumi is down",
         "runbook_url": "https://docs.example.org/runbooks/AntennaLinkDown.md",
+        "dashboard": "Links",
         "contact": f"{found.platform.contact}; lumi: {found.sites['lumi'].contact}",
     }
     case: dict[str, Any] = {
