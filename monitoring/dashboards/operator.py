@@ -91,7 +91,7 @@ _AROUND: Final = Row(
             alerts=("AntennaScrapeFailing",),
         ),
         Panel(
-            "etcd is full by",
+            "How full etcd is",
             "Part of what it may hold: at 1 the cluster takes no change.",
             (Query(f"max (apiserver_storage_size_bytes) / {ETCD_QUOTA_BYTES}", "etcd"),),
             OF_ONE,

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from infra import paths
 from infra.tools.build import binary, build
 from infra.tools.pins import tool
 from monitoring.dashboards import grafana, vmui
@@ -198,6 +199,13 @@ def test_every_alert_but_the_beat_is_on_one_panel_and_says_on_which_dashboard() 
     told = [alert for _, panel in PANELS for alert in panel.alerts]
     assert sorted(told) == sorted({alert.name for alert in ALERTS} - {HEARTBEAT.name})
     assert set(SHOWN_ON.values()) <= {dashboard.title for dashboard in DASHBOARDS}
+
+
+@every_dashboard
+def test_the_docs_say_what_a_dashboard_answers_and_what_can_be_chosen(dashboard: Dashboard) -> None:
+    chosen = ", ".join(variable.title.lower() for variable in dashboard.variables)
+    page = (paths.REPOSITORY / "docs/dashboards.md").read_text()
+    assert f"| {dashboard.title} | {dashboard.answers} | {chosen} |\n" in page
 
 
 @every_dashboard
