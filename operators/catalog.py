@@ -356,7 +356,7 @@ _TENANTS: Final = (
     ),
 )
 
-_BEARER: Final = ("site", "tenant", "sector", "ecosystem")
+_OWNER: Final = ("site", "tenant", "sector", "ecosystem")
 _BUDGET: Final = ("site", "tenant", "unit")
 
 _BUDGETS: Final = (
@@ -395,7 +395,7 @@ _BUDGETS: Final = (
         "antenna_billed_units_total",
         "counter",
         "",
-        (*_BEARER, "unit"),
+        (*_OWNER, "unit"),
         "Units that remote work was billed by the site's published rules.",
     ),
 )
@@ -429,7 +429,7 @@ _REMOTE: Final = (
         "antenna_remote_energy_joules_total",
         "counter",
         "joules",
-        _BEARER,
+        _OWNER,
         "Energy of remote work's GPUs, by the average that the site published.",
     ),
     Family(

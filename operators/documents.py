@@ -35,7 +35,7 @@ def documents(
     def used(query: Query) -> Document:
         window = _window(query)
         now = int(clock())
-        days = daily(ledger.spells(window, now), window)
+        days = daily(ledger.intervals(window, now), window)
         rows = [
             {
                 "day": _stamp(day)[:10],

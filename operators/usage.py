@@ -1,6 +1,6 @@
-"""What was used, by whom, on which day: spells of work cut at midnight and summed up. Pure and exact.
+"""What was used, by whom, on which day: intervals of work cut at midnight and summed up. Pure and exact.
 
-A spell is a job's time with the resources that it held: a line of the ledger, local or remote.
+An interval is a job's time with the resources that it held: a line of the ledger, local or remote.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Account(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spell:
+class Interval:
     """From ``since`` until ``until`` a job held ``gpus`` and cost ``rate`` units an hour."""
 
     account: Account
@@ -54,21 +54,21 @@ class Sums:
     """outcome -> jobs that ended on that day."""
 
 
-def daily(spells: Iterable[Spell], window: Window) -> dict[tuple[int, Account], Sums]:
+def daily(intervals: Iterable[Interval], window: Window) -> dict[tuple[int, Account], Sums]:
     """(the day's first second in UTC, account) -> sums, of what lies within the window."""
     found: dict[tuple[int, Account], Sums] = {}
-    for spell in spells:
-        end = min(spell.until, window.until)
-        at = max(spell.since, window.since)
+    for interval in intervals:
+        end = min(interval.until, window.until)
+        at = max(interval.since, window.since)
         while at < end:
             day = at - at % DAY
             seconds = min(end, day + DAY) - at
-            sums = found.setdefault((day, spell.account), Sums())
-            sums.used += spell.rate * seconds / HOUR
-            sums.gpu_seconds += spell.gpus * seconds
-            sums.kwh += (spell.kilowatts or Fraction(0)) * seconds / HOUR
+            sums = found.setdefault((day, interval.account), Sums())
+            sums.used += interval.rate * seconds / HOUR
+            sums.gpu_seconds += interval.gpus * seconds
+            sums.kwh += (interval.kilowatts or Fraction(0)) * seconds / HOUR
             at += seconds
-        if spell.outcome is not None and window.since <= spell.until < window.until:
-            sums = found.setdefault((spell.until - spell.until % DAY, spell.account), Sums())
-            sums.jobs[spell.outcome] = sums.jobs.get(spell.outcome, 0) + 1
+        if interval.outcome is not None and window.since <= interval.until < window.until:
+            sums = found.setdefault((interval.until - interval.until % DAY, interval.account), Sums())
+            sums.jobs[interval.outcome] = sums.jobs.get(interval.outcome, 0) + 1
     return found

@@ -42,7 +42,7 @@ LONGEST: Final = 60.0  # seconds between two tries after errors
 _log = logging.getLogger(__name__)
 
 
-class Looks:
+class WorkQueue:
     """A task for each Tenant, which looks at it as often as there is reason to. Of one event loop."""
 
     def __init__(self, reconcile: Reconcile, on_error: Callable[[], None]) -> None:
@@ -97,11 +97,11 @@ class Looks:
 
 def register(registry: kopf.OperatorRegistry, reconcile: Reconcile, on_error: Callable[[], None]) -> None:
     """Handlers that look at a Tenant whenever it, or what is labelled as its own, changes."""
-    looks: list[Looks] = []
+    looks: list[WorkQueue] = []
 
     @kopf.on.startup(registry=registry)
     async def begin(**_: Any) -> None:
-        looks.append(Looks(reconcile, on_error))
+        looks.append(WorkQueue(reconcile, on_error))
 
     @kopf.on.cleanup(registry=registry)
     async def end(**_: Any) -> None:

@@ -118,7 +118,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Told:
+class Observed:
     """What this process knows of a job besides; it forgets it when it ends."""
 
     unsent: int = 0
@@ -216,7 +216,7 @@ class Stop:
 Action = Rest | Hold | LetGo | Intend | CallOff | Ask | Send | Note | End | Fail | Stop
 
 
-def decide(job: Job, told: Told, now: float, bounds: Bounds) -> Action:
+def decide(job: Job, told: Observed, now: float, bounds: Bounds) -> Action:
     """The next thing to do; ``now`` in seconds since the epoch."""
     action = _decide(job, told, now, bounds)
     if isinstance(action, Intend | Ask | Send | Stop | End) and told.not_before > now:
@@ -224,7 +224,7 @@ def decide(job: Job, told: Told, now: float, bounds: Bounds) -> Action:
     return action
 
 
-def _decide(job: Job, told: Told, now: float, bounds: Bounds) -> Action:
+def _decide(job: Job, told: Observed, now: float, bounds: Bounds) -> Action:
     if job.over or (job.attempt is None and job.deleting):
         return LetGo() if job.held else Rest()
     if job.attempt is None:
@@ -260,7 +260,7 @@ def is_over(row: RemoteJobRow) -> bool:
 
 
 def _find_out(  # noqa: PLR0911 (a step each)
-    job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds
+    job: Job, attempt: Attempt, told: Observed, now: float, bounds: Bounds
 ) -> Action:
     """Submit it, or find out whether it was."""
     answer = told.answer
@@ -286,7 +286,7 @@ def _find_out(  # noqa: PLR0911 (a step each)
     return Ask(attempt) if due <= now else Rest(due)
 
 
-def _given_up(attempt: Attempt, told: Told, now: float, bounds: Bounds) -> bool:
+def _given_up(attempt: Attempt, told: Observed, now: float, bounds: Bounds) -> bool:
     """Whether it was refused for good, or for so long."""
     tried_for = now - (attempt.since + _CLOCKS)
     return told.rejections >= bounds.rejections or bool(told.rejection and tried_for >= bounds.patience)
@@ -300,7 +300,7 @@ def _certain(answer: Answer, attempt: Attempt, steady: float, bounds: Bounds) ->
     return late and told and answer.asked >= answer.since + bounds.margin
 
 
-def _follow(job: Job, attempt: Attempt, told: Told, now: float, bounds: Bounds) -> Action:
+def _follow(job: Job, attempt: Attempt, told: Observed, now: float, bounds: Bounds) -> Action:
     """Follow a job that the site has, to its end."""
     rows = _named(attempt, told.answer)
     row = next((one for one in reversed(rows) if one.id == attempt.id), None)

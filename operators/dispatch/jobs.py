@@ -32,10 +32,10 @@ from operators.dispatch.decide import (
     Intend,
     LetGo,
     Note,
+    Observed,
     Rest,
     Send,
     Stop,
-    Told,
     decide,
     in_time,
 )
@@ -43,7 +43,6 @@ from operators.dispatch.gates import Gates
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.observe import CalledOff, Intended, Sending, after
 from operators.dispatch.placement import Place, Refused, places, seconds
-from operators.dispatch.purse import Purse
 from operators.dispatch.reading import (
     FINALIZER,
     attempt_of,
@@ -59,6 +58,8 @@ from operators.dispatch.reading import (
     title_of,
     where,
 )
+from operators.dispatch.reservations import Reservations
+from operators.dispatch.submission_slots import SubmissionSlots
 from operators.dispatch.tasks import (
     Cancel,
     Failed,
@@ -74,9 +75,8 @@ from operators.dispatch.tasks import (
     Submitted,
     Task,
 )
-from operators.dispatch.turns import Turns
 from operators.dispatch.workload import Verdict, Work
-from operators.dispatch.writing import Kept
+from operators.dispatch.writing import JobCache
 from operators.kube.client import Cluster
 from operators.kube.errors import Conflict
 from operators.queues import BUDGET
@@ -92,7 +92,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Around:
+class Context:
     """What one look needs to know besides the job."""
 
     cluster: Cluster
@@ -116,7 +116,7 @@ class Around:
 class Memory:
     """What this process knows of a job besides its objects."""
 
-    told: Told = field(default_factory=Told)
+    told: Observed = field(default_factory=Observed)
     busy: bool = False
     """A task of it is with the site's worker."""
     sending: bool = False
@@ -128,15 +128,15 @@ class Memory:
 class Jobs:
     """All RemoteJobs, looked at one after the other."""
 
-    def __init__(self, around: Around) -> None:
-        self._around = around
-        self._kept = Kept(around.cluster, around.clock)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._kept = JobCache(context.cluster, context.clock)
         self.objects = self._kept.objects
         self.workloads = self._kept.workloads
         self.memory: dict[str, Memory] = {}
-        self._purse = Purse(around.accounts, around.clock)
+        self._reservations = Reservations(context.accounts, context.clock)
         self._began = 0.0
-        self._turns = Turns(IN_HAND, self._is_being_sent)
+        self._slots = SubmissionSlots(IN_HAND, self._is_being_sent)
         self._gates = Gates()
 
     def begin(self) -> None:
@@ -145,10 +145,10 @@ class Jobs:
         What was let go is reserved before anything else is judged.
         """
         self.memory.clear()
-        self._turns.clear()
+        self._slots.clear()
         self._gates.clear()
-        self._began = self._around.clock()
-        self._purse.empty()
+        self._began = self._context.clock()
+        self._reservations.empty()
         for uid, obj in self.objects.items():
             found = self.workloads.get(uid)
             work = workload.read(found) if found else None
@@ -160,18 +160,20 @@ class Jobs:
             except ValueError:
                 continue
             if place:
-                self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
+                self._reservations.reserve(
+                    uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place)
+                )
 
     def drop(self, uid: str) -> None:
         """A RemoteJob is gone."""
         self.objects.pop(uid, None)
         self.memory.pop(uid, None)
-        self._purse.reserve(uid, None)
-        self._turns.leave(uid)
+        self._reservations.reserve(uid, None)
+        self._slots.leave(uid)
 
     def in_turn(self) -> set[str]:
         """Jobs that waited until others were sent, and may go now."""
-        return self._turns.next()
+        return self._slots.next()
 
     def projects(self, site: str) -> set[tuple[str, str]]:
         """(tenant, project) of what is on its way to the site or there, granted (still) or not."""
@@ -206,9 +208,9 @@ class Jobs:
     def look(self, uid: str) -> float | None:
         """Do what is to be done now; when to look again if nothing happens. Raises KubernetesError."""
         obj = self.objects[uid]
-        memory = self.memory.setdefault(uid, Memory(Told(since=self._began)))
+        memory = self.memory.setdefault(uid, Memory(Observed(since=self._began)))
         if is_over(obj):
-            self._purse.reserve(uid, None)
+            self._reservations.reserve(uid, None)
             self._kept.finish_workload(obj)
             if FINALIZER in obj["metadata"].get("finalizers", ()):
                 self._kept.set_finalizers(obj, on=False)
@@ -232,16 +234,16 @@ class Jobs:
 
     def _leave(self, obj: Object) -> None:
         """Delete a job that has been over for long enough. Its figures are in the ledger."""
-        if ended(obj) + KEPT_SECONDS <= self._around.clock() and not deleting(obj):
+        if ended(obj) + KEPT_SECONDS <= self._context.clock() and not deleting(obj):
             self._kept.delete(obj)
 
     def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
         tenant = tenant_of(obj)
-        grants = self._around.allocations.get(tenant)
+        grants = self._context.allocations.get(tenant)
         if grants is None or namespace_name(tenant) != obj["metadata"]["namespace"]:
             raise Refused("NoPartner", f"namespace {obj['metadata']['namespace']} is no partner's")
-        today = datetime.fromtimestamp(self._around.clock(), UTC).date()
-        return places(spec, self._around.sites, grants, today)
+        today = datetime.fromtimestamp(self._context.clock(), UTC).date()
+        return places(spec, self._context.sites, grants, today)
 
     # The queue
 
@@ -296,50 +298,52 @@ class Jobs:
         """Tell Kueue what the admission checks say, and reserve what is let go."""
         uid, place, attempt = obj["metadata"]["uid"], place_of(may, work), attempt_of(obj)
         if work is not None and work.admitted and not (work.started or work.finished):
-            now = status.time(int(self._around.clock()))
+            now = status.time(int(self._context.clock()))
             self._kept.patch_workload(self.workloads[uid], workload.started(self.workloads[uid], now))
         if work is None or place is None:
-            self._purse.reserve(uid, None)
+            self._reservations.reserve(uid, None)
             return {}
         found = self.workloads[uid]
         verdicts = self._verdicts(obj, spec, place)
         if attempt is not None:
             verdicts = {name: Verdict(True, "it is on its way") for name in verdicts}
         if attempt is not None or BUDGET in work.ready or verdicts[BUDGET].ready:
-            self._purse.reserve(uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place))
+            self._reservations.reserve(
+                uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place)
+            )
         else:
-            self._purse.reserve(uid, None)
+            self._reservations.reserve(uid, None)
         if not work.admitted and not work.finished:
-            patch = workload.judged(found, verdicts, status.time(int(self._around.clock())))
+            patch = workload.judged(found, verdicts, status.time(int(self._context.clock())))
             if patch is not None:
                 self._kept.patch_workload(found, patch)
         return verdicts
 
     def _verdicts(self, obj: Object, spec: RemoteJobSpec, place: Place) -> Mapping[str, Verdict]:
-        tenant, around = tenant_of(obj), self._around
-        title = around.sites[place.site].title
+        tenant, context = tenant_of(obj), self._context
+        title = context.sites[place.site].title
         account = (tenant, place.site, place.unit)
-        trouble = around.accounts.trouble(place.site)
+        trouble = context.accounts.trouble(place.site)
         money = checks.budget(
             place,
             title,
             self._costs(spec, place),
             # What was left before says nothing, and a database that hangs is not asked.
-            remaining=None if trouble else self._purse.left(account),
-            reserved=self._purse.reserved(account, obj["metadata"]["uid"]),
-            overdraws=around.sites[place.site].accounting.overdraw,
+            remaining=None if trouble else self._reservations.left(account),
+            reserved=self._reservations.reserved(account, obj["metadata"]["uid"]),
+            overdraws=context.sites[place.site].accounting.overdraw,
             trouble=trouble,
         )
-        health = around.health.get(place.site, checks.UNKNOWN)
+        health = context.health.get(place.site, checks.UNKNOWN)
         if health.answers:
-            health = around.logins.health(place.site, tenant)
+            health = context.logins.health(place.site, tenant)
         return checks.verdicts(
             money,
             checks.site_health(title, health),
         )
 
     def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
-        partition = self._around.sites[place.site].partition(place.partition)
+        partition = self._context.sites[place.site].partition(place.partition)
         return checks.estimate(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
 
     # The site
@@ -355,27 +359,27 @@ class Jobs:
         memory: Memory,
     ) -> float | None:
         """Carry out what is decided, until the site has to be asked or there is nothing left to do."""
-        around, uid = self._around, obj["metadata"]["uid"]
+        context, uid = self._context, obj["metadata"]["uid"]
         until: float | None = None
         for _ in range(STEPS):
-            now, obj = around.clock(), self.objects[uid]
+            now, obj = context.clock(), self.objects[uid]
             job = job_of(obj, may, work)
-            action = decide(job, memory.told, now, around.bounds)
+            action = decide(job, memory.told, now, context.bounds)
             if isinstance(action, Rest) or memory.busy:
                 until = action.until if isinstance(action, Rest) else None
                 break
             if isinstance(action, Intend):
                 tenant, site = tenant_of(obj), action.attempt.site
-                login = around.logins.name(site, tenant)
+                login = context.logins.name(site, tenant)
                 if not login:
-                    memory.trouble = around.logins.health(site, tenant).message
+                    memory.trouble = context.logins.health(site, tenant).message
                     break
                 # Nothing was sent for it, whoever was to: a login that has changed meanwhile is taken now.
                 action = Intend(action.attempt.model_copy(update={"login": login}))
                 if full := self._full(action.attempt, uid, now):
                     until, memory.trouble = full
                     break
-                if not self._turns.take(f"{site}/{tenant}", uid):
+                if not self._slots.take(f"{site}/{tenant}", uid):
                     break
             if not self._carry_out(action, obj, spec, memory):
                 break
@@ -395,7 +399,7 @@ class Jobs:
                 self._kept.set_finalizers(obj, on=False)
                 return True
             case Intend(attempt):
-                written = attempt.model_copy(update={"writer": self._around.writer()})
+                written = attempt.model_copy(update={"writer": self._context.writer()})
                 self._kept.patch_status(obj, status.attempted(written))
                 memory.told = self._after(memory, Intended(written.asks))
                 _log.info("%s: to be submitted as %s (%d)", title_of(obj), attempt.name, attempt.asks)
@@ -406,7 +410,7 @@ class Jobs:
                 return True
             case Ask(attempt):
                 urgent = memory.told.unsent == attempt.asks
-                login = attempt.login or self._around.logins.name(attempt.site)
+                login = attempt.login or self._context.logins.name(attempt.site)
                 return self._ask(obj, attempt, Find(uid, attempt, login, urgent), memory)
             case Send(attempt):
                 return self._send(obj, spec, attempt, memory)
@@ -419,7 +423,7 @@ class Jobs:
             case End(row):
                 return self._end(obj, spec, row, memory)
             case Fail(message):
-                generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+                generation, now = obj["metadata"].get("generation", 0), self._context.clock()
                 end = status.rejected(message, status_of(obj), generation, now)
                 self._kept.patch_status(obj, end)
                 return True
@@ -431,7 +435,7 @@ class Jobs:
         whose = self._whose(obj, attempt)
         if whose is None:
             memory.trouble = f"its login {attempt.login} is not among the credentials any more"
-        memory.busy = whose is not None and self._around.ask(attempt.site, whose, task)
+        memory.busy = whose is not None and self._context.ask(attempt.site, whose, task)
         return False
 
     def _whose(self, obj: Object, attempt: Attempt) -> str | None:
@@ -443,7 +447,7 @@ class Jobs:
         tenant = tenant_of(obj)
         if not attempt.login:
             return READER
-        return tenant if attempt.login == self._around.logins.name(attempt.site, tenant) else None
+        return tenant if attempt.login == self._context.logins.name(attempt.site, tenant) else None
 
     def _send(self, obj: Object, spec: RemoteJobSpec, attempt: Attempt, memory: Memory) -> bool:
         try:
@@ -454,15 +458,15 @@ class Jobs:
         if place is None:
             # Its project has ended, or the partition is gone: nothing was sent, and nothing will be.
             return self._carry_out(CallOff(), obj, spec, memory)
-        if not self._around.may_send():
+        if not self._context.may_send():
             return False
-        around = self._around
+        context = self._context
         before = memory.told
         memory.told = self._after(memory, Sending())
         submission = submission_of(obj, spec, attempt, place)
 
         def still() -> bool:
-            return around.may_send() and in_time(attempt, around.clock(), around.bounds)
+            return context.may_send() and in_time(attempt, context.clock(), context.bounds)
 
         uid = obj["metadata"]["uid"]
         _log.info("%s: submitting to %s %s", title_of(obj), attempt.site, attempt.partition)
@@ -494,15 +498,15 @@ class Jobs:
         _log.info("%s: %d has ended at %s: %s", title_of(obj), row.id, attempt.site, row.raw_state)
         said = {**self._row_status(obj, attempt, row), **status.log_tail(memory.log)}
         self._kept.patch_status(obj, {**said, **status.attempted(attempt)})
-        self._purse.reserve(obj["metadata"]["uid"], None)
+        self._reservations.reserve(obj["metadata"]["uid"], None)
         self._kept.finish_workload(self.objects[obj["metadata"]["uid"]])
         return True
 
     def _row_status(self, obj: Object, attempt: Attempt, row: RemoteJobRow) -> Object:
-        site = self._around.sites.get(attempt.site)
+        site = self._context.sites.get(attempt.site)
         title = site.title if site else attempt.site
         generation = obj["metadata"].get("generation", 0)
-        return status.at_site(row, title, status_of(obj), generation, self._around.clock())
+        return status.at_site(row, title, status_of(obj), generation, self._context.clock())
 
     def _is_being_sent(self, uid: str) -> bool:
         attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
@@ -510,14 +514,14 @@ class Jobs:
         if attempt is None or attempt.id is not None or memory is None:
             return False
         # One that is refused takes nobody's turn while it waits.
-        waits = memory.told.rejection and memory.told.not_before > self._around.clock()
+        waits = memory.told.rejection and memory.told.not_before > self._context.clock()
         return memory.sending or (memory.told.unsent == attempt.asks and not waits)
 
     def _full(self, attempt: Attempt, uid: str, now: float) -> tuple[float, str] | None:
         """Until when, and why, the site would not take one more of this login; None while it would."""
         if shut := self._gates.shut(attempt, now):
             return shut
-        site = self._around.sites.get(attempt.site)
+        site = self._context.sites.get(attempt.site)
         partition = site.partition(attempt.partition) if site else None
         if site is None or partition is None or partition.max_jobs is None:
             return None
@@ -560,8 +564,8 @@ class Jobs:
         elif obj is not None and not is_over(obj):
             self._kept.patch_status(obj, status.log_tail(what.output))
 
-    def _after(self, memory: Memory, what: OfJob | Intended | Sending | CalledOff) -> Told:
-        return after(memory.told, what, self._around.clock(), self._around.bounds.silence)
+    def _after(self, memory: Memory, what: OfJob | Intended | Sending | CalledOff) -> Observed:
+        return after(memory.told, what, self._context.clock(), self._context.bounds.silence)
 
     def _of_its_own(self, what: Found | Seen) -> Found | Seen | Failed:
         """The answer, with the job's own rows alone; a failure where none can be told."""
@@ -579,7 +583,7 @@ class Jobs:
         attempt = attempt_of(self.objects[uid]) if uid in self.objects else None
         if attempt is None:
             return ()
-        reader = self._around.logins.name(attempt.site)
+        reader = self._context.logins.name(attempt.site)
         ours = rows_of(attempt, rows, reader)
         elsewhere = [row for row in rows if row.user == (attempt.login or reader) and row not in ours]
         if elsewhere:
@@ -594,7 +598,7 @@ class Jobs:
             return
         _log.info("%s: is %d at %s", title_of(obj), id, attempt.site)
         known = attempt.model_copy(update={"id": id})
-        generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+        generation, now = obj["metadata"].get("generation", 0), self._context.clock()
         said = {"Submitted": (True, "Submitted", f"{attempt.site} has it as {id}")}
         self._kept.patch_status(
             obj,
@@ -623,15 +627,15 @@ class Jobs:
             return
         job = job_of(obj, may, work)
         place = job.place or place_of(may, work)
-        site = self._around.sites.get(place.site) if place else None
+        site = self._context.sites.get(place.site) if place else None
         title = site.title if site else "the site"
         known = status.Known(job, place, memory.told, work, verdicts, title, memory.trouble)
-        generation, now = obj["metadata"].get("generation", 0), self._around.clock()
+        generation, now = obj["metadata"].get("generation", 0), self._context.clock()
         self._kept.patch_status(obj, status.waiting(known, status_of(obj), generation, now))
 
     def _refuse(self, obj: Object, refusal: Refused) -> None:
         _log.info("%s: refused: %s", title_of(obj), refusal)
         generation = obj["metadata"].get("generation", 0)
         self._kept.patch_status(
-            obj, status.refused(refusal, status_of(obj), generation, self._around.clock())
+            obj, status.refused(refusal, status_of(obj), generation, self._context.clock())
         )

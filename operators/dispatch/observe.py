@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from operators.dispatch.decide import Answer, Told
+from operators.dispatch.decide import Answer, Observed
 from operators.dispatch.tasks import Cancelled, Failed, Found, Log, NotSent, OfJob, Refusal, Seen
 from operators.sites.access import Lasting
 
@@ -33,8 +33,8 @@ class CalledOff:
 
 
 def after(  # noqa: PLR0911 (a transition each)
-    told: Told, what: OfJob | Intended | Sending | CalledOff, now: float, silence: float
-) -> Told:
+    told: Observed, what: OfJob | Intended | Sending | CalledOff, now: float, silence: float
+) -> Observed:
     """What is known then; ``now`` in seconds since the epoch, ``silence`` as in ``Bounds``."""
     match what:
         case Intended(asks):
@@ -44,7 +44,7 @@ def after(  # noqa: PLR0911 (a transition each)
             # From here on that is not known any more.
             return replace(told, unsent=0)
         case CalledOff():
-            return Told()
+            return Observed()
         case Log():
             return told
         case Seen(_, rows, asked):
@@ -72,7 +72,7 @@ def after(  # noqa: PLR0911 (a transition each)
     return told
 
 
-def _refused(told: Told, refusal: Refusal, now: float) -> Told:
+def _refused(told: Observed, refusal: Refusal, now: float) -> Observed:
     """The pause is doubled each time; where nothing was taken for certain, nothing else is waited for."""
     good, certain = refusal.lasting is Lasting.FOR_GOOD, refusal.lasting is not Lasting.UNCLEAR
     pause = min(refusal.seconds * 2.0 ** min(told.refusals, 30), LONGEST_PAUSE)

@@ -22,7 +22,7 @@ from operators.dispatch.checks import Health
 from operators.dispatch.decide import NAME_PREFIX, Bounds
 from operators.dispatch.declared import Declared
 from operators.dispatch.feed import Change, Listing, streams
-from operators.dispatch.jobs import Around, Jobs
+from operators.dispatch.jobs import Context, Jobs
 from operators.dispatch.kinds import Kinds
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.lease import Leadership
@@ -104,7 +104,7 @@ class Dispatch:
             renew=settings.renew_seconds,
         )
         self.jobs = Jobs(
-            Around(
+            Context(
                 cluster=cluster,
                 clock=clock,
                 bounds=settings.bounds,

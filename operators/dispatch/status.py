@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from operators.api.remote_job import LOG_LENGTH, Attempt
-from operators.dispatch.decide import Job, Told, is_over
+from operators.dispatch.decide import Job, Observed, is_over
 from operators.dispatch.placement import Place, Refused
 from operators.dispatch.workload import Verdict, Work
 from operators.queues import BUDGET, CHECKS
@@ -29,7 +29,7 @@ class Known:
     job: Job
     place: Place | None
     """Where Kueue has reserved quota for it."""
-    told: Told
+    told: Observed
     work: Work | None
     verdicts: Mapping[str, Verdict]
     title: str
@@ -188,7 +188,7 @@ def _waits_for(known: Known) -> tuple[str, str]:  # noqa: PLR0911 (a reason each
     return "Submitting", f"goes to {known.title}" + (f": {known.trouble}" if known.trouble else "")
 
 
-def _on_its_way(attempt: Attempt, told: Told, known: Known) -> tuple[str, str]:
+def _on_its_way(attempt: Attempt, told: Observed, known: Known) -> tuple[str, str]:
     if told.rejection:
         again = f"; it is tried again at {time(int(told.not_before))}" if told.not_before else ""
         return "Rejected", f"{known.title} refuses it: {told.rejection}{again}"

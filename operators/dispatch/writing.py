@@ -22,7 +22,7 @@ from operators.tenancy import Object
 _log = logging.getLogger(__name__)
 
 
-class Kept:
+class JobCache:
     """The objects. What a write gives back is what they are from then on."""
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:

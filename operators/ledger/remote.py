@@ -25,7 +25,7 @@ from operators.ledger.remote_entry import RemoteEntry
 from operators.ledger.remote_tables import REMOTE_CURSORS, REMOTE_JOBS, REMOTE_MARKS
 from operators.ledger.schema import prepare
 from operators.ledger.tables import JOBS
-from operators.usage import LOCAL, Account, Spell
+from operators.usage import LOCAL, Account, Interval
 
 QUEUE: Final = "queue"
 ACCOUNTING: Final = "accounting"
@@ -193,7 +193,7 @@ class RemoteLedger:
             upsert(connection, REMOTE_MARKS, marks)
         return shown
 
-    def spells(self, window: Window, now: int) -> list[Spell]:
+    def intervals(self, window: Window, now: int) -> list[Interval]:
         """All work, local and remote, that held something or ended within the window."""
         with self._engine.connect() as connection:
             remote = connection.execute(
@@ -242,10 +242,10 @@ def _local_spell(now: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return since, until
 
 
-def _remote_spell(row: Any) -> Spell:
+def _remote_spell(row: Any) -> Interval:
     until = row["seen"] if row["ended"] is None else row["ended"]
     power = row["kilowatts"]
-    return Spell(
+    return Interval(
         account=Account(
             row["site"], row["partition"], row["tenant"], row["ecosystem"], row["sector"], row["unit"]
         ),
@@ -258,8 +258,8 @@ def _remote_spell(row: Any) -> Spell:
     )
 
 
-def _spell_of_local(row: Any) -> Spell:
-    return Spell(
+def _spell_of_local(row: Any) -> Interval:
+    return Interval(
         account=Account(LOCAL, row["queue"], row["tenant"], row["ecosystem"], row["sector"], "gpu-hours"),
         since=row["since"],
         until=row["until"],

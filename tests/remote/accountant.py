@@ -30,7 +30,7 @@ from operators.api.remote_job import Attempt
 from operators.catalog import FAMILIES
 from operators.dispatch import checks
 from operators.dispatch.placement import Place
-from operators.dispatch.purse import Purse
+from operators.dispatch.reservations import Reservations
 from operators.dispatch.site_worker import SiteWorker
 from operators.dispatch.tasks import Answering, Looked, Result, Submit
 from operators.exposition.store import Store
@@ -117,7 +117,7 @@ def let_go(
     worker: SiteWorker, accounts: RemoteAccounts, wanted: queue.SimpleQueue[list[str]], stop: threading.Event
 ) -> None:
     """Each job that is wanted, as soon as the check lets it; as ``dispatch.jobs`` asks it."""
-    purse, held = Purse(accounts, time.time), ""
+    reservations, held = Reservations(accounts, time.time), ""
     while not stop.is_set():
         try:
             name, gpus, seconds = wanted.get(timeout=0.2)
@@ -125,7 +125,7 @@ def let_go(
             continue
         place = Place(worker.site, "small-g", PROJECT, UNIT, False, 1, int(gpus), None, None)
         judged = time.time()
-        while not (verdict := _verdict(purse, accounts, place)).ready:
+        while not (verdict := _verdict(reservations, accounts, place)).ready:
             if verdict.message != held:
                 tell("holds", why=verdict.message)
             held = verdict.message
@@ -156,9 +156,9 @@ def let_go(
         worker.put(Submit(name, attempt, submission, lambda: True))
 
 
-def _verdict(purse: Purse, accounts: RemoteAccounts, place: Place) -> checks.Verdict:
+def _verdict(reservations: Reservations, accounts: RemoteAccounts, place: Place) -> checks.Verdict:
     trouble = accounts.trouble(place.site)
-    left = None if trouble else purse.left((TENANT, place.site, UNIT))
+    left = None if trouble else reservations.left((TENANT, place.site, UNIT))
     return checks.budget(place, "Slurm", Fraction(1), remaining=left, reserved=Fraction(0), trouble=trouble)
 
 

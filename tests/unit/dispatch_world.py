@@ -21,10 +21,10 @@ from operators.dispatch.decide import (
     Job,
     LetGo,
     Note,
+    Observed,
     Rest,
     Send,
     Stop,
-    Told,
     decide,
     is_over,
 )
@@ -175,7 +175,7 @@ class Dispatcher:
     site: SimulatedSite
     job: Job
     cut: Callable[[str], None]
-    told: Told = field(default_factory=Told)
+    told: Observed = field(default_factory=Observed)
     outcome: str = ""
     gone: bool = False
     seen: list[str] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Dispatcher:
             self._happened(Seen(self.job.uid, tuple(rows), asked))
 
     def die(self) -> None:
-        self.told = Told(since=self.site.now)
+        self.told = Observed(since=self.site.now)
 
     def _happened(self, what: OfJob | Intended | Sending | CalledOff) -> None:
         self.told = observe.after(self.told, what, self.site.now, BOUNDS.silence)

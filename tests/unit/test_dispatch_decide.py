@@ -24,10 +24,10 @@ from operators.dispatch.decide import (
     Job,
     LetGo,
     Note,
+    Observed,
     Rest,
     Send,
     Stop,
-    Told,
     decide,
     first,
 )
@@ -61,229 +61,235 @@ def at(job: Job, attempt: Attempt) -> Job:
     return replace(job, attempt=attempt)
 
 
-SITUATIONS: list[tuple[str, Job, Told, float, Action]] = [
+SITUATIONS: list[tuple[str, Job, Observed, float, Action]] = [
     (
         "a process that has begun lets the first look at the site tell of it",
         at(HELD, KNOWN),
-        Told(since=T + 100),
+        Observed(since=T + 100),
         T + 101,
         Rest(T + 115),
     ),
-    ("and asks for it by name if it did not", at(HELD, KNOWN), Told(since=T + 100), T + 115, Ask(KNOWN)),
-    ("not admitted", CALLED_OFF, Told(), T, Rest()),
-    ("admitted", replace(HELD, held=False), Told(), T, Hold()),
-    ("held", HELD, Told(), T, Intend(ATTEMPT)),
-    ("intended here", at(HELD, ATTEMPT), Told(unsent=1), T + 1, Ask(ATTEMPT)),
+    ("and asks for it by name if it did not", at(HELD, KNOWN), Observed(since=T + 100), T + 115, Ask(KNOWN)),
+    ("not admitted", CALLED_OFF, Observed(), T, Rest()),
+    ("admitted", replace(HELD, held=False), Observed(), T, Hold()),
+    ("held", HELD, Observed(), T, Intend(ATTEMPT)),
+    ("intended here", at(HELD, ATTEMPT), Observed(unsent=1), T + 1, Ask(ATTEMPT)),
     (
         "an answer from before the intention counts for nothing",
         at(HELD, ATTEMPT),
-        Told(unsent=1, answer=answer(at=T - 1)),
+        Observed(unsent=1, answer=answer(at=T - 1)),
         T + 1,
         Ask(ATTEMPT),
     ),
-    ("none there", at(HELD, ATTEMPT), Told(unsent=1, answer=answer()), T + 2, Send(ATTEMPT)),
-    ("there already", at(HELD, ATTEMPT), Told(unsent=1, answer=answer(row())), T + 2, Note(row())),
+    ("none there", at(HELD, ATTEMPT), Observed(unsent=1, answer=answer()), T + 2, Send(ATTEMPT)),
+    ("there already", at(HELD, ATTEMPT), Observed(unsent=1, answer=answer(row())), T + 2, Note(row())),
     (
         "there already, and its comment is not in the accounting yet",
         at(HELD, ATTEMPT),
-        Told(unsent=1, answer=answer(replace(row(), comment=""))),
+        Observed(unsent=1, answer=answer(replace(row(), comment=""))),
         T + 2,
         Note(replace(row(), comment="")),
     ),
     (
         "the site could not be asked for long: the site would not take it any more",
         at(HELD, ATTEMPT),
-        Told(unsent=1, answer=answer(at=T + 198)),
+        Observed(unsent=1, answer=answer(at=T + 198)),
         T + 200,
         Intend(AGAIN),
     ),
-    ("intended by another process", at(HELD, ATTEMPT), Told(), T + 1, Ask(ATTEMPT)),
-    ("not there yet", at(HELD, ATTEMPT), Told(answer=answer(at=T + 10)), T + 11, Rest(T + 25)),
-    ("not there yet, ask again", at(HELD, ATTEMPT), Told(answer=answer(at=T + 10)), T + 25, Ask(ATTEMPT)),
+    ("intended by another process", at(HELD, ATTEMPT), Observed(), T + 1, Ask(ATTEMPT)),
+    ("not there yet", at(HELD, ATTEMPT), Observed(answer=answer(at=T + 10)), T + 11, Rest(T + 25)),
+    ("not there yet, ask again", at(HELD, ATTEMPT), Observed(answer=answer(at=T + 10)), T + 25, Ask(ATTEMPT)),
     (
         "asked too early to be trusted",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 149)),
+        Observed(answer=answer(at=T + 149)),
         T + 200,
         Ask(ATTEMPT),
     ),
-    ("certainly not there", at(HELD, ATTEMPT), Told(answer=answer(at=T + 150)), T + 200, Intend(AGAIN)),
+    ("certainly not there", at(HELD, ATTEMPT), Observed(answer=answer(at=T + 150)), T + 200, Intend(AGAIN)),
     (
         "empty, but only since a moment: it may take up what lay in its socket",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 190, since=T + 150)),
+        Observed(answer=answer(at=T + 190, since=T + 150)),
         T + 205,
         Ask(ATTEMPT),
     ),
-    ("there after all", at(HELD, ATTEMPT), Told(answer=answer(row(), at=T + 149)), T + 200, Note(row())),
+    ("there after all", at(HELD, ATTEMPT), Observed(answer=answer(row(), at=T + 149)), T + 200, Note(row())),
     (
         "ended before it was looked at",
         at(HELD, ATTEMPT),
-        Told(answer=answer(row("failed"))),
+        Observed(answer=answer(row("failed"))),
         T + 2,
         Note(row("failed")),
     ),
     (
         "another's job of that id",
         at(HELD, ATTEMPT),
-        Told(unsent=1, answer=answer(row(name="other"))),
+        Observed(unsent=1, answer=answer(row(name="other"))),
         T + 2,
         Send(ATTEMPT),
     ),
     (
         "the queue has forgotten what ended at once, and the accounting may be behind",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 500, since=T + 400), steady=T + 400),
+        Observed(answer=answer(at=T + 500, since=T + 400), steady=T + 400),
         T + 505,
         Rest(T + 515),
     ),
     (
         "and it may be so long",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 1299, since=T + 1000), steady=T + 400),
+        Observed(answer=answer(at=T + 1299, since=T + 1000), steady=T + 400),
         T + 1314,
         Ask(ATTEMPT),
     ),
     (
         "and is not any more",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 1300, since=T + 1000), steady=T + 400),
+        Observed(answer=answer(at=T + 1300, since=T + 1000), steady=T + 400),
         T + 1301,
         Intend(ATTEMPT.model_copy(update={"asked": T + 1301, "asks": 2})),
     ),
     (
         "refused for now",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 150), refusals=1, rejection="full", not_before=T + 400),
+        Observed(answer=answer(at=T + 150), refusals=1, rejection="full", not_before=T + 400),
         T + 200,
         Rest(T + 400),
     ),
     (
         "refused for now, and tried again",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 150), refusals=9, rejection="full", not_before=T + 200),
+        Observed(answer=answer(at=T + 150), refusals=9, rejection="full", not_before=T + 200),
         T + 200,
         Intend(AGAIN),
     ),
     (
         "refused for now, for a week",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 150), refusals=9, rejection="full"),
+        Observed(answer=answer(at=T + 150), refusals=9, rejection="full"),
         T + 7 * 86400,
         Fail("full"),
     ),
     (
         "not refused, and not there for a week",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 150)),
+        Observed(answer=answer(at=T + 150)),
         T + 7 * 86400,
         Intend(ATTEMPT.model_copy(update={"asked": T + 7 * 86400, "asks": 2})),
     ),
     (
         "refused, not yet certain",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 2), rejections=3),
+        Observed(answer=answer(at=T + 2), rejections=3),
         T + 3,
         Rest(T + 17),
     ),
     (
         "refused too often",
         at(HELD, ATTEMPT),
-        Told(answer=answer(at=T + 150), rejections=3, rejection="no"),
+        Observed(answer=answer(at=T + 150), rejections=3, rejection="no"),
         T + 151,
         Fail("no"),
     ),
     (
         "refused too often, for certain",
         at(HELD, ATTEMPT),
-        Told(unsent=1, rejections=3, rejection="no", not_before=T + 60),
+        Observed(unsent=1, rejections=3, rejection="no", not_before=T + 60),
         T + 3,
         Fail("no"),
     ),
     (
         "refused for certain, and looked for again before it is sent again",
         at(HELD, ATTEMPT),
-        Told(unsent=1, rejections=1, rejection="no", not_before=T + 20),
+        Observed(unsent=1, rejections=1, rejection="no", not_before=T + 20),
         T + 20,
         Ask(ATTEMPT),
     ),
-    ("deleted before it went", replace(DELETED, held=True), Told(), T, LetGo()),
-    ("deleted, nothing sent", at(DELETED, ATTEMPT), Told(unsent=1), T, CallOff()),
-    ("deleted, perhaps sent", at(DELETED, ATTEMPT), Told(), T, Ask(ATTEMPT)),
+    ("deleted before it went", replace(DELETED, held=True), Observed(), T, LetGo()),
+    ("deleted, nothing sent", at(DELETED, ATTEMPT), Observed(unsent=1), T, CallOff()),
+    ("deleted, perhaps sent", at(DELETED, ATTEMPT), Observed(), T, Ask(ATTEMPT)),
     (
         "deleted, certainly not sent",
         at(DELETED, ATTEMPT),
-        Told(answer=answer(at=T + 150)),
+        Observed(answer=answer(at=T + 150)),
         T + 151,
         CallOff(),
     ),
-    ("deleted, and there", at(DELETED, ATTEMPT), Told(answer=answer(row())), T + 2, Note(row())),
-    ("deleted while it runs", at(DELETED, KNOWN), Told(answer=answer(row())), T + 2, Stop(row())),
+    ("deleted, and there", at(DELETED, ATTEMPT), Observed(answer=answer(row())), T + 2, Note(row())),
+    ("deleted while it runs", at(DELETED, KNOWN), Observed(answer=answer(row())), T + 2, Stop(row())),
     (
         "deleted and cancelled: look",
         at(DELETED, KNOWN),
-        Told(answer=answer(row()), stopped=T + 2),
+        Observed(answer=answer(row()), stopped=T + 2),
         T + 17,
         Ask(KNOWN),
     ),
     (
         "deleted and cancelled: wait",
         at(DELETED, KNOWN),
-        Told(answer=answer(row()), stopped=T + 2),
+        Observed(answer=answer(row()), stopped=T + 2),
         T + 3,
         Rest(T + 17),
     ),
     (
         "deleted, still there",
         at(DELETED, KNOWN),
-        Told(answer=answer(row(), at=T + 17), stopped=T + 2),
+        Observed(answer=answer(row(), at=T + 17), stopped=T + 2),
         T + 18,
         Stop(row()),
     ),
     (
         "deleted, cancelled",
         at(DELETED, KNOWN),
-        Told(answer=answer(row("cancelled"))),
+        Observed(answer=answer(row("cancelled"))),
         T + 2,
         End(row("cancelled")),
     ),
-    ("evicted while it runs", at(CALLED_OFF, KNOWN), Told(answer=answer(row())), T + 2, Stop(row())),
-    ("runs", at(HELD, KNOWN), Told(answer=answer(row())), T + 2, Note(row())),
-    ("ended", at(HELD, KNOWN), Told(answer=answer(row("succeeded"))), T + 2, End(row("succeeded"))),
-    ("not seen since the start", at(HELD, KNOWN), Told(), T, Ask(KNOWN)),
-    ("seen long ago", at(HELD, KNOWN), Told(answer=answer(row())), T + 181, Ask(KNOWN)),
-    ("in no answer: it has not ended for that", at(HELD, KNOWN), Told(answer=answer()), T + 2, Rest(T + 16)),
-    ("in no answer: asked again", at(HELD, KNOWN), Told(answer=answer()), T + 16, Ask(KNOWN)),
+    ("evicted while it runs", at(CALLED_OFF, KNOWN), Observed(answer=answer(row())), T + 2, Stop(row())),
+    ("runs", at(HELD, KNOWN), Observed(answer=answer(row())), T + 2, Note(row())),
+    ("ended", at(HELD, KNOWN), Observed(answer=answer(row("succeeded"))), T + 2, End(row("succeeded"))),
+    ("not seen since the start", at(HELD, KNOWN), Observed(), T, Ask(KNOWN)),
+    ("seen long ago", at(HELD, KNOWN), Observed(answer=answer(row())), T + 181, Ask(KNOWN)),
+    (
+        "in no answer: it has not ended for that",
+        at(HELD, KNOWN),
+        Observed(answer=answer()),
+        T + 2,
+        Rest(T + 16),
+    ),
+    ("in no answer: asked again", at(HELD, KNOWN), Observed(answer=answer()), T + 16, Ask(KNOWN)),
     (
         "another of the same id, from before a counter's reset",
         at(HELD, KNOWN),
-        Told(answer=answer(row("failed", submitted=T + 4))),
+        Observed(answer=answer(row("failed", submitted=T + 4))),
         T + 2,
         Rest(T + 16),
     ),
     (
         "requeued by the site: stamped anew",
         at(HELD, KNOWN),
-        Told(answer=answer(row(submitted=T + 99))),
+        Observed(answer=answer(row(submitted=T + 99))),
         T + 2,
         Note(row(submitted=T + 99)),
     ),
     (
         "doubled by whatever way",
         at(HELD, KNOWN),
-        Told(answer=answer(row(), row(id=8))),
+        Observed(answer=answer(row(), row(id=8))),
         T + 2,
         Stop(row(id=8)),
     ),
-    ("over, still held", replace(at(HELD, KNOWN), over=True), Told(), T, LetGo()),
-    ("over", replace(at(HELD, KNOWN), over=True, held=False), Told(), T, Rest()),
+    ("over, still held", replace(at(HELD, KNOWN), over=True), Observed(), T, LetGo()),
+    ("over", replace(at(HELD, KNOWN), over=True, held=False), Observed(), T, Rest()),
 ]
 
 
 @pytest.mark.parametrize(
     ("job", "told", "now", "action"), [s[1:] for s in SITUATIONS], ids=[s[0] for s in SITUATIONS]
 )
-def test_each_situation_has_its_next_step(job: Job, told: Told, now: float, action: Action) -> None:
+def test_each_situation_has_its_next_step(job: Job, told: Observed, now: float, action: Action) -> None:
     assert decide(job, told, now, BOUNDS) == action
 
 
@@ -407,7 +413,7 @@ def test_a_job_that_comes_again_starts_with_no_refusals() -> None:
     assert (one.told.rejections, one.outcome) == (1, "")
 
 
-MUTANTS: dict[str, Callable[[Told, Any], Told | None]] = {
+MUTANTS: dict[str, Callable[[Observed, Any], Observed | None]] = {
     "Intended is not noted": lambda told, what: told if isinstance(what, Intended) else None,
     "Sending leaves it known that nothing was sent": lambda told, what: (
         told if isinstance(what, Sending) else None
@@ -446,7 +452,7 @@ def test_a_fault_in_any_transition_is_found(mutant: str, monkeypatch: pytest.Mon
     """By the tests above, which drive the transitions that the operator has."""
     right = observe.after
 
-    def wrong(told: Told, what: Any, now: float, silence: float) -> Told:
+    def wrong(told: Observed, what: Any, now: float, silence: float) -> Observed:
         found = MUTANTS[mutant](told, what)
         return right(told, what, now, silence) if found is None else found
 

@@ -16,7 +16,7 @@ from operators.api.names import REMOTE_JOB
 from operators.api.remote_job import Attempt
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
-from operators.dispatch.jobs import IN_HAND, Around, Jobs
+from operators.dispatch.jobs import IN_HAND, Context, Jobs
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.reading import FINALIZER
 from operators.dispatch.tasks import (
@@ -95,7 +95,7 @@ class World:
         self.tasks.clear()
         self.known = KnownLogins(self, SITES, self.partners, lambda: self.now)
         self.jobs = Jobs(
-            Around(
+            Context(
                 cluster=self.server,  # type: ignore[arg-type]
                 clock=lambda: self.now,
                 bounds=Bounds(),
@@ -410,7 +410,7 @@ def test_a_job_that_only_a_debt_pays_for_goes_and_one_beyond_that_says_so(
 ) -> None:
     monkeypatch.setitem(ROOM, "jupiter-booster", 2)
     jsc = replace(JUPITER, accounting=replace(JUPITER.accounting, overdraw=True))
-    world.jobs._around.sites = {"lumi": LUMI, "jupiter": jsc}
+    world.jobs._context.sites = {"lumi": LUMI, "jupiter": jsc}
     world.budgets.left["jupiter", "core-hours"] = Fraction(300)  # of which some may be a debt
     world.make("a", site="jupiter", partition="booster", gpusPerNode=None)
     world.make("b", site="jupiter", partition="booster", gpusPerNode=None)
@@ -626,7 +626,7 @@ def test_a_refusal_holds_whom_it_is_about_and_nobody_else(
 ) -> None:
     monkeypatch.setitem(ROOM, "lumi-small-g", 9)
     monkeypatch.setitem(ROOM, "lumi-standard-g", 9)
-    world.jobs._around.allocations = {"vib": GRANTS, "ulb": GRANTS}
+    world.jobs._context.allocations = {"vib": GRANTS, "ulb": GRANTS}
     uid = world.make()
     world.turn()
     refused(world, uid, lasting, 300)
@@ -750,8 +750,8 @@ def test_a_partition_s_jobs_of_a_user_are_counted_a_login(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
-    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
-    world.jobs._around.allocations = {"vib": GRANTS, "ulb": GRANTS}
+    world.jobs._context.sites = {"lumi": narrow, "jupiter": JUPITER}
+    world.jobs._context.allocations = {"vib": GRANTS, "ulb": GRANTS}
     monkeypatch.setitem(ROOM, "lumi-small-g", 5)
     for name, namespace in (("a", NAMESPACE), ("b", NAMESPACE), ("c", "tenant-ulb")):
         world.make(name, namespace=namespace)
@@ -763,7 +763,7 @@ def test_a_partition_s_jobs_of_a_user_are_counted_a_login(
 
 def test_no_more_jobs_are_sent_than_a_partition_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = replace(LUMI, partitions=tuple(replace(p, max_jobs=1) for p in LUMI.partitions))
-    world.jobs._around.sites = {"lumi": narrow, "jupiter": JUPITER}
+    world.jobs._context.sites = {"lumi": narrow, "jupiter": JUPITER}
     monkeypatch.setitem(ROOM, "lumi-small-g", 5)
     world.make("a")
     world.make("b")
@@ -815,7 +815,7 @@ def test_a_project_that_ends_before_its_job_is_sent_ends_the_job(world: World) -
     uid = world.make()
     world.turn()
     world.tasks.clear()
-    world.jobs._around.allocations = {"vib": ()}
+    world.jobs._context.allocations = {"vib": ()}
     world.found(uid, (), world.now)
     world.turn()
     assert world.tasks == []

@@ -145,8 +145,8 @@ def test_a_job_that_never_ran_is_counted_and_costs_nothing(ledger):
     ledger.write([line(1, state="cancelled", started=None, ended=50)])
     assert used(ledger) == {}
     assert ledger.totals().finished == {("lumi", "small-g", "ugent", "cancelled"): 1}
-    (spell,) = ledger.spells(ALWAYS, START)
-    assert (spell.since, spell.until, spell.outcome) == (START + 50, START + 50, "cancelled")
+    (interval,) = ledger.intervals(ALWAYS, START)
+    assert (interval.since, interval.until, interval.outcome) == (START + 50, START + 50, "cancelled")
 
 
 def test_a_run_that_was_put_back_into_the_queue_is_billed_and_its_job_counted_once(ledger):
@@ -155,7 +155,7 @@ def test_a_run_that_was_put_back_into_the_queue_is_billed_and_its_job_counted_on
     assert used(ledger)[LUMI_GRANT] == 1
     assert ledger.open("lumi") == []
     assert ledger.totals().finished == {("lumi", "small-g", "ugent", "succeeded"): 1}
-    assert {one.outcome for one in ledger.spells(ALWAYS, START)} == {None, "succeeded"}
+    assert {one.outcome for one in ledger.intervals(ALWAYS, START)} == {None, "succeeded"}
 
 
 def test_what_the_queue_remembers_to_have_ended_held_until_then_what_it_held_and_is_open(ledger):
@@ -208,10 +208,10 @@ def test_what_counters_showed_is_kept(ledger, where):
     again.close()
 
 
-def test_spells_of_days_sum_up_to_what_the_database_sums_up(ledger, where):
+def test_intervals_of_days_sum_up_to_what_the_database_sums_up(ledger, where):
     ledger.write([line(n, started=n * 4001, ended=n * 9001 + 1) for n in range(40)])
     window = Window(START + DAY // 2, START + 3 * DAY + 77)
-    days = daily(ledger.spells(window, START), window)
+    days = daily(ledger.intervals(window, START), window)
     assert sum(sums.used for sums in days.values()) == used(ledger, window)[LUMI_GRANT]
     assert sum(sums.jobs.get("succeeded", 0) for sums in days.values()) == sum(
         window.since <= START + n * 9001 + 1 < window.until for n in range(40)
@@ -245,7 +245,7 @@ def test_local_gpu_hours_are_those_of_the_ledger_of_local_jobs(ledger, where):
     # 50 s of the first, 50 s of the second (200 to 250), 10 s of the one that runs.
     assert found[windows[1]] == {"ulb": Fraction(2 * (50 + 50 + 10), 3600)}
     assert found[windows[2]] == {}
-    days = daily(ledger.spells(ALWAYS, now), ALWAYS)
+    days = daily(ledger.intervals(ALWAYS, now), ALWAYS)
     account = Account("local", "ulb", "ulb", "brussels-capital", "science-research", "gpu-hours")
     assert days[START, account].gpu_seconds == held
     assert days[START, account].jobs == {"succeeded": 2}

@@ -14,7 +14,7 @@ Account = tuple[str, str, str]
 LASTS: Final = 5.0  # seconds that an answer of the accounts is used for: a thousand jobs ask the same
 
 
-class Purse:
+class Reservations:
     """Of the dispatch's thread alone. What a job reserves counts until its end is known."""
 
     def __init__(self, accounts: Accounts, clock: Callable[[], float]) -> None:

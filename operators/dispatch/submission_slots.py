@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 
-class Turns:
+class SubmissionSlots:
     """``most`` jobs of a login are in hand at a time, for as long as ``being_sent`` says so of each."""
 
     def __init__(self, most: int, being_sent: Callable[[str], bool]) -> None:
