@@ -51,9 +51,9 @@ from operators.ledger.schema import NewerSchema
 from operators.ledger.trouble import told
 from operators.manifests import CA_CONFIG_MAP, NAMESPACE, STREAMS
 from operators.remote_credentials import CredentialExpiries
-from operators.remote_usage import RemoteUsage
 from operators.stream.dispatcher import Dispatcher
-from operators.tenant_budgets import TenantBudgets
+from operators.usage.remote import RemoteUsage
+from operators.usage.tenants import TenantBudgets
 from operators.why.notices import Notices
 
 _log = logging.getLogger("operators")
@@ -219,7 +219,7 @@ def _dispatch(
     # Imported here, as the controllers are: what a start waits for is the lists.
     from operators.dispatch.access import Credentials  # noqa: PLC0415
     from operators.dispatch.run import Dispatch, Settings  # noqa: PLC0415
-    from operators.remote_accounts import RemoteAccounts  # noqa: PLC0415
+    from operators.usage.accounts import RemoteAccounts  # noqa: PLC0415
 
     errors = itertools.count(1)
 

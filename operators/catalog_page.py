@@ -91,7 +91,8 @@ protobuf where its job has `scrape_native_histograms: true`, and then keeps the 
 - **Budgets**: `remaining` is allocated - used - reserved. Where a site's budgets run by month, the grant is
   divided evenly over its months, and the rest of a month is added to as many months as the site says.
   Exhaustion is now + (allocated - used) / burn. Units follow the rules that the sites publish
-  ([billing.py](../operators/billing.py)); the energy of remote work is its GPUs times a published average.
+  ([billing.py](../operators/usage/billing.py)); the energy of remote work is its GPUs times a published
+  average.
 - **Stale is not zero.** Past `antenna_remote_source_limit_seconds` the series of a source are not shown, and
   its age is.
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
-from operators.budgets import DAY, Balance, Window
 from operators.ledger.remote import RemoteLedger
-from operators.remote_usage import RemoteUsage
-from operators.usage import daily
+from operators.usage.budgets import DAY, Balance, Window
+from operators.usage.daily import daily
+from operators.usage.remote import RemoteUsage
 
 Document = dict[str, Any]
 Query = Mapping[str, str]

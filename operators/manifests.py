@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from operators.admission import admission
+from operators.admission.policies import admission
 from operators.confinement import Own, confinement
 from operators.rights import CONTROLLERS, EXPLANATIONS, METRICS, Right
 from operators.tenancy import partners_role

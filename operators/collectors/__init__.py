@@ -18,8 +18,8 @@ from operators.collectors.totals import Totals
 from operators.collectors.work import Work
 from operators.collectors.workloads import workload_facts
 from operators.exposition.store import Store
+from operators.kube.objects import ClusterQueue, Job, LocalQueue, Namespace, Node, Pod, Tenant, Workload
 from operators.ledger.ledger import Ledger
-from operators.objects import ClusterQueue, Job, LocalQueue, Namespace, Node, Pod, Tenant, Workload
 from operators.queues import API_VERSION as KUEUE
 from operators.stream.source import Listener, Sink, Source, Stream
 

@@ -9,7 +9,7 @@ import msgspec
 
 from operators import catalog
 from operators.collectors.workloads import WorkloadFacts, interned
-from operators.objects import NOTHING, Amounts, Job, seconds
+from operators.kube.objects import NOTHING, Amounts, Job, seconds
 from operators.reasons import Reason
 
 PENDING: Final = "pending"

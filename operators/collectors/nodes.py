@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from operators.collectors.tenants import Places
 from operators.collectors.workloads import interned
 from operators.exposition.store import Store
-from operators.objects import Node, Pod, units
+from operators.kube.objects import Node, Pod, units
 from operators.reasons import Reason, of_container, of_scheduler
 
 RUNNING: Final = "antenna_tenant_gpus_running"

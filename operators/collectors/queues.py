@@ -9,7 +9,7 @@ from operators.collectors.gauges import Gauges
 from operators.collectors.jobs import STATES
 from operators.collectors.tenants import Places
 from operators.collectors.workloads import WorkloadFacts
-from operators.objects import NOTHING, Amounts, ClusterQueue, milli, units
+from operators.kube.objects import NOTHING, Amounts, ClusterQueue, milli, units
 from operators.queues import GPU
 
 RESOURCES: Final = ("gpus", "cpu_cores", "memory_bytes")

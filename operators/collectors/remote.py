@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from operators.budgets import Balance
 from operators.ledger.remote import Totals
 from operators.ledger.remote_entry import NOBODY, Payer
 from operators.reasons import Reason
 from operators.sites.access import NodeRow, RemoteJobRow
 from operators.sites.flavors import flavor_name
 from operators.tenancy import namespace_name
+from operators.usage.budgets import Balance
 
 Labels = tuple[str, ...]
 Samples = dict[tuple[str, Labels], float]

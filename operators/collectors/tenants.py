@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from operators.exposition.store import Store
-from operators.objects import LocalQueue, Namespace, Tenant
+from operators.kube.objects import LocalQueue, Namespace, Tenant
 
 K = TypeVar("K")
 V = TypeVar("V")

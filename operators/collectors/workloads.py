@@ -8,9 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from operators.kube.workload import asks, queued_since
-from operators.kube.workload import conditions as said
-from operators.objects import (
+from operators.kube.objects import (
     NOTHING,
     Admission,
     Amounts,
@@ -20,6 +18,8 @@ from operators.objects import (
     Workload,
     seconds,
 )
+from operators.kube.workload import asks, queued_since
+from operators.kube.workload import conditions as said
 from operators.reasons import Reason, of_workload
 
 T = TypeVar("T")

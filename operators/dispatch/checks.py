@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from operators import billing, budgets
 from operators.dispatch.placement import Place
 from operators.dispatch.workload import Verdict
 from operators.queues import BUDGET, SITE_HEALTH
 from operators.sites.model import Partition
+from operators.usage import billing, budgets
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from operators.admission_rows import KEPT_SECONDS
+from operators.admission.rows import KEPT_SECONDS
 from operators.api.names import ANY
 from operators.api.remote_job import Attempt, RemoteJobSpec
 from operators.dispatch import checks, status, workload

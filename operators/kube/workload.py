@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from operators.objects import NOTHING, Amounts, Condition, Workload
+from operators.kube.objects import NOTHING, Amounts, Condition, Workload
 
 Conditions = Mapping[str, Condition]
 """By type."""

@@ -18,14 +18,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, case, func, select
 
-from operators.billing import HOUR
-from operators.budgets import Window
 from operators.ledger.database import connect, larger, smaller, upsert
 from operators.ledger.remote_entry import RemoteEntry
 from operators.ledger.remote_tables import REMOTE_CURSORS, REMOTE_JOBS, REMOTE_MARKS
 from operators.ledger.schema import prepare
 from operators.ledger.tables import JOBS
-from operators.usage import LOCAL, Account, Interval
+from operators.usage.billing import HOUR
+from operators.usage.budgets import Window
+from operators.usage.daily import LOCAL, Account, Interval
 
 QUEUE: Final = "queue"
 ACCOUNTING: Final = "accounting"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from operators.billing import kilowatts, rate
 from operators.sites.access import RemoteJobRow
 from operators.sites.model import Site
+from operators.usage.billing import kilowatts, rate
 
 
 class Payer(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
-from operators import objects as o
+from operators.kube import objects as o
 from operators.stream import kubernetes_pb2 as pb
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"

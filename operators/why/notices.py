@@ -20,10 +20,10 @@ import msgspec
 
 from operators.kube.client import Cluster, Object
 from operators.kube.errors import ApiError, KubernetesError
+from operators.kube.objects import Workload
 from operators.kube.time import written
 from operators.kube.workload import Place, asks, in_line, place, waits_since
 from operators.kube.workload import conditions as said
-from operators.objects import Workload
 from operators.queues import API_VERSION, GPU
 from operators.reasons import SETTLED, Reason, of_workload
 from operators.stream.source import Listener

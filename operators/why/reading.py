@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from operators.kube import workload
+from operators.kube.objects import Workload
+from operators.kube.pod_requests import amounts, pod_requests
 from operators.kube.time import instant as _maybe
-from operators.objects import Workload
-from operators.pod_requests import amounts, pod_requests
 from operators.queues import QUEUE_LABEL, quantity
 from operators.reasons import Condition
 from operators.tenancy import TENANT_LABEL

@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from infra.paths import REPOSITORY
-from operators.admission import NAME, admission
-from operators.admission_rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
+from operators.admission.policies import NAME, admission
+from operators.admission.rows import DEFAULT_DISK, DEFAULT_REQUEST, DISK, KEPT_SECONDS, KINDS
 from operators.kube.client import connect
 from operators.kube.errors import ApiError
 from operators.queues import API_VERSION as KUEUE

@@ -11,7 +11,7 @@ import pytest
 
 from operators.kube.client import Cluster
 from operators.kube.errors import patiently
-from operators.objects import GPU_COUNT, GPU_PRODUCT, Job, Node, Pod
+from operators.kube.objects import GPU_COUNT, GPU_PRODUCT, Job, Node, Pod
 from operators.stream import protobuf
 from operators.stream.source import Source
 from operators.stream.wire import Page, Wire

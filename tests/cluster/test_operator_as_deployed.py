@@ -16,8 +16,8 @@ from fractions import Fraction
 import pytest
 import sqlalchemy
 
-from operators.admission import NAME as POLICY
-from operators.admission import admission
+from operators.admission.policies import NAME as POLICY
+from operators.admission.policies import admission
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.remote_site import remote_site_object

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from infra import paths
 from infra.cli import main
 from operators.kube.errors import NotFound
-from operators.objects import Workload
+from operators.kube.objects import Workload
 from operators.queues import (
     API_VERSION,
     GPU,

@@ -38,11 +38,11 @@ from operators.ledger.opening import opened
 from operators.ledger.remote import Read, RemoteLedger
 from operators.ledger.remote_entry import RemoteEntry
 from operators.ledger.trouble import told
-from operators.remote_accounts import RemoteAccounts
-from operators.remote_usage import RemoteUsage
 from operators.sites.access import RemoteJobRow, Submission
 from operators.sites.slurm.access import SlurmAccess
 from operators.tenancy import Allocation, Tenant
+from operators.usage.accounts import RemoteAccounts
+from operators.usage.remote import RemoteUsage
 from tests.remote.slurm import PROJECT, SlurmSite
 
 EVERY = 0.5

@@ -12,8 +12,8 @@ from operators.dispatch.run import Dispatch, Settings
 from operators.exposition.store import Store
 from operators.kube.client import connect
 from operators.ledger.remote import RemoteLedger
-from operators.remote_accounts import RemoteAccounts
-from operators.remote_usage import RemoteUsage
+from operators.usage.accounts import RemoteAccounts
+from operators.usage.remote import RemoteUsage
 from tests.cluster.remote_world import running
 from tests.cluster.tenant_controller import NAMESPACE
 from tests.remote.slurm import OTHER_PROJECT, PROJECT

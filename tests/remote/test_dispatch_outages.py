@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from operators.exposition.store import Store
-from operators.remote_usage import ACCOUNTING, QUEUE
+from operators.usage.remote import ACCOUNTING, QUEUE
 from tests.cluster.patience import eventually
 from tests.remote.operating import operating
 from tests.remote.slurm import SlurmSite

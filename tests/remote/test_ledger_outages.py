@@ -29,10 +29,10 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.pool import NullPool
 
-from operators.billing import HOUR
-from operators.budgets import Window
 from operators.ledger.remote import RemoteLedger
 from operators.ledger.remote_tables import REMOTE_JOBS
+from operators.usage.billing import HOUR
+from operators.usage.budgets import Window
 from tests.cluster.patience import eventually
 from tests.remote.slurm import PROJECT, SlurmSite
 from tests.remote.temporary import temporary_slurm

@@ -18,10 +18,10 @@ from infra.site import Site, parse_site
 from infra.sitefile import load, read
 from operators.api.remote_job import RemoteJobSpec
 from operators.api.remote_site import RemoteSiteSpec, remote_site_object, site_of
-from operators.billing import estimate
 from operators.dispatch.placement import Refused, places
 from operators.queues import REMOTE_GPU
 from operators.sites.flavors import flavors, quotas
+from operators.usage.billing import estimate
 
 NAME = "karolaina"
 PAGE = (REPOSITORY / "docs/adding-a-site.md").read_text()

@@ -12,8 +12,8 @@ from infra import paths
 from infra.oncall import oncall_of
 from infra.site import parse_site
 from monitoring.manifests import monitoring_objects
-from operators.admission import admission, operations
-from operators.admission_rows import (
+from operators.admission.policies import admission, operations
+from operators.admission.rows import (
     DEFAULT_DISK,
     DEFAULT_REQUEST,
     KEPT_SECONDS,

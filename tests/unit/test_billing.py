@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from operators.billing import asked, billed, energy, estimate, stored
 from operators.sites.access import Resources
 from operators.sites.model import LargestShare, Partition
+from operators.usage.billing import asked, billed, energy, estimate, stored
 from tests.unit.remote_sites import JUPITER, LUMI, STORAGE
 
 GIB = 1024  # MiB

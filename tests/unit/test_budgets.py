@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import pytest
 
-from operators.budgets import (
+from operators.sites.access import Granted
+from operators.usage.budgets import (
     DAY,
     Allocation,
     Balance,
@@ -23,7 +24,6 @@ from operators.budgets import (
     shown,
     windows,
 )
-from operators.sites.access import Granted
 from tests.unit.remote_sites import JUPITER, LUMI
 
 

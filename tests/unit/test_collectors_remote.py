@@ -9,7 +9,6 @@ from fractions import Fraction
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from operators.budgets import Allocation
 from operators.catalog import FAMILIES
 from operators.collectors.remote import waits_for
 from operators.exposition.store import Store
@@ -18,9 +17,10 @@ from operators.ledger.ledger import Ledger
 from operators.ledger.remote import LOST_SECONDS, RemoteLedger
 from operators.ledger.remote_entry import Payer
 from operators.reasons import PENDING_REASONS, Reason
-from operators.remote_usage import GRANTED_SECONDS, MISSED, RemoteUsage
-from operators.remote_watch import RemoteWatch
 from operators.sites.access import Granted, Held, NodeRow, RemoteJobRow, Resources, Unreachable
+from operators.usage.budgets import Allocation
+from operators.usage.remote import GRANTED_SECONDS, MISSED, RemoteUsage
+from operators.usage.watch import RemoteWatch
 from tests.unit.remote_sites import JUPITER, LUMI
 
 START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from operators.admission_rows import KEPT_SECONDS
+from operators.admission.rows import KEPT_SECONDS
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.remote_job import Attempt

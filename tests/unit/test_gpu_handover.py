@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from infra import paths
-from operators.admission_rows import RUNTIME_CLASSES
+from operators.admission.rows import RUNTIME_CLASSES
 
 ROLES = paths.REPOSITORY / "playbooks/roles"
 ROLE: dict[str, Any] = yaml.safe_load((ROLES / "gpu_nvidia/vars/main.yml").read_text())

@@ -14,9 +14,9 @@ from operators.dispatch.catching_up import CatchingUp
 from operators.dispatch.site_worker import OVERLAP, SiteWorker
 from operators.exposition.store import Store
 from operators.ledger.remote import RemoteLedger
-from operators.remote_accounts import RemoteAccounts
-from operators.remote_usage import RemoteUsage
 from operators.sites.access import RemoteJobRow, SiteError
+from operators.usage.accounts import RemoteAccounts
+from operators.usage.remote import RemoteUsage
 from tests.cluster.remote_world import Scheduler
 from tests.unit.remote_sites import LUMI
 from tests.unit.test_collectors_remote import ALLOCATIONS, HOUR, PAYERS, START, job

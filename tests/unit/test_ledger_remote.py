@@ -8,14 +8,14 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from operators.billing import billed
-from operators.budgets import DAY, Window
 from operators.ledger.entry import Entry
 from operators.ledger.ledger import Ledger
 from operators.ledger.remote import Read, RemoteLedger
 from operators.ledger.remote_entry import NOBODY, Payer, entry, entry_of_queued
 from operators.sites.access import RemoteJobRow, Resources
-from operators.usage import Account, daily
+from operators.usage.billing import billed
+from operators.usage.budgets import DAY, Window
+from operators.usage.daily import Account, daily
 from tests.unit.remote_sites import JUPITER, LUMI
 
 START = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())

@@ -24,9 +24,9 @@ from operators.ledger.opening import opened
 from operators.ledger.remote import Read, RemoteLedger
 from operators.ledger.tables import METADATA
 from operators.ledger.trouble import words
-from operators.remote_accounts import RemoteAccounts
-from operators.remote_usage import RemoteUsage
 from operators.sites.access import RemoteJobRow
+from operators.usage.accounts import RemoteAccounts
+from operators.usage.remote import RemoteUsage
 from operators.why.remote import explain_remote
 from tests.unit import rig
 from tests.unit.remote_sites import LUMI

@@ -12,8 +12,8 @@ import pytest
 from infra.cli.views import overview
 from operators.controllers import decisions, reconcile, usage
 from operators.kube import workload as kube
+from operators.kube.objects import Workload
 from operators.kube.time import instant
-from operators.objects import Workload
 from operators.queues import GPU
 from operators.reasons import Reason
 from operators.why import explain, notices

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from operators.objects import Amounts, PodSpec
-from operators.pod_requests import pod_requests
+from operators.kube.objects import Amounts, PodSpec
+from operators.kube.pod_requests import pod_requests
 
 GIB = 2**30
 

@@ -10,7 +10,7 @@ import pytest
 from operators.catalog import FAMILIES
 from operators.exposition.store import Store
 from operators.kube.errors import Gone
-from operators.objects import Node
+from operators.kube.objects import Node
 from operators.stream.dispatcher import Dispatcher
 from operators.stream.source import Listener, Source, Stream
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from operators.api.budget import KIND, NAME
 from operators.tenancy import namespace_name
-from operators.tenant_budgets import AGAIN, TenantBudgets
+from operators.usage.tenants import AGAIN, TenantBudgets
 from tests.unit.api_server import ApiServer
 
 ROW = {

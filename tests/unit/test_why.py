@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from operators.kube.client import Cluster
-from operators.objects import Workload
+from operators.kube.objects import Workload
 from operators.queues import GPU
 from operators.reasons import Condition, Reason, of_quota, of_refusal, of_scheduler, of_workload
 from operators.why import Facts, explain, reading, words

@@ -6,7 +6,6 @@ import random
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
-from operators.budgets import Allocation
 from operators.catalog import FAMILIES
 from operators.documents import documents
 from operators.exposition.store import Store
@@ -14,8 +13,9 @@ from operators.ledger.entry import Entry
 from operators.ledger.ledger import Ledger
 from operators.ledger.remote import RemoteLedger
 from operators.ledger.remote_entry import Payer
-from operators.remote_usage import RemoteUsage
 from operators.sites.access import Granted, RemoteJobRow, Resources
+from operators.usage.budgets import Allocation
+from operators.usage.remote import RemoteUsage
 from tests.unit.remote_sites import JUPITER, LUMI
 
 FIRST, LAST = date(2026, 2, 1), date(2026, 2, 28)

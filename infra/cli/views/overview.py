@@ -11,7 +11,7 @@ from infra.cli.checks.verdict import Verdict
 from infra.cli.views.kube import Object, condition, gpus, is_true, nominal, reservation
 from operators.api.names import REMOTE_JOB
 from operators.kube import workload
-from operators.pod_requests import pod_requests
+from operators.kube.pod_requests import pod_requests
 from operators.queues import GPU
 
 LOCAL = "local"

@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from operators.billing import HOUR
 from operators.sites.access import Granted
 from operators.sites.model import Accounting
+from operators.usage.billing import HOUR
 
 DAY: Final = 24 * HOUR
 BURN_DAYS: Final = 7

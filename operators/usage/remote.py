@@ -13,19 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
-from operators.billing import billed, rate
-from operators.budgets import (
-    Allocation,
-    Balance,
-    Window,
-    balance,
-    difference,
-    local_balance,
-    local_windows,
-    outstanding,
-    recent,
-    windows,
-)
 from operators.collectors.ledger import Writes
 from operators.collectors.remote import (
     Samples,
@@ -41,7 +28,20 @@ from operators.ledger.remote import ACCOUNTING, LOST_SECONDS, QUEUE, Grant, Read
 from operators.ledger.remote_entry import NOBODY, Payer, RemoteEntry, entry, entry_of_queued
 from operators.sites.access import Granted, NodeRow, RemoteJobRow
 from operators.sites.model import Partition, Site
-from operators.usage import LOCAL
+from operators.usage.billing import billed, rate
+from operators.usage.budgets import (
+    Allocation,
+    Balance,
+    Window,
+    balance,
+    difference,
+    local_balance,
+    local_windows,
+    outstanding,
+    recent,
+    windows,
+)
+from operators.usage.daily import LOCAL
 
 NODES: Final = "nodes"
 GRANTED: Final = "granted"

@@ -14,8 +14,8 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from operators.ledger.trouble import told
-from operators.remote_usage import RemoteUsage
 from operators.sites.access import Held, RemoteJobRow, SiteAccess, SiteError
+from operators.usage.remote import RemoteUsage
 
 GRANTED_EVERY: Final = 3600.0
 """Seconds between two questions for a project's own figures, which sites refresh once a day."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from operators.billing import HOUR
-from operators.budgets import DAY, Window
+from operators.usage.billing import HOUR
+from operators.usage.budgets import DAY, Window
 
 LOCAL: Final = "local"
 """The site of what ran on the Antenna's own GPUs."""

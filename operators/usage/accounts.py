@@ -8,14 +8,14 @@ from fractions import Fraction
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from operators.budgets import Allocation
 from operators.ledger.remote_entry import Payer
 from operators.ledger.trouble import told
-from operators.remote_usage import RemoteUsage
-from operators.remote_watch import RemoteWatch
 from operators.sites.access import RemoteJobRow, SiteAccess
 from operators.sites.model import Site
 from operators.tenancy import Tenant
+from operators.usage.budgets import Allocation
+from operators.usage.remote import RemoteUsage
+from operators.usage.watch import RemoteWatch
 
 _log = logging.getLogger(__name__)
 

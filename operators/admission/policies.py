@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from operators.admission_rows import (
+from operators.admission.rows import (
     DEFAULT_DISK,
     DEFAULT_REQUEST,
     DISK,

@@ -1,0 +1,1 @@
+"""What partners' people may make in their namespaces."""

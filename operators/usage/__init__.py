@@ -1,0 +1,1 @@
+"""What remote work costs, what was used, and what is left of it."""
