@@ -1,4 +1,4 @@
-"""One look at a RemoteJob: what is read of it, what is done in the cluster, what its site is asked.
+"""One look at a RemoteJob: what is read of it, what is decided and written, what its site is asked.
 
 Of the loop's thread alone.
 """
@@ -6,25 +6,20 @@ Of the loop's thread alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Final
 
 from pydantic import ValidationError
 
 from operators.admission.rows import KEPT_SECONDS
-from operators.api.names import ANY
 from operators.api.remote_job import Attempt, RemoteJobSpec
-from operators.dispatch import checks, status, workload
+from operators.dispatch import status
 from operators.dispatch.access import READER
-from operators.dispatch.accounts import Accounts
-from operators.dispatch.checks import Health
+from operators.dispatch.context import Context
 from operators.dispatch.decide import (
     Action,
     Ask,
-    Bounds,
     CallOff,
     End,
     Fail,
@@ -40,9 +35,9 @@ from operators.dispatch.decide import (
     in_time,
 )
 from operators.dispatch.gates import Gates
-from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.observe import CalledOff, Intended, Sending, after
-from operators.dispatch.placement import Place, Refused, places, seconds
+from operators.dispatch.placement import Place, Refused
+from operators.dispatch.queueing import Queueing
 from operators.dispatch.reading import (
     FINALIZER,
     attempt_of,
@@ -58,7 +53,6 @@ from operators.dispatch.reading import (
     title_of,
     where,
 )
-from operators.dispatch.reservations import Reservations
 from operators.dispatch.submission_slots import SubmissionSlots
 from operators.dispatch.tasks import (
     Cancel,
@@ -77,39 +71,14 @@ from operators.dispatch.tasks import (
 )
 from operators.dispatch.workload import Verdict, Work
 from operators.dispatch.writing import JobCache
-from operators.kube.client import Cluster
-from operators.kube.errors import Conflict
-from operators.queues import BUDGET
 from operators.sites.access import RemoteJobRow
-from operators.sites.model import Site
-from operators.tenancy import Allocation, Object, namespace_name
+from operators.tenancy import Object
 
 STEPS: Final = 12  # of one look: a bound on what can follow from each other
 FULL: Final = 15.0  # seconds until a full partition is looked at again
 IN_HAND: Final = 4  # jobs of a login that are being sent: each is begun in its time (``Bounds.window``)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Context:
-    """What one look needs to know besides the job."""
-
-    cluster: Cluster
-    clock: Callable[[], float]
-    bounds: Bounds
-    accounts: Accounts
-    may_send: Callable[[], bool]
-    """Whether this process leads, and will until a submission that begins now is over."""
-    writer: Callable[[], str]
-    sites: Mapping[str, Site]
-    allocations: Mapping[str, tuple[Allocation, ...]]
-    """By partner."""
-    health: Mapping[str, Health]
-    """By site."""
-    logins: KnownLogins
-    ask: Callable[[str, str, Task], bool]
-    """Hand a task to the worker of a site and a partner, or of its reader; False where there is none."""
 
 
 @dataclass
@@ -130,11 +99,11 @@ class Jobs:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._kept = JobCache(context.cluster, context.clock)
-        self.objects = self._kept.objects
-        self.workloads = self._kept.workloads
+        self._cache = JobCache(context.cluster, context.clock)
+        self.objects = self._cache.objects
+        self.workloads = self._cache.workloads
         self.memory: dict[str, Memory] = {}
-        self._reservations = Reservations(context.accounts, context.clock)
+        self._queueing = Queueing(context, self._cache)
         self._began = 0.0
         self._slots = SubmissionSlots(IN_HAND, self._is_being_sent)
         self._gates = Gates()
@@ -148,27 +117,13 @@ class Jobs:
         self._slots.clear()
         self._gates.clear()
         self._began = self._context.clock()
-        self._reservations.empty()
-        for uid, obj in self.objects.items():
-            found = self.workloads.get(uid)
-            work = workload.read(found) if found else None
-            if is_over(obj) or not (attempt_of(obj) or (work and BUDGET in work.ready)):
-                continue
-            try:
-                spec = RemoteJobSpec.model_validate(obj["spec"])
-                place = place_of(self._places(obj, spec), work)
-            except ValueError:
-                continue
-            if place:
-                self._reservations.reserve(
-                    uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place)
-                )
+        self._queueing.begin()
 
     def drop(self, uid: str) -> None:
         """A RemoteJob is gone."""
         self.objects.pop(uid, None)
         self.memory.pop(uid, None)
-        self._reservations.reserve(uid, None)
+        self._queueing.release(uid)
         self._slots.leave(uid)
 
     def in_turn(self) -> set[str]:
@@ -210,15 +165,15 @@ class Jobs:
         obj = self.objects[uid]
         memory = self.memory.setdefault(uid, Memory(Observed(since=self._began)))
         if is_over(obj):
-            self._reservations.reserve(uid, None)
-            self._kept.finish_workload(obj)
+            self._queueing.release(uid)
+            self._cache.finish_workload(obj)
             if FINALIZER in obj["metadata"].get("finalizers", ()):
-                self._kept.set_finalizers(obj, on=False)
+                self._cache.set_finalizers(obj, on=False)
             self._leave(obj)
             return None  # all are looked at now and then
         try:
             spec = RemoteJobSpec.model_validate(obj["spec"])
-            may = self._places(obj, spec)
+            may = self._queueing.places(obj, spec)
         except ValidationError as error:
             refusal = Refused("Invalid", "; ".join(e["msg"] for e in error.errors()))
             self._refuse(obj, refusal)
@@ -228,123 +183,14 @@ class Jobs:
                 self._refuse(obj, refusal)
                 return None
             spec, may = RemoteJobSpec.model_validate(obj["spec"]), ()
-        work = self._queue(obj, spec, may)
-        verdicts = self._check(obj, spec, may, work, memory)
+        work = self._queueing.workload(obj, spec, may)
+        verdicts = self._queueing.check(obj, spec, may, work)
         return self._dispatch(obj, spec, may, work=work, verdicts=verdicts, memory=memory)
 
     def _leave(self, obj: Object) -> None:
         """Delete a job that has been over for long enough. Its figures are in the ledger."""
         if ended(obj) + KEPT_SECONDS <= self._context.clock() and not deleting(obj):
-            self._kept.delete(obj)
-
-    def _places(self, obj: Object, spec: RemoteJobSpec) -> tuple[Place, ...]:
-        tenant = tenant_of(obj)
-        grants = self._context.allocations.get(tenant)
-        if grants is None or namespace_name(tenant) != obj["metadata"]["namespace"]:
-            raise Refused("NoPartner", f"namespace {obj['metadata']['namespace']} is no partner's")
-        today = datetime.fromtimestamp(self._context.clock(), UTC).date()
-        return places(spec, self._context.sites, grants, today)
-
-    # The queue
-
-    def _queue(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> Work | None:
-        """See that the job has its Workload, which names the places that it may go to."""
-        uid, attempt = obj["metadata"]["uid"], attempt_of(obj)
-        found = self.workloads.get(uid)
-        if attempt is not None:
-            may = tuple(place for place in may if (place.site, place.partition) == where(attempt))
-        wanted = self._preferred(obj, spec, may)
-        work = workload.read(found) if found else None
-        if deleting(obj) or not wanted:
-            return work
-        if work is not None and self._must_go(work, wanted, may, attempt):
-            self._kept.delete_workload(obj, work)
-            work = None
-        if work is None:
-            made = workload.workload(obj, spec.queue, wanted)
-            try:
-                work = workload.read(self._kept.create_workload(uid, made))
-            except Conflict:
-                return None  # it is on its way to us, or the one before it is not gone yet
-        return work
-
-    def _must_go(
-        self, work: Work, wanted: tuple[Place, ...], may: tuple[Place, ...], attempt: Attempt | None
-    ) -> bool:
-        """Whether the Workload is to be made anew: Kueue called it back, or it names other places."""
-        if attempt is not None or work.inactive:
-            return False
-        if work.evicted:
-            return True
-        flavors = {place.flavor for place in (may if work.admitted else wanted)}
-        if work.flavor:
-            return work.flavor not in flavors
-        return set(work.candidates) != flavors
-
-    def _preferred(self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...]) -> tuple[Place, ...]:
-        """Of a job that may go anywhere: the places where nothing holds it, if there are any."""
-        if spec.site != ANY or len(may) < 2:
-            return may
-        free = tuple(
-            place
-            for place in may
-            if all(verdict.ready for verdict in self._verdicts(obj, spec, place).values())
-        )
-        return free or may
-
-    def _check(
-        self, obj: Object, spec: RemoteJobSpec, may: tuple[Place, ...], work: Work | None, memory: Memory
-    ) -> Mapping[str, Verdict]:
-        """Tell Kueue what the admission checks say, and reserve what is let go."""
-        uid, place, attempt = obj["metadata"]["uid"], place_of(may, work), attempt_of(obj)
-        if work is not None and work.admitted and not (work.started or work.finished):
-            now = status.time(int(self._context.clock()))
-            self._kept.patch_workload(self.workloads[uid], workload.started(self.workloads[uid], now))
-        if work is None or place is None:
-            self._reservations.reserve(uid, None)
-            return {}
-        found = self.workloads[uid]
-        verdicts = self._verdicts(obj, spec, place)
-        if attempt is not None:
-            verdicts = {name: Verdict(True, "it is on its way") for name in verdicts}
-        if attempt is not None or BUDGET in work.ready or verdicts[BUDGET].ready:
-            self._reservations.reserve(
-                uid, (tenant_of(obj), place.site, place.unit), self._costs(spec, place)
-            )
-        else:
-            self._reservations.reserve(uid, None)
-        if not work.admitted and not work.finished:
-            patch = workload.judged(found, verdicts, status.time(int(self._context.clock())))
-            if patch is not None:
-                self._kept.patch_workload(found, patch)
-        return verdicts
-
-    def _verdicts(self, obj: Object, spec: RemoteJobSpec, place: Place) -> Mapping[str, Verdict]:
-        tenant, context = tenant_of(obj), self._context
-        title = context.sites[place.site].title
-        account = (tenant, place.site, place.unit)
-        trouble = context.accounts.trouble(place.site)
-        money = checks.budget(
-            place,
-            title,
-            self._costs(spec, place),
-            # What was left before says nothing, and a database that hangs is not asked.
-            remaining=None if trouble else self._reservations.left(account),
-            reserved=self._reservations.reserved(account, obj["metadata"]["uid"]),
-            overdraws=context.sites[place.site].accounting.overdraw,
-            trouble=trouble,
-        )
-        health = context.health.get(place.site, checks.UNKNOWN)
-        if health.answers:
-            health = context.logins.health(place.site, tenant)
-        return checks.verdicts(
-            money,
-            checks.site_health(title, health),
-        )
-
-    def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:
-        partition = self._context.sites[place.site].partition(place.partition)
-        return checks.estimate(place, partition, seconds(spec.time_limit)) if partition else Fraction(0)
+            self._cache.delete(obj)
 
     # The site
 
@@ -393,19 +239,19 @@ class Jobs:
         uid = obj["metadata"]["uid"]
         match action:
             case Hold():
-                self._kept.set_finalizers(obj, on=True)
+                self._cache.set_finalizers(obj, on=True)
                 return True
             case LetGo():
-                self._kept.set_finalizers(obj, on=False)
+                self._cache.set_finalizers(obj, on=False)
                 return True
             case Intend(attempt):
                 written = attempt.model_copy(update={"writer": self._context.writer()})
-                self._kept.patch_status(obj, status.attempted(written))
+                self._cache.patch_status(obj, status.attempted(written))
                 memory.told = self._after(memory, Intended(written.asks))
                 _log.info("%s: to be submitted as %s (%d)", title_of(obj), attempt.name, attempt.asks)
                 return True
             case CallOff():
-                self._kept.patch_status(obj, status.attempted(None))
+                self._cache.patch_status(obj, status.attempted(None))
                 memory.told = self._after(memory, CalledOff())
                 return True
             case Ask(attempt):
@@ -425,7 +271,7 @@ class Jobs:
             case Fail(message):
                 generation, now = obj["metadata"].get("generation", 0), self._context.clock()
                 end = status.rejected(message, status_of(obj), generation, now)
-                self._kept.patch_status(obj, end)
+                self._cache.patch_status(obj, end)
                 return True
             case Rest():
                 return False
@@ -451,7 +297,7 @@ class Jobs:
 
     def _send(self, obj: Object, spec: RemoteJobSpec, attempt: Attempt, memory: Memory) -> bool:
         try:
-            may = self._places(obj, spec)
+            may = self._queueing.places(obj, spec)
         except Refused:
             may = ()
         place = next((p for p in may if (p.site, p.partition) == where(attempt)), None)
@@ -483,7 +329,7 @@ class Jobs:
         if attempt.id is None:
             _log.info("%s: is %d at %s", title_of(obj), row.id, attempt.site)
         adopted = attempt.model_copy(update={"id": row.id, "submitted": row.submitted})
-        self._kept.patch_status(obj, {**self._row_status(obj, attempt, row), **status.attempted(adopted)})
+        self._cache.patch_status(obj, {**self._row_status(obj, attempt, row), **status.attempted(adopted)})
         return attempt.id is None
 
     def _end(self, obj: Object, spec: RemoteJobSpec, row: RemoteJobRow, memory: Memory) -> bool:
@@ -497,9 +343,9 @@ class Jobs:
             memory.log = b""  # that it cannot be read holds nothing up
         _log.info("%s: %d has ended at %s: %s", title_of(obj), row.id, attempt.site, row.raw_state)
         said = {**self._row_status(obj, attempt, row), **status.log_tail(memory.log)}
-        self._kept.patch_status(obj, {**said, **status.attempted(attempt)})
-        self._reservations.reserve(obj["metadata"]["uid"], None)
-        self._kept.finish_workload(self.objects[obj["metadata"]["uid"]])
+        self._cache.patch_status(obj, {**said, **status.attempted(attempt)})
+        self._queueing.release(obj["metadata"]["uid"])
+        self._cache.finish_workload(self.objects[obj["metadata"]["uid"]])
         return True
 
     def _row_status(self, obj: Object, attempt: Attempt, row: RemoteJobRow) -> Object:
@@ -562,7 +408,7 @@ class Jobs:
         if memory.busy:
             memory.busy, memory.log = False, what.output
         elif obj is not None and not is_over(obj):
-            self._kept.patch_status(obj, status.log_tail(what.output))
+            self._cache.patch_status(obj, status.log_tail(what.output))
 
     def _after(self, memory: Memory, what: OfJob | Intended | Sending | CalledOff) -> Observed:
         return after(memory.told, what, self._context.clock(), self._context.bounds.silence)
@@ -600,7 +446,7 @@ class Jobs:
         known = attempt.model_copy(update={"id": id})
         generation, now = obj["metadata"].get("generation", 0), self._context.clock()
         said = {"Submitted": (True, "Submitted", f"{attempt.site} has it as {id}")}
-        self._kept.patch_status(
+        self._cache.patch_status(
             obj,
             {
                 **status.attempted(known),
@@ -631,11 +477,11 @@ class Jobs:
         title = site.title if site else "the site"
         known = status.Known(job, place, memory.told, work, verdicts, title, memory.trouble)
         generation, now = obj["metadata"].get("generation", 0), self._context.clock()
-        self._kept.patch_status(obj, status.waiting(known, status_of(obj), generation, now))
+        self._cache.patch_status(obj, status.waiting(known, status_of(obj), generation, now))
 
     def _refuse(self, obj: Object, refusal: Refused) -> None:
         _log.info("%s: refused: %s", title_of(obj), refusal)
         generation = obj["metadata"].get("generation", 0)
-        self._kept.patch_status(
+        self._cache.patch_status(
             obj, status.refused(refusal, status_of(obj), generation, self._context.clock())
         )

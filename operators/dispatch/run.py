@@ -19,10 +19,11 @@ from typing import Any, Final
 from operators.dispatch.access import READER, Logins
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
+from operators.dispatch.context import Context
 from operators.dispatch.decide import NAME_PREFIX, Bounds
 from operators.dispatch.declared import Declared
 from operators.dispatch.feed import Change, Listing, streams
-from operators.dispatch.jobs import Context, Jobs
+from operators.dispatch.jobs import Jobs
 from operators.dispatch.kinds import Kinds
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.lease import Leadership

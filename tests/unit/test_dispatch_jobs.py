@@ -15,8 +15,9 @@ from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.remote_job import Attempt
 from operators.dispatch.checks import Health
+from operators.dispatch.context import Context
 from operators.dispatch.decide import Bounds
-from operators.dispatch.jobs import IN_HAND, Context, Jobs
+from operators.dispatch.jobs import IN_HAND, Jobs
 from operators.dispatch.known_logins import KnownLogins
 from operators.dispatch.reading import FINALIZER
 from operators.dispatch.tasks import (
