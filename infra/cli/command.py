@@ -22,8 +22,8 @@ VERBS: Final = {
     "login": "Log in as a person of a partner, by a code in the browser.",
     "logout": "Forget who logged in on this host.",
     "logs": "Show the end of a job's output.",
-    "maintenance": "Tell nobody of alerts of a remote site, and of its links, while it is worked on; ends by "
-    "itself.",
+    "maintenance": "Send no new job to a remote site while it is worked on, and tell nobody of its alerts; "
+    "ends by itself.",
     "preview": "Show what `up` would change, property by property.",
     "refresh": "Compare machines, nodes and cluster objects with what was made; name each difference.",
     "report": "Write what was used in a period, split by partner, ecosystem, sector and funder, as files.",

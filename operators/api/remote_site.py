@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from operators.api import API_VERSION
 from operators.api.condition import Conditions
@@ -144,6 +144,15 @@ ProjectDirectory = Annotated[
 ]
 
 
+class Maintenance(Model):
+    """Announced work at the site: no new job is sent there meanwhile."""
+
+    until: AwareDatetime
+    """When it ends by itself."""
+    because: str = Field(min_length=1, max_length=200, pattern=r"^[^\n\r]+$")
+    """Why, for whoever waits."""
+
+
 class RemoteSiteSpec(Model):
     """What the site is: partitions, limits, billing rules, rules of access."""
 
@@ -163,6 +172,8 @@ class RemoteSiteSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """In the order in which work for any site tries them."""
+    maintenance: Maintenance | None = None
+    """Absent: none is announced. It is no part of the site file: `antenna maintenance` sets it."""
 
 
 class RemoteSiteStatus(Model):

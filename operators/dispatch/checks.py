@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from fractions import Fraction
 
+from operators.api.remote_site import Maintenance
 from operators.dispatch.placement import Place
 from operators.dispatch.workload import Verdict
 from operators.queues import BUDGET, SITE_HEALTH
@@ -71,8 +73,11 @@ def budget(
     )
 
 
-def site_health(title: str, health: Health) -> Verdict:
-    """Whether the site answers."""
+def site_health(title: str, health: Health, maintenance: Maintenance | None, now: float) -> Verdict:
+    """Whether the site answers, and nobody has announced that it is worked on at ``now``."""
+    if maintenance is not None and now < maintenance.until.timestamp():
+        until = f"{maintenance.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return Verdict(False, f"{title} is in maintenance until {until}: {maintenance.because}")
     return Verdict(health.answers, f"{title} {health.message}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from operators.api.remote_site import Maintenance
 from operators.dispatch.accounts import Accounts
 from operators.dispatch.checks import Health
 from operators.dispatch.decide import Bounds
@@ -31,6 +32,8 @@ class Context:
     """By partner."""
     health: Mapping[str, Health]
     """By site."""
+    maintenance: Mapping[str, Maintenance]
+    """By site; also what is over."""
     logins: KnownLogins
     ask: Callable[[str, str, Task], bool]
     """Hand a task to the worker of a site and a partner, or of its reader; False where there is none."""

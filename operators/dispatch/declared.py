@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from operators.api.remote_site import RemoteSiteSpec, site_of
+from operators.api.remote_site import Maintenance, RemoteSiteSpec, site_of
 from operators.api.tenant import TenantSpec, partner_of
 from operators.sites.model import Site
 from operators.tenancy import Allocation, Object, Tenant
@@ -19,6 +19,8 @@ class Declared:
         self.sites: dict[str, Site] = {}
         self.site_objects: dict[str, Object] = {}
         """Those whose entry cannot be read too."""
+        self.maintenance: dict[str, Maintenance] = {}
+        """By site; until when is for its reader to compare."""
         self.partners: dict[str, Tenant] = {}
         self.tenant_objects: dict[str, Object] = {}
         self.allocations: dict[str, tuple[Allocation, ...]] = {}
@@ -51,13 +53,16 @@ class Declared:
     def site(self, obj: Object, gone: bool) -> bool:
         """A RemoteSite is new, has changed or is gone; whether that makes a difference."""
         name = obj["metadata"]["name"]
-        before = self.sites.get(name)
+        before = self.sites.get(name), self.maintenance.pop(name, None)
         self.site_objects.pop(name, None)
         found: Site | None = None
         if not gone:
             self.site_objects[name] = obj
             try:
-                found = site_of(name, RemoteSiteSpec.model_validate(obj["spec"]))
+                spec = RemoteSiteSpec.model_validate(obj["spec"])
+                found = site_of(name, spec)
+                if spec.maintenance is not None:
+                    self.maintenance[name] = spec.maintenance
             except ValueError as error:
                 _log.error("RemoteSite %s: %s", name, error)
         if found is None:
@@ -65,4 +70,4 @@ class Declared:
         else:
             # In its place: sites are tried in the order in which they were first declared.
             self.sites[name] = found
-        return before != found
+        return before != (found, self.maintenance.get(name))

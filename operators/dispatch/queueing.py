@@ -152,7 +152,7 @@ class Queueing:
             health = context.logins.health(place.site, tenant)
         return checks.verdicts(
             money,
-            checks.site_health(title, health),
+            checks.site_health(title, health, context.maintenance.get(place.site), context.clock()),
         )
 
     def _costs(self, spec: RemoteJobSpec, place: Place) -> Fraction:

@@ -115,6 +115,7 @@ class Dispatch:
                 sites=self._declared.sites,
                 allocations=self._declared.allocations,
                 health=self._health,
+                maintenance=self._declared.maintenance,
                 logins=self._logins,
                 ask=self._ask,
             )

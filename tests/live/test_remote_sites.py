@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,27 @@ def test_status_shows_the_three_sites_side_by_side(site: SiteUnderTest) -> None:
     assert [row["name"] for row in rows] == ["local", "jupiter", "lumi"]
     assert all(row["usable"] for row in rows), rows
     assert rows[0]["gpus"] == 8
+
+
+def test_a_site_in_maintenance_is_sent_nothing_until_it_is_over(site: SiteUnderTest, tmp_path: Path) -> None:
+    script = tmp_path / "short.sh"
+    script.write_text("#!/bin/sh\ntrue\n")
+    whose = ("--tenant", "ugent", "--site", "lumi", "--partition", "small-g", "--gpus", "1")
+    site.antenna("maintenance", "lumi", "--for", "1h", "--because", "new switches")
+    try:
+        made = json.loads(site.antenna("submit", str(script), *whose, "--time", "5m", "--json").stdout)
+
+        def why() -> str:
+            return site.antenna("why", made["job"], "--tenant", "ugent").stdout
+
+        eventually("the job waits for the maintenance", lambda: "is in maintenance until" in why(), seconds=60)
+        assert "new switches" in why()
+        steps = json.loads(site.antenna("refresh", "--yes", "--json").stdout)["steps"]
+        assert not [line for step in steps for line in step.get("drift") or []]
+    finally:
+        site.antenna("maintenance", "lumi", "--over")
+    state = ("remotejobs", "-n", made["namespace"], made["job"])
+    eventually("it runs", lambda: site.get(*state)["status"].get("state") == "succeeded", seconds=120)
 
 
 @pytest.mark.skipif(

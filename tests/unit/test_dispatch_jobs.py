@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -14,6 +14,7 @@ from operators.admission.rows import KEPT_SECONDS
 from operators.api import API_VERSION
 from operators.api.names import REMOTE_JOB
 from operators.api.remote_job import Attempt
+from operators.api.remote_site import Maintenance
 from operators.dispatch.checks import Health
 from operators.dispatch.context import Context
 from operators.dispatch.decide import Bounds
@@ -75,6 +76,7 @@ class World:
     server: ApiServer = field(default_factory=ApiServer)
     now: float = 1_780_000_000.0
     health: dict[str, Health] = field(default_factory=lambda: {"lumi": WELL, "jupiter": WELL})
+    maintenance: dict[str, Maintenance] = field(default_factory=dict)
     budgets: Left = field(default_factory=Left)
     tasks: list[tuple[str, Task]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -106,6 +108,7 @@ class World:
                 sites=SITES,
                 allocations={"vib": GRANTS},
                 health=self.health,
+                maintenance=self.maintenance,
                 logins=self.known,
                 ask=self._ask,
             )
@@ -432,6 +435,41 @@ def test_an_unknown_budget_and_a_silent_site_hold(world: World) -> None:
     world.turn()
     assert world.status()["reason"] == "SiteHealth"
     assert world.status()["message"] == "LUMI does not answer: no route to host"
+
+
+def test_a_site_in_maintenance_is_sent_no_new_job_until_it_is_over(world: World) -> None:
+    until = datetime.fromtimestamp(world.now + 600, UTC)
+    world.maintenance["lumi"] = Maintenance(until=until, because="new switches")
+    world.make()
+    world.turn()
+    assert world.status()["reason"] == "SiteHealth"
+    assert (
+        world.status()["message"] == f"LUMI is in maintenance until {until:%Y-%m-%d %H:%M} UTC: new switches"
+    )
+    world.now += 599
+    world.turn()
+    assert world.status()["reason"] == "SiteHealth"
+    world.now += 1
+    world.turn()
+    assert world.status()["reason"] == "Submitting"
+
+
+def test_what_was_sent_before_a_maintenance_is_followed_through_it(world: World) -> None:
+    world.make()
+    world.turn()
+    assert world.status()["reason"] == "Submitting"
+    until = datetime.fromtimestamp(world.now + 600, UTC)
+    world.maintenance["lumi"] = Maintenance(until=until, because="new switches")
+    world.turn()
+    assert world.status()["reason"] == "Submitting"
+
+
+def test_a_job_for_any_goes_elsewhere_while_its_site_is_in_maintenance(world: World) -> None:
+    until = datetime.fromtimestamp(world.now + 600, UTC)
+    world.maintenance["lumi"] = Maintenance(until=until, because="new switches")
+    world.make(site="any", partition=None, gpusPerNode=4)
+    world.turn()
+    assert world.status()["site"] == "jupiter"
 
 
 def test_a_job_for_any_goes_elsewhere_when_its_site_falls_silent(world: World) -> None:

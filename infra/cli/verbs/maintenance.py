@@ -1,4 +1,4 @@
-"""`antenna maintenance`: nobody is woken up for a site that is worked on."""
+"""`antenna maintenance`: a site that is worked on is sent no job, and nobody is woken up for it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from infra import paths
-from infra.cli.failure import Failure, WrongInput
+from infra.cli.failure import WrongInput
 from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.work import alerts as alert_facts
 from infra.cli.work import silences
 from infra.suggestion import suggestion
+from operators.api import API_VERSION
+from operators.api.names import REMOTE_SITE
 from operators.kube import client
 
 
@@ -26,14 +28,15 @@ from operators.kube import client
 )
 @click.argument("site")
 @click.option("--for", "lasts", metavar="DURATION", help="How long: 90m, 2h, 1d; 14d at most.")
-@click.option("--because", "reason", metavar="TEXT", help="Why; shown beside what is silent.")
-@click.option("--over", is_flag=True, help="It is over: alerts are told again.")
+@click.option("--because", "reason", metavar="TEXT", help="Why; shown to whoever waits.")
+@click.option("--over", is_flag=True, help="It is over: jobs go there, and alerts are told again.")
 @options("stack", "config-file", "json")
 @click.pass_obj
 def maintenance(session: Session, site: str, lasts: str | None, reason: str | None, over: bool) -> None:
-    """Tell nobody of alerts of a remote site, and of its links, while it is worked on; ends by itself.
+    """Send no new job to a remote site while it is worked on, and tell nobody of its alerts; ends by itself.
 
-    Alerts fire as before, and `antenna alerts` shows them as silenced. Jobs go there as before, too.
+    Jobs wait, with the reason in `antenna why`; those that are there go on. Alerts of the site and of its
+    links fire as before, and `antenna alerts` shows them as silenced.
     """
     screen = session.begin("maintenance")
     known = session.site()
@@ -44,27 +47,30 @@ def maintenance(session: Session, site: str, lasts: str | None, reason: str | No
         raise WrongInput("say for how long and why, or that it is over", "--for 2h --because TEXT, or --over")
     time = _lasts(lasts) if lasts else timedelta()
     api = client.connect(paths.kubeconfig(session.stack))
-    if not alert_facts.is_sent(api):
-        raise Failure("alerts are sent to nobody here, so that there is nothing to silence", "site:oncall")
-    # What was announced before is replaced, not added to.
-    for silence in silences.announced(alert_facts.ask(api, "silences"), site):
-        alert_facts.ask(api, f"silence/{silence}", method="DELETE")
     begin = datetime.now(UTC)
-    if not over:
-        links = [link.name for link in known.links if link.site == site]
-        for body in silences.wanted(
-            site, links, begin=begin, lasts=time, author=getpass.getuser(), reason=str(reason)
-        ):
-            alert_facts.ask(api, "silences", method="POST", body=body)
     end = begin + time
-    if session.json:
-        click.echo(
-            json.dumps({"stack": session.stack, "site": site, "until": end.isoformat(), "reason": reason})
+    told = alert_facts.is_sent(api)
+    if told:
+        # What was announced before is replaced, not added to.
+        for silence in silences.announced(alert_facts.ask(api, "silences"), site):
+            alert_facts.ask(api, f"silence/{silence}", method="DELETE")
+        links = [link.name for link in known.links if link.site == site]
+        wanted = silences.wanted(
+            site, links, begin=begin, lasts=time, author=getpass.getuser(), reason=str(reason)
         )
-    elif over:
-        screen.say(f"alerts of {site} are told again", "bold")
+        for body in () if over else wanted:
+            alert_facts.ask(api, "silences", method="POST", body=body)
+    announced = None if over else {"until": end.isoformat(timespec="seconds"), "because": reason}
+    api.patch(API_VERSION, REMOTE_SITE, site, None, {"spec": {"maintenance": announced}})
+    if session.json:
+        until = None if over else end.isoformat(timespec="seconds")
+        click.echo(json.dumps({"stack": session.stack, "site": site, "until": until, "reason": reason}))
+        return
+    if over:
+        screen.say(f"{site} is sent jobs again{', and its alerts are told again' if told else ''}", "bold")
     else:
-        screen.say(f"nobody is told of alerts of {site} until {end.astimezone():%Y-%m-%d %H:%M}", "bold")
+        silent = ", nobody is told of its alerts" if told else " (alerts are sent to nobody here anyway)"
+        screen.say(f"no new job is sent to {site} until {end.astimezone():%Y-%m-%d %H:%M}{silent}", "bold")
 
 
 def _lasts(text: str) -> timedelta:
