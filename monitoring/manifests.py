@@ -27,7 +27,7 @@ from monitoring.parts import (
     local_volume,
 )
 from monitoring.parts import metadata as of_namespace
-from monitoring.rules.alerts import RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
 from monitoring.rules.groups import rule_files
 
 NAME: Final = "victoria-metrics"

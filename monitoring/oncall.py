@@ -272,7 +272,7 @@ def _beat(receiver: str) -> str:
 def _inhibit_rules(oncall: Oncall) -> Iterator[Config]:
     for row in INHIBITIONS:
         sources, targets = _is("alertname", row.cause), _among("alertname", row.follows)
-        if row.through != "link":
+        if row.through != "site behind link":
             equal = [row.through] if row.through else []
             yield {"source_matchers": [sources], "target_matchers": [targets], "equal": equal}
             continue

@@ -25,7 +25,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from monitoring.dashboards.panel import COLUMNS, EVERYTHING, Dashboard, Panel
-from monitoring.rules.alerts import RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
 
 FOLDER: Final = Path(__file__).parent
 

@@ -1,17 +1,12 @@
-"""The alerts: a row each. Everything that a rule file says about one follows from its row.
-
-An alert's runbook is docs/runbooks/<name>.md; its tests are tests/unit/rules/<name>.yaml.
-"""
+"""The alerts: a row each. Everything that a rule file says about one follows from its row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
+from monitoring.rules.alert import Alert
+from monitoring.rules.remote import REMOTE
 from monitoring.scrape import NETWORK_POLICY_JOB, OPERATOR_JOB
-
-RUNBOOKS: Final = "docs/runbooks"
-"""Where the pages are, in this repository."""
 
 WATCH_STALE_SECONDS: Final = 60
 """Seconds without a word of the API server after which what the operator says of a resource is stale."""
@@ -23,47 +18,6 @@ ETCD_NEARLY_FULL: Final = 0.8
 QUEUED: Final = ("QuotaUsedUp", "BehindOthers", "Preempted", "Evicted", "QueueStopped", "Unknown")
 """Reasons of work that waits for quota and could have it. What has its quota, was held back by its owner or
 can never start as it is waits for something else, however much is free."""
-
-Severity = Literal["critical", "warning", "none"]
-"""critical: somebody looks now. warning: somebody looks on the same working day. none: it is no fault."""
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One alert. ``holds`` is how long its expression must be true, as Prometheus writes durations."""
-
-    name: str
-    expression: str
-    holds: str
-    severity: Severity
-    owner: str
-    """Whose it is: the team that is called, and that keeps the runbook."""
-    summary: str
-    """One line, with the labels that tell this one from another."""
-    description: str
-    """What is so, and what it means for the partners."""
-    concerns: tuple[Literal["partner", "site"], ...] = ()
-    """Who can mend it too: the partner or the remote site that its labels name."""
-
-    def rule(self, runbooks: str = RUNBOOKS, contact: str = "", dashboard: str = "") -> dict[str, Any]:
-        """The alert as Prometheus' rule files have it.
-
-        ``runbooks`` is where the pages are served, ``contact`` a template of whom to call,
-        ``dashboard`` the title of where its cause is seen.
-        """
-        return {
-            "alert": self.name,
-            "expr": self.expression,
-            "for": self.holds,
-            "labels": {"severity": self.severity, "owner": self.owner},
-            "annotations": {
-                "summary": self.summary,
-                "description": self.description,
-                "runbook_url": f"{runbooks}/{self.name}.md",
-                **({"dashboard": dashboard} if dashboard else {}),
-                **({"contact": contact} if contact else {}),
-            },
-        }
 
 
 def _waiting_fits(resource: str) -> str:
@@ -342,4 +296,5 @@ ALERTS: Final = (
         ),
         concerns=("site",),
     ),
+    *REMOTE,
 )

@@ -9,7 +9,8 @@ from typing import Any, Final
 import yaml
 
 from monitoring.dashboards.catalog import SHOWN_ON
-from monitoring.rules.alerts import ALERTS, RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
+from monitoring.rules.alerts import ALERTS
 from monitoring.rules.records import ENERGY
 
 FOLDER: Final = Path(__file__).parent

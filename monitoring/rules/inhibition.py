@@ -10,12 +10,12 @@ from typing import Final, Literal
 class Inhibition:
     """``through`` is the label by which the two belong together; "": whatever their labels.
 
-    "link": the cause names a link, what follows from it the site behind that link.
+    "site behind link": the cause names a link, what follows from it the site behind that link.
     """
 
     cause: str
     follows: tuple[str, ...]
-    through: Literal["", "node", "link"]
+    through: Literal["", "node", "site", "link", "site behind link"]
 
 
 OF_THE_OPERATOR: Final = (
@@ -30,12 +30,20 @@ OF_THE_OPERATOR: Final = (
     "AntennaLedgerNotWritten",
     "AntennaRemoteSourceStale",
     "AntennaRemoteCredentialsExpire",
+    "AntennaSiteUnreachable",
+    "AntennaRemoteSchedulerDown",
 )
 """Alerts on figures that the operator tells: without it they say what was so."""
 
+OF_A_SITE: Final = ("AntennaSiteUnreachable", "AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale")
+"""Alerts on what a remote site does not answer."""
+
 INHIBITIONS: Final = (
     Inhibition("AntennaOperatorDown", OF_THE_OPERATOR, ""),
-    Inhibition("AntennaLinkDown", ("AntennaRemoteSourceStale",), "link"),
+    Inhibition("AntennaLinkDown", OF_A_SITE, "site behind link"),
+    Inhibition("AntennaLinkDown", ("AntennaLinkDegraded",), "link"),
+    Inhibition("AntennaSiteUnreachable", ("AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale"), "site"),
+    Inhibition("AntennaRemoteSchedulerDown", ("AntennaRemoteSourceStale",), "site"),
     Inhibition(
         "AntennaNodeNotReady", ("AntennaGPULost", "AntennaNetworkPolicyDown", "AntennaScrapeFailing"), "node"
     ),

@@ -22,7 +22,8 @@ from monitoring.dashboards import grafana, vmui
 from monitoring.dashboards.catalog import DASHBOARDS, SHOWN_ON
 from monitoring.dashboards.panel import COLUMNS, EVERYTHING, Dashboard, Panel
 from monitoring.foreign import FOREIGN
-from monitoring.rules.alerts import ALERTS, HEARTBEAT, RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
+from monitoring.rules.alerts import ALERTS, HEARTBEAT
 from monitoring.rules.groups import groups
 from operators.catalog import FAMILIES
 from tests.ports import free_ports

@@ -21,7 +21,8 @@ from monitoring.dashboards.catalog import DASHBOARDS
 from monitoring.manifests import RIGHTS, TOKEN_AUDIENCE, config_maps, monitoring_objects
 from monitoring.oncall import Oncall
 from monitoring.parts import NAMESPACE
-from monitoring.rules.alerts import QUEUED, RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
+from monitoring.rules.alerts import QUEUED
 from monitoring.scrape import scrape_config
 from operators.reasons import PENDING_REASONS
 from operators.tenancy import OBJECT_COUNTS

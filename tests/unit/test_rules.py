@@ -12,7 +12,8 @@ from infra import paths
 from infra.tools.build import binary, build
 from infra.tools.pins import tool
 from monitoring.foreign import FOREIGN
-from monitoring.rules.alerts import ALERTS, RUNBOOKS, Alert
+from monitoring.rules.alert import RUNBOOKS, Alert
+from monitoring.rules.alerts import ALERTS
 from monitoring.rules.groups import FOLDER, groups, rule_files
 from monitoring.rules.records import ENERGY
 from operators.catalog import FAMILIES

@@ -10,7 +10,8 @@ from typing import Final
 from infra.cli.checks.facts import Operator
 from infra.cli.checks.verdict import Verdict
 from infra.cli.views.kube import Object, condition
-from monitoring.rules.alerts import RUNBOOKS, WATCH_STALE_SECONDS
+from monitoring.rules.alert import RUNBOOKS
+from monitoring.rules.alerts import WATCH_STALE_SECONDS
 from operators.kube.time import instant
 from operators.manifests import NAME, NAMESPACE
 

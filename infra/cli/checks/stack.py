@@ -7,7 +7,7 @@ from collections.abc import Callable
 from infra.cli.checks.facts import Cluster, Facts
 from infra.cli.checks.operator import judge
 from infra.cli.checks.verdict import Level, Verdict
-from monitoring.rules.alerts import RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
 
 CERTIFICATE_DAYS = 30
 ADMINISTRATOR_DAYS = 3

@@ -17,7 +17,7 @@ from infra.cli.work.forward import forward
 from monitoring import alertmanager
 from monitoring.manifests import NAME, STORE_PORT
 from monitoring.parts import NAMESPACE
-from monitoring.rules.alerts import RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
 from monitoring.scrape import ALERTMANAGER_PORT
 from operators.kube.client import Cluster
 from operators.kube.errors import KubernetesError
