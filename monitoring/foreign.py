@@ -26,4 +26,5 @@ FOREIGN: Final[Mapping[str, str]] = {
     "DCGM_FI_DEV_XID_ERRORS": "NVIDIA's DCGM exporter: the last XID of a GPU, 0 for none",
     "DCGM_FI_DEV_POWER_USAGE": "NVIDIA's DCGM exporter: watts of a GPU",
     "DCGM_FI_DEV_GPU_UTIL": "NVIDIA's DCGM exporter: percent of the time that a GPU was busy",
+    "DCGM_FI_DEV_XID_ERRORS": "NVIDIA's DCGM exporter: the driver's last error of a GPU, 0 for none",
 }

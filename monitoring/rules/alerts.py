@@ -6,6 +6,7 @@ from typing import Final
 
 from monitoring.rules.alert import Alert
 from monitoring.rules.remote import REMOTE
+from monitoring.rules.work import WORK
 from monitoring.scrape import NETWORK_POLICY_JOB, OPERATOR_JOB
 
 WATCH_STALE_SECONDS: Final = 60
@@ -297,4 +298,5 @@ ALERTS: Final = (
         concerns=("site",),
     ),
     *REMOTE,
+    *WORK,
 )

@@ -32,6 +32,9 @@ OF_THE_OPERATOR: Final = (
     "AntennaRemoteCredentialsExpire",
     "AntennaSiteUnreachable",
     "AntennaRemoteSchedulerDown",
+    "AntennaWaitOverObjective",
+    "AntennaJobsFailing",
+    "AntennaJobsCannotStart",
 )
 """Alerts on figures that the operator tells: without it they say what was so."""
 
@@ -44,7 +47,10 @@ INHIBITIONS: Final = (
     Inhibition("AntennaLinkDown", ("AntennaLinkDegraded",), "link"),
     Inhibition("AntennaSiteUnreachable", ("AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale"), "site"),
     Inhibition("AntennaRemoteSchedulerDown", ("AntennaRemoteSourceStale",), "site"),
+    Inhibition("AntennaGPUHardwareError", ("AntennaGPULost",), "node"),
     Inhibition(
-        "AntennaNodeNotReady", ("AntennaGPULost", "AntennaNetworkPolicyDown", "AntennaScrapeFailing"), "node"
+        "AntennaNodeNotReady",
+        ("AntennaGPUHardwareError", "AntennaGPULost", "AntennaNetworkPolicyDown", "AntennaScrapeFailing"),
+        "node",
     ),
 )
