@@ -100,6 +100,8 @@ def _deployment(name: str, image: str, others: Sequence[str], config_digest: str
         # Where it is while `antenna dashboard` runs.
         f"--web.external-url=http://127.0.0.1:{ALERTMANAGER_PORT}",
         f"--cluster.listen-address={f'0.0.0.0:{GOSSIP_PORT}' if others else ''}",
+        # Which receiver is not reached, and not only whether some webhook is not.
+        "--enable-feature=receiver-name-in-metrics",
         *gossip,
         "--log.format=json",
     ]

@@ -73,6 +73,7 @@ _NETWORK_POLICY_FAMILIES: Final = (
     "process_.+",
 )
 _KUBELET_FAMILIES: Final = (
+    "kubelet_certificate_manager_(client|server)_ttl_seconds",
     "kubelet_running_pods",
     "kubelet_node_name",
     "kubelet_pleg_relist_duration_seconds_(bucket|sum|count)",

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from monitoring.rules.alert import Alert
+from monitoring.rules.platform import PLATFORM
 from monitoring.rules.remote import REMOTE
 from monitoring.rules.work import WORK
-from monitoring.scrape import NETWORK_POLICY_JOB, OPERATOR_JOB
+from monitoring.scrape import KUEUE_JOB, NETWORK_POLICY_JOB, OPERATOR_JOB
 
 WATCH_STALE_SECONDS: Final = 60
 """Seconds without a word of the API server after which what the operator says of a resource is stale."""
+
+_TOLD_APART: Final = (KUEUE_JOB, NETWORK_POLICY_JOB, OPERATOR_JOB)
+"""Targets whose silence has an alert of its own."""
 
 ETCD_QUOTA_BYTES: Final = 2 * 2**30
 """What etcd may hold (the control plane's --quota-backend-bytes): above it no write is taken."""
@@ -177,7 +181,7 @@ ALERTS: Final = (
     ),
     Alert(
         name="AntennaScrapeFailing",
-        expression=f'min by (job, node) (up{{job!~"{OPERATOR_JOB}|{NETWORK_POLICY_JOB}"}}) == 0',
+        expression=f'min by (job, node) (up{{job!~"{"|".join(_TOLD_APART)}"}}) == 0',
         holds="5m",
         severity="warning",
         owner="platform",
@@ -299,4 +303,5 @@ ALERTS: Final = (
     ),
     *REMOTE,
     *WORK,
+    *PLATFORM,
 )

@@ -35,6 +35,7 @@ OF_THE_OPERATOR: Final = (
     "AntennaWaitOverObjective",
     "AntennaJobsFailing",
     "AntennaJobsCannotStart",
+    "AntennaSeriesDropped",
 )
 """Alerts on figures that the operator tells: without it they say what was so."""
 
@@ -43,6 +44,7 @@ OF_A_SITE: Final = ("AntennaSiteUnreachable", "AntennaRemoteSchedulerDown", "Ant
 
 INHIBITIONS: Final = (
     Inhibition("AntennaOperatorDown", OF_THE_OPERATOR, ""),
+    Inhibition("AntennaKueueDown", ("AntennaQueueStuckWithFreeCapacity", "AntennaWaitOverObjective"), ""),
     Inhibition("AntennaLinkDown", OF_A_SITE, "site behind link"),
     Inhibition("AntennaLinkDown", ("AntennaLinkDegraded",), "link"),
     Inhibition("AntennaSiteUnreachable", ("AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale"), "site"),
