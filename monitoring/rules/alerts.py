@@ -7,6 +7,7 @@ from typing import Final
 from monitoring.rules.alert import Alert
 from monitoring.rules.platform import PLATFORM
 from monitoring.rules.remote import REMOTE
+from monitoring.rules.slos import SLO_ALERTS
 from monitoring.rules.work import WORK
 from monitoring.scrape import KUEUE_JOB, NETWORK_POLICY_JOB, OPERATOR_JOB
 
@@ -304,4 +305,5 @@ ALERTS: Final = (
     *REMOTE,
     *WORK,
     *PLATFORM,
+    *SLO_ALERTS,
 )

@@ -12,6 +12,7 @@ from monitoring.dashboards.catalog import SHOWN_ON
 from monitoring.rules.alert import RUNBOOKS
 from monitoring.rules.alerts import ALERTS
 from monitoring.rules.records import ENERGY
+from monitoring.rules.slos import SLO_RECORDS
 
 FOLDER: Final = Path(__file__).parent
 MARK: Final = "# Generated from the tables in monitoring/rules: python -m monitoring.rules\n"
@@ -22,6 +23,7 @@ def groups(runbooks: str = RUNBOOKS, contact: str = "") -> tuple[Mapping[str, An
     alerts = [alert.rule(runbooks, contact, SHOWN_ON.get(alert.name, "")) for alert in ALERTS]
     return (
         {"name": "antenna-energy", "interval": "1m", "rules": [record.rule for record in ENERGY]},
+        {"name": "antenna-slo", "interval": "1m", "rules": [record.rule for record in SLO_RECORDS]},
         {"name": "antenna-alerts", "interval": "15s", "rules": alerts},
     )
 

@@ -36,19 +36,34 @@ OF_THE_OPERATOR: Final = (
     "AntennaJobsFailing",
     "AntennaJobsCannotStart",
     "AntennaSeriesDropped",
+    "AntennaSiteAnswersFastBurn",
+    "AntennaSiteAnswersSlowBurn",
+    "AntennaQueueWaitFastBurn",
+    "AntennaQueueWaitSlowBurn",
 )
 """Alerts on figures that the operator tells: without it they say what was so."""
 
-OF_A_SITE: Final = ("AntennaSiteUnreachable", "AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale")
+OF_KUEUE: Final = (
+    "AntennaQueueStuckWithFreeCapacity",
+    "AntennaWaitOverObjective",
+    "AntennaQueueWaitFastBurn",
+    "AntennaQueueWaitSlowBurn",
+)
+OF_THE_SCHEDULER: Final = (
+    "AntennaRemoteSourceStale",
+    "AntennaSiteAnswersFastBurn",
+    "AntennaSiteAnswersSlowBurn",
+)
+OF_A_SITE: Final = ("AntennaRemoteSchedulerDown", *OF_THE_SCHEDULER)
 """Alerts on what a remote site does not answer."""
 
 INHIBITIONS: Final = (
     Inhibition("AntennaOperatorDown", OF_THE_OPERATOR, ""),
-    Inhibition("AntennaKueueDown", ("AntennaQueueStuckWithFreeCapacity", "AntennaWaitOverObjective"), ""),
-    Inhibition("AntennaLinkDown", OF_A_SITE, "site behind link"),
+    Inhibition("AntennaKueueDown", OF_KUEUE, ""),
+    Inhibition("AntennaLinkDown", ("AntennaSiteUnreachable", *OF_A_SITE), "site behind link"),
     Inhibition("AntennaLinkDown", ("AntennaLinkDegraded",), "link"),
-    Inhibition("AntennaSiteUnreachable", ("AntennaRemoteSchedulerDown", "AntennaRemoteSourceStale"), "site"),
-    Inhibition("AntennaRemoteSchedulerDown", ("AntennaRemoteSourceStale",), "site"),
+    Inhibition("AntennaSiteUnreachable", OF_A_SITE, "site"),
+    Inhibition("AntennaRemoteSchedulerDown", OF_THE_SCHEDULER, "site"),
     Inhibition("AntennaGPUHardwareError", ("AntennaGPULost",), "node"),
     Inhibition(
         "AntennaNodeNotReady",

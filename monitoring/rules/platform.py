@@ -143,9 +143,7 @@ PLATFORM: Final = (
         severity="critical",
         owner="platform",
         summary="Rules cannot be evaluated",
-        description=(
-            "For 10 minutes some rules have ended with an error: alerts made of them are silent."
-        ),
+        description=("For 10 minutes some rules have ended with an error: alerts made of them are silent."),
     ),
     Alert(
         name="AntennaNotificationsFailing",

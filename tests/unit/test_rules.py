@@ -16,11 +16,14 @@ from monitoring.rules.alert import RUNBOOKS, Alert
 from monitoring.rules.alerts import ALERTS
 from monitoring.rules.groups import FOLDER, groups, rule_files
 from monitoring.rules.records import ENERGY
+from monitoring.rules.slos import SLO_RECORDS, WAIT_SECONDS
 from operators.catalog import FAMILIES
+from operators.exposition.render import float_text
+from operators.histogram import BUCKETS
 from tests.unit.metric_names import metric_names
 
 CASES = Path(__file__).parent / "rules"
-RECORDED = {record.name for record in ENERGY}
+RECORDED = {record.name for record in (*ENERGY, *SLO_RECORDS)}
 KNOWN = {
     *(family.name for family in FAMILIES if family.type != "histogram"),
     *(f"{f.name}_{part}" for f in FAMILIES if f.type == "histogram" for part in ("bucket", "sum", "count")),
@@ -94,6 +97,13 @@ def test_there_is_no_runbook_of_an_alert_that_is_gone() -> None:
 )
 def test_rules_use_families_that_somebody_exposes(rule: dict[str, str]) -> None:
     assert metric_names(rule["expr"]) <= KNOWN
+
+
+def test_the_objective_of_waits_is_a_bound_of_their_histogram_as_the_operator_writes_it() -> None:
+    assert WAIT_SECONDS in BUCKETS
+    asked = [record.expression for record in SLO_RECORDS if "queue_wait" in record.name]
+    assert len(asked) == 4
+    assert all(f'le="{float_text(WAIT_SECONDS)}"' in expression for expression in asked)
 
 
 def test_names_are_found_in_expressions_whatever_surrounds_them() -> None:
