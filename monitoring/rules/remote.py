@@ -43,7 +43,8 @@ REMOTE: Final = (
             f"min by (site) (max by (site, source) (antenna_remote_source_age_seconds{{{_POLLED}}})"
             f" - max by (site, source) (antenna_remote_source_limit_seconds{{{_POLLED}}})) > 0"
         ),
-        holds="1m",
+        # They go past it within a poll of each other: told before one alone is, which holds a minute.
+        holds="0s",
         severity="warning",
         owner="platform",
         summary="{{ $labels.site }} answers nothing",
@@ -61,7 +62,8 @@ REMOTE: Final = (
             f"{_age('queue')} > {_limit('queue')}"
             f" and on (site) {_age('queue')} - {_age('accounting')} > {_limit('queue')}"
         ),
-        holds="1m",
+        # Told before the queue alone is, which holds a minute.
+        holds="0s",
         severity="warning",
         owner="platform",
         summary="The scheduler of {{ $labels.site }} has not answered for {{ $value | humanizeDuration }}",
