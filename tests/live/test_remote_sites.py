@@ -118,7 +118,9 @@ def test_a_site_in_maintenance_is_sent_nothing_until_it_is_over(site: SiteUnderT
         def why() -> str:
             return site.antenna("why", made["job"], "--tenant", "ugent").stdout
 
-        eventually("the job waits for the maintenance", lambda: "is in maintenance until" in why(), seconds=60)
+        eventually(
+            "the job waits for the maintenance", lambda: "is in maintenance until" in why(), seconds=60
+        )
         assert "new switches" in why()
         steps = json.loads(site.antenna("refresh", "--yes", "--json").stdout)["steps"]
         assert not [line for step in steps for line in step.get("drift") or []]
