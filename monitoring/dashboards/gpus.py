@@ -7,8 +7,10 @@ from typing import Final
 from monitoring.dashboards.panel import (
     BYTES,
     CELSIUS,
+    DAYS,
     GPUS,
     OF_ONE,
+    SECONDS,
     TRUE,
     WATTS,
     XID,
@@ -18,6 +20,7 @@ from monitoring.dashboards.panel import (
     Row,
     Variable,
 )
+from monitoring.rules.platform import DISKS
 from monitoring.scrape import NETWORK_POLICY_JOB
 
 _NODE: Final = Variable("node", "Node", "antenna_node_ready")
@@ -88,6 +91,46 @@ _NODES: Final = Row(
             (Query(f"min by (node) (node_memory_MemAvailable_bytes{{{_CHOSEN}}})", "{{node}}"),),
             BYTES,
         ),
+        Panel(
+            "Disks: room left",
+            "Part of each disk: without any etcd, the ledger and the figures on the head stand still.",
+            (
+                Query(
+                    f"min by (node, device) (node_filesystem_avail_bytes{{{DISKS},{_CHOSEN}}}"
+                    f" / node_filesystem_size_bytes{{{DISKS},{_CHOSEN}}})",
+                    "{{node}} {{device}}",
+                ),
+            ),
+            OF_ONE,
+            empty="no machine has a disk of its own: they are laid over their host's",
+            alerts=("AntennaDiskNearlyFull",),
+        ),
+        Panel(
+            "Clocks: off by",
+            "Against the clock of the head, which stamps figures. A slow answer adds its own time.",
+            (
+                Query(
+                    f"max by (node) (abs(node_time_seconds{{{_CHOSEN}}}"
+                    f" - timestamp(node_time_seconds{{{_CHOSEN}}})))",
+                    "{{node}}",
+                ),
+            ),
+            SECONDS,
+            alerts=("AntennaClockOff",),
+        ),
+        Panel(
+            "Days until a kubelet's certificate ends",
+            "It is renewed weeks before, by itself.",
+            tuple(
+                Query(
+                    f"min by (node) (kubelet_certificate_manager_{use}_ttl_seconds{{{_CHOSEN}}}) / 86400",
+                    f"{{{{node}}}} {use}",
+                )
+                for use in ("client", "server")
+            ),
+            DAYS,
+            alerts=("AntennaKubeletCertificateEnds",),
+        ),
     ),
 )
 
@@ -100,6 +143,7 @@ _GPUS: Final = Row(
             (Query(f"{_of_gpu('DCGM_FI_DEV_GPU_UTIL')} / 100", _GPU),),
             OF_ONE,
             width=3,
+            alerts=("AntennaGPUIdle",),
         ),
         Panel(
             "Power",
@@ -121,6 +165,7 @@ _GPUS: Final = Row(
             (Query(_of_gpu("DCGM_FI_DEV_XID_ERRORS"), _GPU),),
             XID,
             width=3,
+            alerts=("AntennaGPUHardwareError",),
         ),
     ),
 )

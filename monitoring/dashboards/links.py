@@ -47,6 +47,7 @@ _TUNNELS: Final = Row(
                 ),
             ),
             OF_ONE,
+            alerts=("AntennaLinkDegraded",),
         ),
         Panel(
             "Age of the last handshake",

@@ -9,6 +9,7 @@ from monitoring.dashboards.panel import (
     EVENTS_A_SECOND,
     OF_ONE,
     SECONDS,
+    SERIES,
     TIMES,
     TRUE,
     Dashboard,
@@ -17,6 +18,7 @@ from monitoring.dashboards.panel import (
     Row,
 )
 from monitoring.rules.alerts import ETCD_QUOTA_BYTES, WATCH_STALE_SECONDS
+from monitoring.rules.platform import SCRAPE_LIMITS
 from monitoring.scrape import OPERATOR_JOB
 
 _OPERATOR: Final = Row(
@@ -68,14 +70,25 @@ _OPERATOR: Final = Row(
             "How long it takes to answer one; a scrape that takes 10 seconds fails.",
             (Query("max (antenna_operator_scrape_duration_seconds)", "seconds"),),
             SECONDS,
-            width=6,
         ),
         Panel(
             "Size of a scrape",
             "As sent, compressed.",
             (Query("max (antenna_operator_scrape_size_bytes)", "bytes"),),
             BYTES,
-            width=6,
+        ),
+        Panel(
+            "Series that it refused, since it began",
+            "Of families that are full: what is shown of one is a part.",
+            (
+                Query(
+                    "sum by (family) (antenna_operator_series_dropped_total) > 0",
+                    "{{family}}",
+                ),
+            ),
+            SERIES,
+            empty="no family is full",
+            alerts=("AntennaSeriesDropped",),
         ),
     ),
 )
@@ -98,22 +111,62 @@ _AROUND: Final = Row(
             alerts=("AntennaEtcdNearlyFull",),
         ),
         Panel(
+            "Starts, last hour",
+            "How often each program has begun anew; a new one counts as 1.",
+            (
+                Query(
+                    "max by (job, node) (changes(process_start_time_seconds[1h])) > 0",
+                    "{{job}} {{node}}",
+                ),
+            ),
+            TIMES,
+            empty="no program has begun in the last hour",
+            alerts=("AntennaComponentRestarting",),
+        ),
+        Panel(
+            "Size of scrapes, of what is taken",
+            "Of each kind of target the largest: at 1 nothing of it is kept.",
+            (
+                Query(
+                    " or ".join(
+                        f"max by (job) (scrape_response_size_bytes{{{targets}}}) / {limit}"
+                        for targets, limit in SCRAPE_LIMITS
+                    ),
+                    "{{job}}",
+                ),
+            ),
+            OF_ONE,
+            alerts=("AntennaScrapeNearLimit",),
+        ),
+        Panel(
+            "Rules that ended with an error, last 5 minutes",
+            "Alerts and figures made of them are silent. 0 is well.",
+            tuple(
+                Query(f"sum (increase(vmalert_{kind}_rules_errors_total[5m]))", kind)
+                for kind in ("alerting", "recording")
+            ),
+            TIMES,
+            alerts=("AntennaRulesFailing",),
+        ),
+        Panel(
             "Kueue's attempts to admit, a minute",
             "By result. None while jobs wait: Kueue does not work.",
             (Query("sum by (result) (increase(kueue_admission_attempts_total[1m]))", "{{result}}"),),
             TIMES,
+            alerts=("AntennaKueueDown",),
         ),
         Panel(
             "Notifications that were not delivered, last hour",
-            "By the receiver's kind. 0 is well.",
+            "By receiver. 0 is well.",
             (
                 Query(
-                    "sum by (integration) (increase(alertmanager_notifications_failed_total[1h])) > 0",
-                    "{{integration}}",
+                    "sum by (receiver_name) (increase(alertmanager_notifications_failed_total[1h])) > 0",
+                    "{{receiver_name}}",
                 ),
             ),
             TIMES,
             empty="all were delivered",
+            alerts=("AntennaNotificationsFailing",),
         ),
         Panel(
             "Figures on disk",

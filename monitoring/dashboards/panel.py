@@ -39,6 +39,7 @@ NODES: Final = counted("nodes")
 OF_ONE: Final = Unit("of 1", "percentunit")
 """A part: 1 is all."""
 SECONDS: Final = Unit("s", "s")
+SERIES: Final = counted("series")
 TIMES: Final = counted("times")
 TRUE: Final = Unit("(1 is yes)", "bool_yes_no")
 UNITS: Final = counted("units")

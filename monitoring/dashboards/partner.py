@@ -81,6 +81,7 @@ _JOBS: Final = Row(
                 ),
             ),
             JOBS,
+            alerts=("AntennaJobsFailing",),
         ),
         Panel(
             "Pods that failed, last day",

@@ -7,6 +7,7 @@ from typing import Final
 from monitoring.dashboards.panel import (
     GPUS,
     JOBS,
+    OF_ONE,
     QUEUE,
     SECONDS,
     SITE,
@@ -17,6 +18,7 @@ from monitoring.dashboards.panel import (
     Query,
     Row,
 )
+from monitoring.rules.slos import WAITED_ENOUGH
 
 _CHOSEN: Final = 'site=~"$site",queue=~"$queue",tenant=~"$tenant"'
 
@@ -44,12 +46,14 @@ _WAITS: Final = Row(
                 ),
             ),
             SECONDS,
+            alerts=("AntennaWaitOverObjective",),
         ),
         Panel(
             "Why jobs wait",
             "`antenna why JOB` tells it of one job, in a sentence.",
             (Query(f"sum by (reason) (antenna_queue_pending_reason{{{_CHOSEN}}}) > 0", "{{reason}}"),),
             JOBS,
+            alerts=("AntennaJobsCannotStart",),
         ),
         Panel(
             "Wait until start, last hour",
@@ -63,7 +67,20 @@ _WAITS: Final = Row(
                 for quantile, legend in ((0.5, "p50"), (0.95, "p95"))
             ),
             SECONDS,
-            width=6,
+        ),
+        Panel(
+            "Jobs that waited more than 4 hours",
+            "Part of those of this cluster that were admitted in the window.",
+            tuple(
+                Query(
+                    f'max by (site) (slo:queue_wait:bad_ratio{window}{{site=~"$site"}})',
+                    f"{{{{site}}}} {window}",
+                )
+                for window in ("1h", "6h")
+            ),
+            OF_ONE,
+            empty=f"fewer than {WAITED_ENOUGH} jobs were admitted",
+            alerts=("AntennaQueueWaitFastBurn", "AntennaQueueWaitSlowBurn"),
         ),
         Panel(
             "Jobs that ended, a minute",
@@ -75,7 +92,6 @@ _WAITS: Final = Row(
                 ),
             ),
             JOBS,
-            width=6,
         ),
     ),
 )

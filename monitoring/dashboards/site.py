@@ -101,7 +101,12 @@ _REMOTE: Final = Row(
                 ),
             ),
             OF_ONE,
-            alerts=("AntennaRemoteSourceStale",),
+            width=3,
+            alerts=(
+                "AntennaRemoteSourceStale",
+                "AntennaSiteUnreachable",
+                "AntennaRemoteSchedulerDown",
+            ),
         ),
         Panel(
             "Nodes by state",
@@ -113,13 +118,30 @@ _REMOTE: Final = Row(
                 ),
             ),
             NODES,
+            width=3,
         ),
         Panel(
             "Ledger not written",
             "How long what a site told could not be written: 0 is well. Jobs for it are held meanwhile.",
             (Query(f"max by (site) (antenna_ledger_unwritten_seconds{{{_CHOSEN}}})", "{{site}}"),),
             SECONDS,
+            width=3,
             alerts=("AntennaLedgerNotWritten",),
+        ),
+        Panel(
+            "Time of which a site is not known",
+            "Part of the window in which its queue, its accounting or its nodes were stale.",
+            tuple(
+                Query(
+                    f"max by (site) (slo:site_answers:bad_ratio{window}{{{_CHOSEN}}})",
+                    f"{{{{site}}}} {window}",
+                )
+                for window in ("1h", "6h")
+            ),
+            OF_ONE,
+            width=3,
+            empty="no remote site has been asked for a minute",
+            alerts=("AntennaSiteAnswersFastBurn", "AntennaSiteAnswersSlowBurn"),
         ),
     ),
 )

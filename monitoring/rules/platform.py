@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from monitoring.rules.alert import Alert
-from monitoring.scrape import KUEUE_JOB
+from monitoring.scrape import KUEUE_JOB, OPERATOR_JOB, OPERATOR_PAGE_MIB
 
-MAX_SCRAPE_BYTES: Final = 16 * 2**20
-"""What the store takes of one target at once, not compressed (-promscrape.maxScrapeSize, its default)."""
+SCRAPE_LIMITS: Final = (
+    (f'job!="{OPERATOR_JOB}"', 16 * 2**20),
+    (f'job="{OPERATOR_JOB}"', OPERATOR_PAGE_MIB * 2**20),
+)
+"""Of which targets the store takes how many bytes at once, not compressed: what it takes unless told
+otherwise (-promscrape.maxScrapeSize), and the operator's max_scrape_size."""
 SCRAPE_NEAR_LIMIT: Final = 0.8
 
 DISK_FREE: Final = 0.05
@@ -26,7 +30,8 @@ RESTARTS: Final = 4
 A program that is new counts as one of them.
 """
 
-_DISKS: Final = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|vfat"'
+DISKS: Final = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|vfat"'
+"""File systems that fill up."""
 
 
 def _certificate(use: str) -> str:
@@ -62,8 +67,8 @@ PLATFORM: Final = (
     Alert(
         name="AntennaDiskNearlyFull",
         expression=(
-            f"min by (node, device) (node_filesystem_avail_bytes{{{_DISKS}}}"
-            f" / node_filesystem_size_bytes{{{_DISKS}}}) < {DISK_FREE}"
+            f"min by (node, device) (node_filesystem_avail_bytes{{{DISKS}}}"
+            f" / node_filesystem_size_bytes{{{DISKS}}}) < {DISK_FREE}"
         ),
         holds="5m",
         severity="critical",
@@ -106,8 +111,9 @@ PLATFORM: Final = (
     ),
     Alert(
         name="AntennaScrapeNearLimit",
-        expression=(
-            f"max by (job, node) (scrape_response_size_bytes) / {MAX_SCRAPE_BYTES} > {SCRAPE_NEAR_LIMIT}"
+        expression=" or ".join(
+            f"max by (job, node) (scrape_response_size_bytes{{{targets}}}) / {limit} > {SCRAPE_NEAR_LIMIT}"
+            for targets, limit in SCRAPE_LIMITS
         ),
         holds="10m",
         severity="warning",

@@ -40,15 +40,21 @@ every_panel = pytest.mark.parametrize(
 LABELS: Mapping[str, tuple[str, ...]] = {
     "ALERTS": ("alertname", "alertstate", "severity"),
     "DCGM": ("node", "gpu"),
-    "alertmanager": ("integration",),
+    "alertmanager": ("integration", "receiver_name"),
     "antenna_link": ("link",),
     "antenna_network": ("node",),
     "apiserver": (),
+    "kubelet": ("node",),
     "kueue": ("result",),
+    "node_filesystem": ("node", "device"),
     "node": ("node",),
+    "process": ("job", "node"),
+    "scrape": ("job", "node"),
     "site:gpu": (),
+    "slo": ("site",),
     "tenant:gpu": ("tenant",),
     "up": ("job", "node"),
+    "vmalert": (),
     "vm": ("type",),
 }
 """Labels of families that the operator does not expose, by how their names begin."""
@@ -168,7 +174,7 @@ def test_a_wrong_query_is_refused_and_one_of_nothing_is_empty(store: Store) -> N
 def test_queries_are_promql_which_prometheus_takes_too(dashboard: Dashboard, panel: Panel) -> None:
     for query in panel.queries:
         assert not re.search(r"\b(default|if|ifnot|keep_metric_names|limit)\b", query.expression)
-        windows = re.findall(r"\b(?:rate|increase|\w+_over_time)\(", query.expression)
+        windows = re.findall(r"\b(?:rate|increase|changes|\w+_over_time)\(", query.expression)
         assert len(windows) == len(re.findall(r"\[\d+[mhd]\]", query.expression))
 
 
