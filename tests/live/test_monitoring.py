@@ -205,14 +205,24 @@ def test_what_fires_and_the_beat_reach_the_receiver_of_the_sites_file(site: Site
             _,
             there,
         ):
-            posted = Request(
-                f"http://{there}/api/v2/alerts",
-                json.dumps([alert]).encode(),
-                {"Content-Type": "application/json"},
-            )
-            urlopen(posted, timeout=20)  # noqa: S310 (loopback)
+
+            def post(path: str, told: object) -> None:
+                body, kind = json.dumps(told).encode(), {"Content-Type": "application/json"}
+                urlopen(Request(f"http://{there}/api/v2/{path}", body, kind), timeout=20)
+
+            post("alerts", [alert])
             # vmalert's own, which it sends as long as anything is scraped: the whole way.
             eventually("both have come", lambda: came.keys() >= {"AntennaTest", HEARTBEAT.name}, 100)
+            # Nobody listens when it ends: Alertmanager would try to say so for good, and that fires too.
+            ours = {"name": "alertname", "value": "AntennaTest", "isRegex": False}
+            until = (now + timedelta(minutes=10)).isoformat()
+            silence = {
+                "startsAt": now.isoformat(),
+                "endsAt": until,
+                "createdBy": "test",
+                "comment": "it ends",
+            }
+            post("silences", {"matchers": [ours], **silence})
     finally:
         server.shutdown()
         server.server_close()
