@@ -12,18 +12,10 @@ from rich.console import Console
 
 from infra.cli import main
 from infra.cli.verbs.alerts import render
-from infra.cli.views.alerts import (
-    STEP_SECONDS,
-    critical,
-    fired,
-    first_command,
-    judged,
-    merged,
-    sent,
-    with_pages,
-)
+from infra.cli.views.alerts import STEP_SECONDS, fired, first_command, with_pages
 from infra.cli.work import alerts as alert_facts
 from infra.cli.work import silences
+from monitoring.firing import critical, judged, merged, sent
 from monitoring.rules.alerts import ALERTS
 
 AT = "2026-12-01T02:00:00.123456789Z"

@@ -17,10 +17,11 @@ from infra import paths
 from infra.cli.failure import Failure, WrongInput
 from infra.cli.session import Session, Verb, epilog, options
 from infra.cli.views import alerts as alert_rows
-from infra.cli.views.alerts import Labels, Row
 from infra.cli.views.overview import age
 from infra.cli.work import alerts as alert_facts
 from infra.suggestion import suggestion
+from monitoring import firing
+from monitoring.firing import Labels, Row
 from operators.kube import client
 from operators.kube.errors import KubernetesError
 
@@ -53,7 +54,7 @@ def alerts(session: Session, alert: str | None) -> None:
         click.echo(json.dumps(document, indent=2))
     else:
         screen.show(render(rows, unknown, datetime.now(UTC)))
-    if alert_rows.critical(rows):
+    if firing.critical(rows):
         raise click.exceptions.Exit(1)
 
 
@@ -79,7 +80,7 @@ def look(stack: str) -> tuple[list[Row], list[str]]:
         if not told and unknown:
             raise
         unknown.append(f"what is pending is not known: {error.message}")
-    rows = alert_rows.with_pages(alert_rows.merged(judged, told), alert_facts.pages(), stack)
+    rows = alert_rows.with_pages(firing.merged(judged, told), alert_facts.pages(), stack)
     if often is not None:
         rows = [replace(row, times=often[row.labels]) for row in rows]
     return rows, unknown

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 from infra import paths
 from infra.cli.failure import Failure
 from infra.cli.views import alerts as alert_rows
-from infra.cli.views.alerts import Labels, Row
 from infra.cli.work.forward import forward
-from monitoring import alertmanager
+from monitoring import alertmanager, firing
+from monitoring.firing import Labels, Row
 from monitoring.manifests import NAME, STORE_PORT
 from monitoring.parts import NAMESPACE
 from monitoring.rules.alert import RUNBOOKS
@@ -33,14 +33,14 @@ def is_sent(api: Cluster) -> bool:
 def critical(api: Cluster) -> tuple[tuple[str, ...], str]:
     """The critical alerts that fire, a line each, and why nobody knows of any: empty where it is known."""
     try:
-        return alert_rows.critical(sent(api)), ""
+        return firing.critical(sent(api)), ""
     except KubernetesError as error:
         return (), str(error)
 
 
 def sent(api: Cluster) -> list[Row]:
     """What fires, as the first Alertmanager that answers has it. Raises KubernetesError where none does."""
-    return alert_rows.sent(ask(api, "alerts"), ask(api, "silences"))
+    return firing.sent(ask(api, "alerts"), ask(api, "silences"))
 
 
 def ask(api: Cluster, what: str, *, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
@@ -73,7 +73,7 @@ def judged(stack: str) -> tuple[list[Row], Counter[Labels]]:
     with forward(stack, NAMESPACE, NAME, STORE_PORT, what="the monitoring") as (_, address):
         alerts = _get(f"http://{address}/api/v1/alerts")["data"]["alerts"]
         series = _get(f"http://{address}/api/v1/query_range?{night}")["data"]["result"]
-    return alert_rows.judged(alerts or ()), alert_rows.fired(series)
+    return firing.judged(alerts or ()), alert_rows.fired(series)
 
 
 def pages() -> dict[str, tuple[str, str]]:
