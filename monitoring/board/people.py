@@ -89,7 +89,7 @@ class Judge:
             headers = {"Authorization": f"Bearer {self.token_file.read_text()}"} if self.token_file else {}
             answer = await self.client.post(url, json=body, headers=headers, timeout=_TIMEOUT)
             status: dict[str, Any] = answer.raise_for_status().json()["status"]
-        except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
+        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
             raise ReviewError(f"the API server does not answer a {kind}: {type(error).__name__}") from error
         return status
 

@@ -94,9 +94,17 @@ class Sessions:
 
     async def may(self, session: Session, tenant: str) -> bool:
         """Whether the person may see the partner's page, or all's where it is "". Raises ReviewError."""
-        if tenant and await self._may(session, ""):
-            return True
-        return await self._may(session, tenant)
+        unanswered: ReviewError | None = None
+        # Who sees all sees each.
+        for page in dict.fromkeys((tenant, "")):
+            try:
+                if await self._may(session, page):
+                    return True
+            except ReviewError as error:
+                unanswered = error
+        if unanswered is not None:
+            raise unanswered
+        return False
 
     async def _may(self, session: Session, tenant: str) -> bool:
         allowed, asked = session.verdicts.get(tenant, (False, float("-inf")))

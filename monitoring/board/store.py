@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -46,6 +46,9 @@ class Store:
     """Of VictoriaMetrics: a URL without a path."""
     alertmanagers: Sequence[str] = ()
     """URLs; the first that answers is believed."""
+    kept_seconds: float = KEPT_SECONDS
+    clock: Callable[[], float] = time.time
+    """Unix time."""
     _known: Answers | None = None
     _asked: float = float("-inf")
     _jobs: dict[str, tuple[float, Mapping[str, Sequence[answers.Row]]]] = field(default_factory=dict)
@@ -55,7 +58,7 @@ class Store:
     async def look(self) -> Answers:
         """Of all partners. Where the store does not answer: what it said last, as old as that is."""
         async with self._asking:
-            if self._known is None or time.monotonic() - self._asked > KEPT_SECONDS:
+            if self._known is None or time.monotonic() - self._asked > self.kept_seconds:
                 self._known = await self._look()
                 self._asked = time.monotonic()
             return self._known
@@ -67,7 +70,7 @@ class Store:
         known = await self.look()
         async with self._asking:
             when, jobs = self._jobs.get(tenant, (float("-inf"), {}))
-            if time.monotonic() - when > KEPT_SECONDS:
+            if time.monotonic() - when > self.kept_seconds:
                 try:
                     jobs = await self._rows(of_jobs(tenant), known.heard, known.asked.timestamp())
                 except (httpx.HTTPError, ValueError, KeyError):
@@ -81,7 +84,7 @@ class Store:
         return answers.of_partner(replace(known, rows={**known.rows, **jobs}), tenant)
 
     async def _look(self) -> Answers:
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(self.clock(), UTC)
         alerts, unknown = await self._alerts()
         try:
             heard = await self._heard(now.timestamp())
