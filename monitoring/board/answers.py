@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from monitoring import firing
-from monitoring.board.asks import ASKS, SourceName
+from monitoring.board.asks import ASKS, TRENDS, Ask, SourceName
 
 NAMESPACE: Final = "tenant-"
 """How the name of a partner's namespace begins."""
@@ -79,17 +79,18 @@ def of_partner(answers: Answers, tenant: str) -> Answers:
             return labels["namespace"] == namespace
         return labels.get("tenant") == tenant
 
-    def is_shown(name: str, row: Row) -> bool:
-        ask = ASKS.get(name)
-        return is_own(row.labels) or bool(ask and ask.shared and "tenant" not in row.labels)
+    def is_shown(ask: Ask | None, labels: Mapping[str, str]) -> bool:
+        return is_own(labels) or bool(ask and ask.shared and "tenant" not in labels)
 
     return replace(
         answers,
         rows={
-            name: tuple(row for row in found if is_shown(name, row)) for name, found in answers.rows.items()
+            name: tuple(row for row in found if is_shown(ASKS.get(name), row.labels))
+            for name, found in answers.rows.items()
         },
         trends={
-            name: tuple(one for one in found if is_own(one.labels)) for name, found in answers.trends.items()
+            name: tuple(one for one in found if is_shown(TRENDS.get(name), one.labels))
+            for name, found in answers.trends.items()
         },
         alerts=[replace(alert, quiet="") for alert in answers.alerts if is_own(dict(alert.labels))],
         unknown=["some figures could not be asked"] if answers.unknown else [],

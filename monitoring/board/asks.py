@@ -110,8 +110,12 @@ TRENDS: Final[Mapping[str, Ask]] = {
     "waiting": Ask('sum by (tenant) (antenna_queue_jobs{state="pending"})'),
     "reserved": Ask("sum by (tenant) (antenna_queue_gpus_reserved)"),
     "watts": Ask("max by (tenant) (tenant:gpu_power_watts:sum)", "rules"),
+    "fired": Ask('count(ALERTS{alertstate="firing",severity!="none"})', "rules"),
+    "up": Ask(
+        f"min by (link) (min_over_time(antenna_link_up[{TREND_SECONDS // 60}m]))", "links", shared=True
+    ),
 }
-"""What is shown of the last day. Each is of partners: who sees several sees their sum."""
+"""What is shown of the last day. Of figures by partner, who sees several sees their sum."""
 
 
 def of_jobs(tenant: str) -> Mapping[str, Ask]:

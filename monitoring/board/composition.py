@@ -35,9 +35,8 @@ _LIVE: Final = ("pending", "running")
 def board(answers: Answers, stack: str, tenant: str = "") -> Board:
     """The page of all partners, or of one whose own answers (``of_partner``) these are."""
     tables = _Tables(answers)
-    links = _links(tables)
+    links = _links(tables, answers)
     sites = _sites(tables, links, answers)
-    led_to = {site.link.name for site in sites if site.link}
     jobs = _jobs(tables, answers.asked)
     return Board(
         stack=stack,
@@ -48,7 +47,7 @@ def board(answers: Answers, stack: str, tenant: str = "") -> Board:
         alerts=tuple(answers.alerts),
         unknown=tuple(answers.unknown),
         sites=sites,
-        links=tuple(link for name, link in sorted(links.items()) if name not in led_to),
+        links=tuple(links[name] for name in sorted(links)),
         queues=_queues(tables),
         gpus=_gpus(tables),
         gpus_offered=round(sum(tables.by("gpus", "site").values())),
@@ -59,7 +58,7 @@ def board(answers: Answers, stack: str, tenant: str = "") -> Board:
         finished=_finished(tables),
         jobs=jobs[:JOBS_SHOWN],
         jobs_left_out=max(0, len(jobs) - JOBS_SHOWN),
-        trends=_trends(answers),
+        trends=_trends(answers, tenant),
     )
 
 
@@ -94,14 +93,19 @@ def _ages(answers: Answers) -> dict[SourceName, Age]:
     }
 
 
-def _links(tables: _Tables) -> dict[str, Link]:
+def _links(tables: _Tables, answers: Answers) -> dict[str, Link]:
+    begin = answers.asked.timestamp() - DAY_SECONDS
+    days = {
+        one.labels.get("link", ""): tuple(((at - begin) / DAY_SECONDS, bool(up)) for at, up in one.points)
+        for one in answers.trends.get("up", ())
+    }
     round_trips = tables.by("round_trip", "link")
     found = {}
     for key, up in tables.by("up", "link").items():
         (name,) = key
         state: State = "good" if up else "bad"
         says = "up" if up else "down: no probe comes back"
-        found[name] = Link(name, state, says, round_trips.get(key))
+        found[name] = Link(name, state, says, round_trips.get(key), days.get(name, ()))
     return found
 
 
@@ -270,13 +274,16 @@ _TREND_TITLES: Final[Mapping[str, tuple[str, str, SourceName]]] = {
     "waiting": ("Jobs that wait", "jobs", "operator"),
     "reserved": ("GPUs that are held", "GPUs", "operator"),
     "watts": ("Power of held GPUs", "W", "rules"),
+    "fired": ("Alerts that fire", "alerts", "rules"),
 }
 
 
-def _trends(answers: Answers) -> tuple[Trend, ...]:
+def _trends(answers: Answers, tenant: str) -> tuple[Trend, ...]:
     begin = answers.asked.timestamp() - DAY_SECONDS
     found = []
     for name, (title, unit, source) in _TREND_TITLES.items():
+        if name == "fired" and tenant:
+            continue
         sums: dict[float, float] = defaultdict(float)
         for one in answers.trends.get(name, ()):
             for at, value in one.points:

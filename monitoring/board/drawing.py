@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from monitoring.board.asks import DAY_SECONDS, TREND_SECONDS
-from monitoring.board.model import Board, Site, Trend
+from monitoring.board.model import Board, Link, Site, Trend
 
 WIDTH: Final = 240
 HEIGHT: Final = 48
@@ -52,6 +52,15 @@ def lines(trend: Trend) -> tuple[str, ...]:
             stretches.append([])
         stretches[-1].append(point)
     return tuple(_path(stretch, highest) for stretch in stretches)
+
+
+def cells(link: Link) -> tuple[tuple[float, float, str], ...]:
+    """A link's last day as cells of a strip: (x, width, state)."""
+    width = TREND_SECONDS / DAY_SECONDS * WIDTH
+    return tuple(
+        (round(max(0.0, at * WIDTH - width), 1), round(width - 0.5, 1), "good" if up else "bad")
+        for at, up in link.day
+    )
 
 
 def peak(trend: Trend) -> float:

@@ -35,6 +35,8 @@ class Link:
     state: State
     says: str
     round_trip_seconds: float | None = None
+    day: tuple[tuple[float, bool], ...] = ()
+    """Of the last day (part of it, 0 being a day ago), whether it was up all of the half hour until then."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,6 @@ class Board:
     unknown: tuple[str, ...]
     sites: tuple[Site, ...]
     links: tuple[Link, ...]
-    """Those that lead to no site that is known."""
     queues: tuple[Queue, ...]
     gpus: tuple[Gpus, ...]
     gpus_offered: int
@@ -167,6 +168,12 @@ class Board:
     def firing(self) -> tuple[firing.Row, ...]:
         """Alerts of which somebody is told."""
         return tuple(alert for alert in self.alerts if alert.state == "firing")
+
+    @property
+    def led_nowhere(self) -> tuple[Link, ...]:
+        """Links to no site that is known."""
+        led_to = {site.link.name for site in self.sites if site.link}
+        return tuple(link for link in self.links if link.name not in led_to)
 
     @property
     def stale(self) -> tuple[Age, ...]:

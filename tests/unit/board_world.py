@@ -43,7 +43,8 @@ def of_everybody() -> Answers:
     rows["silent"] = [row(20, site="lumi", source="queue")]
     rows["limits"] = [row(300, site="lumi", source="queue")]
     rows["up"] = [row(1, link="lumi")]
-    rows["gpus"] = rows["held"] = [row(987654, site="local")]
+    rows["gpus"] = [row(8, site="local")]
+    rows["held"] = [row(987654, site="local")]
     rows["site_watts"] = [row(876543)]
     for number, name in enumerate(PARTNERS):
         for table, found in _of(number, name):
@@ -55,6 +56,8 @@ def of_everybody() -> Answers:
         ]
         for name in TRENDS
     }
+    trends["fired"] = [Series({}, ((NOW.timestamp() - 60, 7_654_321.0),))]
+    trends["up"] = [Series({"link": "lumi"}, ((NOW.timestamp() - 60, 1.0),))]
     alerts = [
         alert("silenced", f"reason-{name}", tenant=name, summary=f"summary-{name}") for name in PARTNERS
     ]

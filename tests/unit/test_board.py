@@ -15,7 +15,7 @@ from monitoring.board import pages
 from monitoring.board.answers import Answers, Series, of_partner
 from monitoring.board.asks import ASKS, SOURCES, TRENDS
 from monitoring.board.composition import JOBS_SHOWN, board
-from monitoring.board.drawing import lines
+from monitoring.board.drawing import cells, lines
 from monitoring.board.model import Trend, duration
 from monitoring.board.words import REASONS
 from monitoring.rules.alerts import ALERTS
@@ -86,7 +86,7 @@ def test_a_remote_site_is_silent_past_its_limit(age: float, state: str) -> None:
     # The tunnel and the site behind it are two facts.
     assert site.link
     assert site.link.state == "bad"
-    assert [link.name for link in made.links] == ["spare"]
+    assert [link.name for link in made.led_nowhere] == ["spare"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,9 @@ def test_no_byte_of_a_partner_is_in_the_page_of_another() -> None:
     assert all(len(found) >= 5 for found in numbers.values())
     for one, other in pairs:
         assert not numbers[one] & numbers[other]
-    assert all("987,654" not in text(html) and "876,543" not in text(html) for html in shown.values())
+    for amount in ("987654 held", "876,543 W", "7,654,321"):
+        assert not any(amount in text(html) for html in shown.values())
+        assert amount in text(whole)
     assert "876,543" in text(whole)
 
 
@@ -202,7 +204,7 @@ def test_a_partner_sees_every_table_of_its_own() -> None:
         "closed",
         "round_trip",
     }
-    assert all(mine.trends[trend] for trend in TRENDS)
+    assert [trend for trend in TRENDS if not mine.trends[trend]] == ["fired"]
     shown = page(mine, name)
     for word in ("title", "queue", "reason-of", "outcome", "job", "summary", "site", "unit"):
         assert f"{word}-{name}" in shown
@@ -225,6 +227,18 @@ def test_a_trend_is_broken_where_something_is_missing() -> None:
     assert first.count("L") == 1
     assert second.endswith("h0")
     assert lines(Trend("", "", ((0.0, 0.0),), "operator")) == ("M3.0 45.0h0",)
+
+
+def test_a_links_last_day_says_in_how_many_half_hours_it_was_down() -> None:
+    begin = NOW.timestamp() - 86_400
+    told = [Series({"link": "lumi"}, ((begin + 1800, 1.0), (begin + 3600, 0.0), (begin + 5400, 1.0)))]
+    made = answers({"up": [row(1, link="lumi")]}, trends={"up": told})
+    assert "Link lumi: down in 1 of 3 half hours" in text(page(made))
+    assert [(x, state) for x, _, state in cells(board(made, "lab").links[0])] == [
+        (0.0, "good"),
+        (5.0, "bad"),
+        (10.0, "good"),
+    ]
 
 
 def test_trends_are_of_all_that_one_sees_together() -> None:
@@ -299,7 +313,7 @@ def test_every_question_is_about_what_somebody_exposes() -> None:
 
 
 def test_a_table_that_is_shared_asks_for_nothing_by_partner() -> None:
-    for name, ask in ASKS.items():
+    for name, ask in [*ASKS.items(), *TRENDS.items()]:
         by = re.search(r"by \(([^)]*)\)", ask.expression)
         labels = by[1] if by else ""
         assert not (ask.shared and "tenant" in labels), name
@@ -322,3 +336,36 @@ def test_a_runbook_is_a_page_without_markup_of_its_own() -> None:
 def test_links_to_runbooks_are_the_alerts_names() -> None:
     told = answers({}, alerts=[replace(alert(), name=one.name) for one in ALERTS])
     assert {f"runbooks/{one.name}" for one in ALERTS} <= set(re.findall(r'href="([^"]+)"', page(told)))
+
+
+STYLE = pages.asset("board.css")
+TEXTS = ("ink", "faint", "accent", "good", "warning", "bad", "unknown")
+
+
+def _palettes() -> list[dict[str, str]]:
+    """The colours of light and of dark."""
+    return [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{([^}]*)\}", STYLE)]
+
+
+def _luminance(colour: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    digits = "".join(2 * digit for digit in colour[1:]) if len(colour) == 4 else colour[1:]
+    parts = (int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("palette", _palettes(), ids=["light", "dark"])
+def test_texts_stand_out_from_what_they_are_written_on(palette: dict[str, str]) -> None:
+    grounds = [(text, ground) for text in TEXTS for ground in ("paper", "ground")]
+    for one, ground in [*grounds, ("ink", "old")]:
+        dark, light = sorted((_luminance(palette[one]), _luminance(palette[ground])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (one, ground)
+
+
+def test_the_styles_name_no_other_host() -> None:
+    for name in ("board.css", "board.js"):
+        assert "//" not in re.sub(r"^//.*$", "", pages.asset(name), flags=re.MULTILINE)
+        assert "url(" not in pages.asset(name)
