@@ -46,6 +46,8 @@ class Answers:
     """By the name of its row in ``ASKS`` or ``of_jobs``."""
     trends: Mapping[str, Sequence[Series]] = field(default_factory=dict)
     alerts: Sequence[firing.Row] = ()
+    judged: bool = True
+    """Whether who judges the rules answered: otherwise more may fire than is known."""
     unknown: Sequence[str] = ()
     """What could not be asked, a sentence each."""
 

@@ -86,6 +86,8 @@ class Service:
 
     async def enter(self, request: Request) -> Response:
         """A session for a code. A page of its own goes on from here, as a strict cookie follows no other."""
+        if request.method != "GET":  # who looks whether a link is there must not use it up
+            return PlainTextResponse("GET it", 405, {"Allow": "GET"})
         entered = self.sessions.enter(request.query_params.get("code", ""))
         if entered is None:
             return _says(401, "This link is not good any more", "A link is good once, for a minute.", _HOW)

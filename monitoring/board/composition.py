@@ -35,16 +35,18 @@ _LIVE: Final = ("pending", "running")
 def board(answers: Answers, stack: str, tenant: str = "") -> Board:
     """The page of all partners, or of one whose own answers (``of_partner``) these are."""
     tables = _Tables(answers)
+    ages = _ages(answers)
     links = _links(tables, answers)
-    sites = _sites(tables, links, answers)
+    sites = _sites(tables, links, is_stale=ages["operator"].is_stale)
     jobs = _jobs(tables, answers.asked)
     return Board(
         stack=stack,
         tenant=tenant,
         title=tables.title(tenant) if tenant else "",
         asked=answers.asked,
-        ages=_ages(answers),
+        ages=ages,
         alerts=tuple(answers.alerts),
+        alerts_known=answers.judged and not ages["rules"].is_stale,
         unknown=tuple(answers.unknown),
         sites=sites,
         links=tuple(links[name] for name in sorted(links)),
@@ -54,7 +56,7 @@ def board(answers: Answers, stack: str, tenant: str = "") -> Board:
         gpus_held=None if tenant else round(sum(tables.by("held", "site").values())),
         budgets=_budgets(tables),
         energy=_energy(tables),
-        watts=None if tenant else sum(row.value for row in tables.rows("site_watts")),
+        watts=next((row.value for row in tables.rows("site_watts")), None),
         finished=_finished(tables),
         jobs=jobs[:JOBS_SHOWN],
         jobs_left_out=max(0, len(jobs) - JOBS_SHOWN),
@@ -109,11 +111,11 @@ def _links(tables: _Tables, answers: Answers) -> dict[str, Link]:
     return found
 
 
-def _sites(tables: _Tables, links: Mapping[str, Link], answers: Answers) -> tuple[Site, ...]:
+def _sites(tables: _Tables, links: Mapping[str, Link], *, is_stale: bool) -> tuple[Site, ...]:
     """The local one first. A link leads to the site of its name."""
     ages, limits = (tables.by(name, "site", "source") for name in ("silent", "limits"))
     remote = sorted({site for site, _ in ages} - {LOCAL})
-    sites = [_local(tables, answers)]
+    sites = [_local(tables, is_stale=is_stale)]
     for name in remote:
         silent = {
             source: (age, limits.get((site, source)))
@@ -133,7 +135,7 @@ def _sites(tables: _Tables, links: Mapping[str, Link], answers: Answers) -> tupl
     return tuple(sites)
 
 
-def _local(tables: _Tables, answers: Answers) -> Site:
+def _local(tables: _Tables, *, is_stale: bool) -> Site:
     nodes, ready, closed = (
         round(tables.by(name, "site").get((LOCAL,), 0)) for name in ("nodes", "ready", "closed")
     )
@@ -143,7 +145,7 @@ def _local(tables: _Tables, answers: Answers) -> Site:
     if closed:
         says.append(f"{closed} closed to pods")
     state: State = "bad" if ready < nodes else "warning" if closed else "good"
-    if _ages(answers)["operator"].is_stale:
+    if is_stale:
         state, says = "unknown", [*says, "as last told"]
     return Site(LOCAL, state, ", ".join(says))
 

@@ -146,6 +146,8 @@ class Board:
     asked: datetime
     ages: Mapping[SourceName, Age]
     alerts: tuple[firing.Row, ...]
+    alerts_known: bool
+    """Whether those are all: not where nobody judges the rules now."""
     unknown: tuple[str, ...]
     sites: tuple[Site, ...]
     links: tuple[Link, ...]
@@ -157,7 +159,7 @@ class Board:
     budgets: tuple[Budget, ...]
     energy: tuple[Energy, ...]
     watts: float | None
-    """Of all GPUs, held or idle; None for a partner."""
+    """Of all GPUs, held or idle; None where it is not known, and for a partner."""
     finished: Mapping[str, int]
     """Jobs of the last day by outcome."""
     jobs: tuple[Job, ...]

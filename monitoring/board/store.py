@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -35,6 +35,8 @@ _TIMEOUT: Final = 10.0  # seconds
 _AT_A_TIME: Final = 4
 _VISIBLE: Final = "1s"  # VictoriaMetrics holds samples back for 30 s unless it is told otherwise
 _PARTNERS: Final = 64  # whose jobs are remembered
+_TROUBLE: Final = (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError)
+"""No answer, or none that can be read."""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Store:
     alertmanagers: Sequence[str] = ()
     """URLs; the first that answers is believed."""
     kept_seconds: float = KEPT_SECONDS
+    deadline_seconds: float = 8.0
+    """For all questions of one look together: past it, what was known before is shown."""
     clock: Callable[[], float] = time.time
     """Unix time."""
     _known: Answers | None = None
@@ -72,8 +76,9 @@ class Store:
             when, jobs = self._jobs.get(tenant, (float("-inf"), {}))
             if time.monotonic() - when > self.kept_seconds:
                 try:
-                    jobs = await self._rows(of_jobs(tenant), known.heard, known.asked.timestamp())
-                except (httpx.HTTPError, ValueError, KeyError):
+                    async with asyncio.timeout(self.deadline_seconds):
+                        jobs = await self._rows(of_jobs(tenant), known.heard, known.asked.timestamp())
+                except _TROUBLE:
                     # With the jobs of before: `known` says that the store does not answer.
                     known = replace(known, unknown=[*known.unknown, "jobs could not be asked"])
                 else:
@@ -84,16 +89,26 @@ class Store:
         return answers.of_partner(replace(known, rows={**known.rows, **jobs}), tenant)
 
     async def _look(self) -> Answers:
-        now = datetime.fromtimestamp(self.clock(), UTC)
-        alerts, unknown = await self._alerts()
+        now = self.clock()
+        asked = datetime.fromtimestamp(now, UTC)
+        (judged, sent), figures = await asyncio.gather(self._alerts(), self._figures(asked))
+        return replace(
+            (self._known or Answers(asked)) if isinstance(figures, str) else figures,
+            asked=asked,
+            alerts=firing.merged(_or_none(judged), _or_none(sent)),
+            judged=not isinstance(judged, str),
+            unknown=[one for one in (judged, sent, figures) if isinstance(one, str)],
+        )
+
+    async def _figures(self, asked: datetime) -> Answers | str:
+        """All but the alerts; a sentence where they cannot be had."""
+        now = asked.timestamp()
         try:
-            heard = await self._heard(now.timestamp())
-            rows = await self._rows(ASKS, heard, now.timestamp())
-            trends = await self._trends(now.timestamp())
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            unknown.append(f"the store of figures does not answer: {_cause(error)}")
-            return replace(self._known or Answers(now), asked=now, alerts=alerts, unknown=unknown)
-        return Answers(now, heard, rows, trends, alerts, unknown)
+            async with asyncio.timeout(self.deadline_seconds):
+                heard = await self._heard(now)
+                return Answers(asked, heard, await self._rows(ASKS, heard, now), await self._trends(now))
+        except _TROUBLE as error:
+            return f"the store of figures does not answer: {_cause(error)}"
 
     async def _heard(self, now: float) -> dict[SourceName, float]:
         results = await asyncio.gather(*(self._query(source.heard, now) for source in SOURCES.values()))
@@ -132,21 +147,24 @@ class Store:
         )
         return {name: answers.series(result["result"]) for name, result in zip(TRENDS, results, strict=True)}
 
-    async def _alerts(self) -> tuple[list[firing.Row], list[str]]:
-        unknown: list[str] = []
-        judged: list[firing.Row] = []
-        sent: list[firing.Row] = []
+    async def _alerts(self) -> tuple[list[firing.Row] | str, list[firing.Row] | str]:
+        """What fires or is pending, and who is told; a sentence for each that does not answer."""
+        return await asyncio.gather(
+            self._or_why(
+                "who judges the rules does not answer, what is pending is not known", self._judged()
+            ),
+            self._or_why("Alertmanager does not answer, who has been told is not known", self._sent()),
+        )
+
+    async def _or_why(self, why: str, asking: Awaitable[list[firing.Row]]) -> list[firing.Row] | str:
         try:
-            judged = firing.judged((await self._get("alerts"))["alerts"] or ())
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            unknown.append(
-                f"who judges the rules does not answer, what is pending is not known: {_cause(error)}"
-            )
-        try:
-            sent = await self._sent()
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            unknown.append(f"Alertmanager does not answer, who has been told is not known: {_cause(error)}")
-        return firing.merged(judged, sent), unknown
+            async with asyncio.timeout(self.deadline_seconds):
+                return await asking
+        except _TROUBLE as error:
+            return f"{why}: {_cause(error)}"
+
+    async def _judged(self) -> list[firing.Row]:
+        return firing.judged((await self._get("alerts"))["alerts"] or ())
 
     async def _sent(self) -> list[firing.Row]:
         for number, address in enumerate(self.alertmanagers):
@@ -175,6 +193,10 @@ class Store:
         async with self._slots:
             answer = await self.client.get(url, params=asked, timeout=_TIMEOUT)
         return answer.raise_for_status()
+
+
+def _or_none(rows: list[firing.Row] | str) -> list[firing.Row]:
+    return [] if isinstance(rows, str) else rows
 
 
 def _cause(error: Exception) -> str:

@@ -117,6 +117,8 @@ def test_a_source_that_is_silent_is_stale_wherever_it_is_shown() -> None:
     assert "Stale : 12 min old, shown as it was then" in text(stale)
     never = page(answers({}, heard={}))
     assert text(never).count("nothing was told for a day") == 6
+    assert text(never).count("Not known.") == 3
+    assert not re.search(r"No job|no job|No partner|0 that nodes|0 W", text(never))
 
 
 def test_a_budget_says_the_day_it_ends() -> None:
@@ -154,6 +156,18 @@ def test_what_fires_has_its_runbook_since_when_and_why_nobody_is_told() -> None:
     assert "firing, critical, since 1 Dec 11:56 UTC" in text(shown)
     assert "nobody is told: new &lt;fans&gt;" in shown
     assert "Nothing fires" in text(page(answers({})))
+
+
+def test_that_nothing_fires_is_said_only_where_the_rules_are_judged() -> None:
+    heard = {name: NOW.timestamp() - 5 for name in SOURCES}
+    for told in (answers({}, judged=False), answers({}, heard={**heard, "rules": NOW.timestamp() - 600})):
+        shown = text(page(told))
+        assert "Nothing fires" not in shown
+        assert shown.startswith("? firing")
+        assert "Not known: nobody judges the rules now, something may fire" in shown
+    assert "1 firing: nobody judges the rules now, more may fire" in text(
+        page(answers({}, alerts=[alert()], judged=False))
+    )
 
 
 def test_texts_of_others_are_no_markup() -> None:
@@ -367,5 +381,5 @@ def test_texts_stand_out_from_what_they_are_written_on(palette: dict[str, str]) 
 
 def test_the_styles_name_no_other_host() -> None:
     for name in ("board.css", "board.js"):
-        assert "//" not in re.sub(r"^//.*$", "", pages.asset(name), flags=re.MULTILINE)
+        assert "//" not in re.sub(r"^ *//.*$", "", pages.asset(name), flags=re.MULTILINE)
         assert "url(" not in pages.asset(name)

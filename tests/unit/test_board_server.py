@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -226,6 +227,7 @@ def test_a_token_opens_nothing_that_its_owner_may_not_see(site: Site) -> None:
 def test_a_link_is_good_once_and_leaves_a_strict_cookie_alone(site: Site) -> None:
     told = httpx.post(f"{site.url}/login", json={"token": f"token-{PARTNERS[0]}", "tenant": PARTNERS[0]})
     code = told.json()["code"]
+    assert httpx.head(f"{site.url}/enter", params={"code": code}).status_code == 405
     first = httpx.get(f"{site.url}/enter", params={"code": code})
     assert COOKIE.fullmatch(first.headers["set-cookie"])
     assert f'content="0; url=./?tenant={PARTNERS[0]}"' in first.text
@@ -332,3 +334,14 @@ def test_without_the_store_the_last_word_is_shown_with_its_age(tmp_path: Path) -
     assert second.heard == first.heard
     assert second.asked > first.asked
     assert "the store of figures does not answer: ConnectError" in text(pages.board(board(second, "lab")))
+
+
+def test_a_store_that_hangs_holds_nobody_up_for_long() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        asked = Store(httpx.AsyncClient(), address, [address], deadline_seconds=0.2)
+        began = time.monotonic()
+        (answers,) = asyncio.run(looks(asked))
+    assert time.monotonic() - began < 2
+    assert [sentence.rpartition(": ")[2] for sentence in answers.unknown] == ["TimeoutError"] * 3
+    assert "Nothing fires" not in text(pages.board(board(answers, "lab")))

@@ -9,6 +9,9 @@ async function anew() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const focused = document.activeElement;
     const scrolled = [...document.querySelectorAll(".wide")].map((one) => one.scrollLeft);
+    const [before, now] = [document, page].map((one) => one.querySelector(".count").textContent);
+    // It stays in the page: what is put there is read aloud.
+    if (before !== now) document.getElementById("said").textContent = now;
     document.title = page.title;
     document.getElementById("board").replaceWith(page.getElementById("board"));
     document.querySelectorAll(".wide").forEach((one, number) => { one.scrollLeft = scrolled[number] || 0; });
