@@ -42,12 +42,17 @@ def message(title: str, *sentences: str, forward: str = "", root: str = "") -> s
 def runbook(name: str, text: str) -> str:
     """A runbook, from its Markdown. HTML in it is shown as it is written."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for link in (one for token in tokens for one in token.children or () if one.type == "link_open"):
+        # Other pages are in the repository, not here.
+        if str(link.attrs["href"]).startswith("../"):
+            link.attrs = {"title": str(link.attrs["href"])}
     return (
         _environment()
         .get_template("runbook.html.j2")
         .render(
             name=name,
-            body=Markup(markdown.render(text)),  # noqa: S704 (made without raw HTML)
+            body=Markup(markdown.renderer.render(tokens, markdown.options, {})),  # noqa: S704 (made without raw HTML)
             root="../",
         )
     )

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.paths import REPOSITORY
 from monitoring.board import pages
 from monitoring.board.answers import Answers, Series, of_partner
 from monitoring.board.asks import ASKS, SOURCES, TRENDS
@@ -18,7 +20,7 @@ from monitoring.board.composition import JOBS_SHOWN, board
 from monitoring.board.drawing import cells, lines
 from monitoring.board.model import Trend, duration
 from monitoring.board.words import REASONS
-from monitoring.rules.alerts import ALERTS
+from monitoring.rules.alerts import ALERTS, RUNBOOKS
 from operators.catalog import FAMILIES
 from operators.reasons import PENDING_REASONS
 from tests.unit.board_world import NOW, PARTNERS, alert, answers, of_everybody, row
@@ -345,6 +347,14 @@ def test_a_runbook_is_a_page_without_markup_of_its_own() -> None:
     assert "&lt;b&gt;no&lt;/b&gt;" in html
     assert "<table>" in html
     assert "ls &lt;node&gt;" in html
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / RUNBOOKS).glob("*.md")), ids=lambda path: path.stem)
+def test_a_runbooks_links_lead_to_pages_that_are_served(path: Path) -> None:
+    html = pages.runbook(path.stem, path.read_text())
+    assert html.count("<h1>") == 1
+    places = set(re.findall(r'href="([^"]+)"', html)) - {"../", "#main", "../board.css", "data:,"}
+    assert places <= {page.name for page in path.parent.glob("*.md")}
 
 
 def test_links_to_runbooks_are_the_alerts_names() -> None:
