@@ -20,6 +20,7 @@ import pytest
 
 from monitoring.board import pages
 from monitoring.board.answers import Answers
+from monitoring.board.asks import ASKS, SOURCES, TRENDS, of_jobs
 from monitoring.board.composition import board
 from monitoring.board.store import Store
 from monitoring.parts import NAMESPACE
@@ -345,3 +346,20 @@ def test_a_store_that_hangs_holds_nobody_up_for_long() -> None:
     assert time.monotonic() - began < 2
     assert [sentence.rpartition(": ")[2] for sentence in answers.unknown] == ["TimeoutError"] * 3
     assert "Nothing fires" not in text(pages.board(board(answers, "lab")))
+
+
+def test_however_many_look_on_the_store_is_asked_as_for_one() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, json={"data": {"result": [], "alerts": []}})
+
+    async def all_look() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            store = Store(client, "http://store")
+            await asyncio.gather(*(store.look() for _ in range(20)))
+            await asyncio.gather(*(store.look_at("ugent") for _ in range(20)))
+
+    asyncio.run(all_look())
+    assert len(asked) == len(set(asked)) == 1 + len(SOURCES) + len(ASKS) + len(TRENDS) + len(of_jobs("ugent"))
