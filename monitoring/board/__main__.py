@@ -15,7 +15,7 @@ from monitoring.board.app import Service, app
 from monitoring.board.people import Judge
 from monitoring.board.sessions import Sessions
 from monitoring.board.store import Store
-from monitoring.rules.alerts import RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
 
 _CONNECTIONS = 64
 

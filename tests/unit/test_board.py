@@ -20,7 +20,8 @@ from monitoring.board.composition import JOBS_SHOWN, board
 from monitoring.board.drawing import cells, lines
 from monitoring.board.model import Trend, duration
 from monitoring.board.words import REASONS
-from monitoring.rules.alerts import ALERTS, RUNBOOKS
+from monitoring.rules.alert import RUNBOOKS
+from monitoring.rules.alerts import ALERTS
 from operators.catalog import FAMILIES
 from operators.reasons import PENDING_REASONS
 from tests.unit.board_world import NOW, PARTNERS, alert, answers, of_everybody, row
