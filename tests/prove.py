@@ -93,9 +93,10 @@ PROOFS = (
     ),
     Proof(
         "partners",
-        "of 23 partners, in all 506 ordered pairs, no person reads, changes, queues or makes anything across",
-        4,
-        ("-s", "tests/cluster/test_partners_apart.py"),
+        "of 23 partners, in all 506 ordered pairs, nobody reads, changes, queues or makes anything across, "
+        "and no pod reaches another's",
+        7,
+        ("-s", "tests/cluster/test_partners_apart.py", "tests/host/test_partners_network.py"),
         {"ANTENNA_TEST_PARTNERS": "23"},
     ),
     Proof(

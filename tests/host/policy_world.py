@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,9 +189,17 @@ class World:
 
 
 @contextmanager
-def world(light: LightCluster, cluster: Cluster, program: Path, folder: Path) -> Iterator[World]:
+def world(
+    light: LightCluster,
+    cluster: Cluster,
+    program: Path,
+    folder: Path,
+    *,
+    partners: Sequence[Tenant] = PARTNERS,
+    pods: Mapping[str, Pod] = ALL_PODS,
+) -> Iterator[World]:
     """Nodes, pods, listeners and agents; all of it gone when left."""
-    names = [*NODES, *ALL_PODS, "outside"]
+    names = [*NODES, *pods, "outside"]
     with ExitStack() as ends:
         for name in names:
             run("ip", "netns", "delete", f"t-np-{name}", check=False)
@@ -199,10 +207,10 @@ def world(light: LightCluster, cluster: Cluster, program: Path, folder: Path) ->
             ends.callback(run, "ip", "netns", "delete", f"t-np-{name}", check=False)
             inside(name, "ip", "link", "set", "lo", "up")
         _nodes()
-        for name, pod in ALL_PODS.items():
+        for name, pod in pods.items():
             _join(pod.node, name, f"v{name}", pod.address)
-        declare(cluster)
-        agents = {node: _agent(node, light, program, folder, ends) for node in NODES}
+        declare(cluster, partners, pods)
+        agents = {node: _agent(node, light, program, folder, ends, pods=pods) for node in NODES}
         for name in names:
             _listen(name, ends)
         for agent in agents.values():
@@ -213,12 +221,14 @@ def world(light: LightCluster, cluster: Cluster, program: Path, folder: Path) ->
         yield World(agents, cluster)
 
 
-def declare(cluster: Cluster) -> None:
+def declare(
+    cluster: Cluster, partners: Sequence[Tenant] = PARTNERS, pods: Mapping[str, Pod] = ALL_PODS
+) -> None:
     """Namespaces, policies, rights, nodes and pods at the API server."""
     addresses = Addresses(PODS, f"{NODES['head'][0]}/32", "10.97.0.0/24")
     for name in NAMESPACES:
         _apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for partner in PARTNERS:
+    for partner in partners:
         metadata = {"name": namespace_name(partner.name), "labels": labels(partner)}
         _apply(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         for obj in namespace_objects(partner):
@@ -228,7 +238,7 @@ def declare(cluster: Cluster) -> None:
         _apply(cluster, obj)
     for node in NODES:
         _apply(cluster, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
-    for name, pod in ALL_PODS.items():
+    for name, pod in pods.items():
         if pod.namespace:
             make_pod(cluster, name, pod)
 
@@ -330,7 +340,9 @@ def _listen(name: str, ends: ExitStack) -> None:
     assert process.stdout.readline() == b"ready\n"
 
 
-def _agent(node: str, light: LightCluster, program: Path, folder: Path, ends: ExitStack) -> Agent:
+def _agent(
+    node: str, light: LightCluster, program: Path, folder: Path, ends: ExitStack, *, pods: Mapping[str, Pod]
+) -> Agent:
     kubeconfig = yaml.safe_load(light.kubeconfig.read_text())
     for user in kubeconfig["users"]:
         user["user"] |= {"as": f"antenna:network-policy:{node}", "as-groups": ["antenna:network-policy"]}
@@ -341,7 +353,7 @@ def _agent(node: str, light: LightCluster, program: Path, folder: Path, ends: Ex
     ends.enter_context(_way(node, port))
     results = folder / f"{node}-results"
     results.mkdir()
-    for name, pod in ALL_PODS.items():
+    for name, pod in pods.items():
         if pod.node == node and pod.known:
             write_record(results, name, pod)
     return Agent(node, program, path, results, folder / f"{node}.log")
