@@ -33,8 +33,8 @@ from operators.ledger.entry import CANCELLED, UNKNOWN, Entry
 
 Counts = tuple[tuple[str, int], ...]
 """(Kueue's reason, how often)."""
-Held = tuple[int | None, bool, int, int | None]
-"""running_since, over, ran and run of an entry."""
+Held = tuple[int | None, bool, int, int | None, int | None]
+"""running_since, over, ran, began and run of an entry."""
 
 
 class Owner(NamedTuple):
@@ -94,8 +94,10 @@ def with_job(entry: Entry, job: JobFacts, at: int, *, alone: bool) -> Entry:
             entry = _banked(entry, job.suspended_at or at)
         entry = _sized(entry, since, job.holds.gpus, at)
         return _holding(entry, _held(entry, since, finished, last=outcome is not None))
-    if finished is not None and entry.running_since is not None:
-        return _over(entry, finished)
+    # Its Workload may have been told gone before: streams are not of one pace.
+    since = entry.began if entry.running_since is None else entry.running_since
+    if finished is not None and since is not None:
+        return _holding(entry, _held(entry, since, finished, last=False))
     return entry
 
 
@@ -116,7 +118,7 @@ def with_workload(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
     now = (workload.uid, past, evictions, wait, *held)
     if now == (entry.workload, entry.past, entry.evictions, entry.wait, *_holds(entry)):
         return entry
-    since, over, ran, run = held
+    since, over, ran, began, run = held
     return replace(
         entry,
         workload=workload.uid,
@@ -128,6 +130,7 @@ def with_workload(entry: Entry, workload: WorkloadFacts, at: int) -> Entry:
         running_since=since,
         over=over,
         ran=ran,
+        began=began,
         run=run,
     )
 
@@ -161,26 +164,26 @@ def lost(entry: Entry, at: int) -> Entry:
 
 
 def _holds(entry: Entry) -> Held:
-    return entry.running_since, entry.over, entry.ran, entry.run
+    return entry.running_since, entry.over, entry.ran, entry.began, entry.run
 
 
 def _held(entry: Entry, since: int | None, end: int | None, *, last: bool) -> Held:
-    """running_since, over, ran and run of an admission: since and until when, whether it was the last."""
+    """running_since, over, ran, began and run of an admission: since and until when, if it was the last."""
     if entry.run is not None:
         return _holds(entry)
     if since is None:
-        return None, False, 0, None
+        return None, False, 0, None, None
     if end is None:
-        return since, False, 0, None
+        return since, False, 0, None, None
     ran = max(0, end - since)
-    return None, True, ran, ran if last and entry.outcome != UNKNOWN else None
+    return None, True, ran, since, ran if last and entry.outcome != UNKNOWN else None
 
 
 def _holding(entry: Entry, held: Held) -> Entry:
     if held == _holds(entry):
         return entry
-    since, over, ran, run = held
-    return replace(entry, running_since=since, over=over, ran=ran, run=run)
+    since, over, ran, began, run = held
+    return replace(entry, running_since=since, over=over, ran=ran, began=began, run=run)
 
 
 def _over(entry: Entry, end: int) -> Entry:
@@ -251,6 +254,7 @@ def _without_former(entry: Entry, end: int) -> Entry:
         past=0,
         ran=ran,
         over=False,
+        began=None,
         running_since=None,
         evictions_before=entry.evictions,
     )

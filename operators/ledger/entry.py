@@ -44,6 +44,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """The last admission is over."""
     ran: int = 0
     """Its time, if it is over."""
+    began: int | None = None
+    """And when it began: the end may be told more exactly later."""
     run: int | None = None
     """From the last admission to the end: ``ran``, once there can be no further admission."""
     outcome: str | None = None

@@ -36,6 +36,7 @@ JOBS: Final = Table(
     Column("past", BigInteger, nullable=False),
     Column("over", Boolean, nullable=False, server_default=false()),
     Column("ran", BigInteger, nullable=False),
+    Column("began", BigInteger),
     Column("run", BigInteger),
     Column("outcome", Text),
     Column("finished", BigInteger),

@@ -185,6 +185,21 @@ def test_of_two_times_at_which_a_deleted_job_was_over_the_earlier_counts_though_
     assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 21
 
 
+def test_the_end_of_a_job_counts_though_its_workload_is_told_gone_before(start):
+    """Streams are not of one pace: a Job that ends and goes at once may be told of after its Workload."""
+    rig = start()
+    rig.apply("jobs", running("one", gpus=2, started=5))
+    rig.apply("workloads", workload("one", gpus=2, admitted=5))
+    rig.now = 28
+    rig.delete("workloads", deleted(workload("one", gpus=2, admitted=5, finished=True), at=27))
+    rig.apply("jobs", ended("one", gpus=2, started=5, at=25))
+    rig.delete("jobs", ended("one", gpus=2, started=5, at=25))
+    rig.now = 500
+    rig.commit()
+    assert rig.figure("antenna_job_run_seconds_sum", **PLACE) == 20
+    assert rig.figure("antenna_gpu_seconds_total", **ACCOUNT) == 2 * 20
+
+
 def test_a_job_beside_all_queues_runs_from_its_start(start):
     rig = start()
     rig.apply("jobs", ended("one", queue="", gpus=1, started=10, at=25))

