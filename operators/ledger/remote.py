@@ -142,7 +142,7 @@ class RemoteLedger:
 
     def local_gpu_hours(self, windows: Iterable[Window], now: int) -> dict[Window, dict[str, Fraction]]:
         """GPU-hours of each tenant on local GPUs within each window, until ``now``."""
-        since, until = _local_spell(now)
+        since, until = _local_interval(now)
         found: dict[Window, dict[str, Fraction]] = {}
         with self._engine.connect() as connection:
             for window in set(windows):
@@ -201,14 +201,14 @@ class RemoteLedger:
                     _within(func.coalesce(_ROW.started, _ROW.ended), _UNTIL, window, ends=True)
                 )
             )
-            found = [_remote_spell(row) for row in remote.mappings()]
-            since, until = _local_spell(now)
+            found = [_remote_interval(row) for row in remote.mappings()]
+            since, until = _local_interval(now)
             local = connection.execute(
                 select(JOBS, since.label("since"), until.label("until")).where(
                     _within(since, until, window, ends=True)
                 )
             )
-            return [*found, *(_spell_of_local(row) for row in local.mappings())]
+            return [*found, *(_interval_of_local(row) for row in local.mappings())]
 
     def close(self) -> None:
         """Let go of the database."""
@@ -227,7 +227,7 @@ def _length(since: ColumnElement[Any], until: ColumnElement[Any], window: Window
     return smaller(until, window.until) - larger(since, window.since)
 
 
-def _local_spell(now: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def _local_interval(now: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Since when and until when a local job held its GPUs.
 
     The ledger knows the last admission; what a job held in earlier ones is put in front of it, or of one that
@@ -242,7 +242,7 @@ def _local_spell(now: int) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return since, until
 
 
-def _remote_spell(row: Any) -> Interval:
+def _remote_interval(row: Any) -> Interval:
     until = row["seen"] if row["ended"] is None else row["ended"]
     power = row["kilowatts"]
     return Interval(
@@ -258,7 +258,7 @@ def _remote_spell(row: Any) -> Interval:
     )
 
 
-def _spell_of_local(row: Any) -> Interval:
+def _interval_of_local(row: Any) -> Interval:
     return Interval(
         account=Account(LOCAL, row["queue"], row["tenant"], row["ecosystem"], row["sector"], "gpu-hours"),
         since=row["since"],

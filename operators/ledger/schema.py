@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Column, Connection, Engine, inspect, select, text, update
+from sqlalchemy import Connection, Engine, Table, inspect, select, text, update
 from sqlalchemy.schema import CreateColumn
 
 from operators.ledger.database import upsert
@@ -36,7 +36,7 @@ def prepare(engine: Engine) -> None:
         _begin_alone(connection)
         if _is_current(connection):
             return
-        older = inspect(connection).has_table(JOBS.name) and not _has_column(connection, JOBS.c.banked)
+        older = inspect(connection).has_table(JOBS.name) and "banked" not in _columns(connection, JOBS)
         TABLES.create_all(connection)
         _add_columns(connection)
         if older:
@@ -71,12 +71,13 @@ def _begin_alone(connection: Connection) -> None:
 def _add_columns(connection: Connection) -> None:
     """Give the tables of an earlier version the columns that have come since."""
     for table in TABLES.sorted_tables:
+        there = _columns(connection, table)
         for column in table.columns:
-            if not _has_column(connection, column):
+            if column.name not in there:
                 added = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))
 
 
-def _has_column(connection: Connection, column: Column[Any]) -> bool:
-    there = inspect(connection).get_columns(column.table.name)
-    return any(found["name"] == column.name for found in there)
+def _columns(connection: Connection, table: Table) -> set[str]:
+    """Those that the database's table has."""
+    return {column["name"] for column in inspect(connection).get_columns(table.name)}

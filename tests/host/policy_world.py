@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +24,12 @@ import jinja2
 import yaml
 
 from infra import paths
+from infra.tools.build import binary, build
+from infra.tools.pins import rows, tool
 from operators.isolation import AGENT_PORT, NAMESPACES, Addresses, own_policies
-from operators.kube.client import Cluster
+from operators.kube.client import Cluster, connect
 from operators.tenancy import Egress, Tenant, labels, namespace_name, namespace_objects
-from tests.cluster.light import OWN_KUBELET, LightCluster
+from tests.cluster.light import OWN_KUBELET, LightCluster, light_cluster
 
 ROLE = paths.REPOSITORY / "playbooks" / "roles" / "network_policy"
 PODS, QUEUE = "10.98.0.0/16", 100
@@ -129,8 +131,8 @@ def inside(namespace: str, *command: str | Path, **options: Any) -> subprocess.C
 
 def reached(source: str, targets: Iterable[tuple[str, str, int]], seconds: float = 1.2) -> list[bool]:
     """Which of the (protocol, address, port) a pod or node gets through to, all tried at once."""
-    rows = json.dumps([(*target, seconds) for target in targets])
-    return list(json.loads(inside(source, "python3", "-c", _TRY, rows).stdout))
+    given = json.dumps([(*target, seconds) for target in targets])
+    return list(json.loads(inside(source, "python3", "-c", _TRY, given).stdout))
 
 
 @dataclass
@@ -219,6 +221,29 @@ def world(
         for agent in agents.values():
             agent.await_health()
         yield World(agents, cluster)
+
+
+@contextmanager
+def light_world(
+    temporary: Callable[[str], Path],
+    *,
+    partners: Sequence[Tenant] = PARTNERS,
+    pods: Mapping[str, Pod] = ALL_PODS,
+) -> Iterator[World]:
+    """The same, with a light control plane of its own; ``temporary`` makes folders."""
+    build(rows(["network_policy"]), print)
+    folder = temporary("policies")
+    with light_cluster(temporary("light"), kueue=False) as light:
+        cluster = connect(light.kubeconfig)
+        program = binary(tool("network_policy"), "network-policy")
+        with world(light, cluster, program, folder, partners=partners, pods=pods) as made:
+            yield made
+        cluster.close()
+
+
+def owner(pod: str) -> str:
+    """The partner whose pod it is by its name."""
+    return pod.partition("-")[0]
 
 
 def declare(

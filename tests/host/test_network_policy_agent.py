@@ -12,10 +12,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.tools.build import binary, build
-from infra.tools.pins import rows, tool
-from operators.kube.client import connect
-from tests.cluster.light import light_cluster
 from tests.host.policy_world import (
     ALL_PODS,
     API_SERVICE,
@@ -27,9 +23,10 @@ from tests.host.policy_world import (
     TCP,
     World,
     inside,
+    light_world,
     make_pod,
+    owner,
     reached,
-    world,
     write_record,
 )
 
@@ -42,10 +39,6 @@ PARTNERS_PODS = ("imec-1", "imec-2", "ugent-1", "ugent-2")
 CLOSED_TO_PARTNERS = ("operator", "kueue", "monitoring", "plugin", "stray")
 ADDRESSES = {name: pod.address for name, pod in ALL_PODS.items()} | {n: a for n, (a, _) in NODES.items()}
 KILLS = 10
-
-
-def owner(pod: str) -> str:
-    return pod.partition("-")[0]
 
 
 def open_ways() -> set[tuple[str, Target]]:
@@ -132,14 +125,8 @@ def differing(wanted: list[tuple[str, Target, bool]]) -> list[tuple[str, Target,
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    build(rows(["network_policy"]), print)
-    folder = tmp_path_factory.mktemp("policies")
-    with light_cluster(tmp_path_factory.mktemp("light"), kueue=False) as light:
-        cluster = connect(light.kubeconfig)
-        program = binary(tool("network_policy"), "network-policy")
-        with world(light, cluster, program, folder) as made:
-            yield made
-        cluster.close()
+    with light_world(tmp_path_factory.mktemp) as made:
+        yield made
 
 
 def test_every_connection_is_open_or_closed_as_the_table_says(up: World) -> None:

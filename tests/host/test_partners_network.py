@@ -14,12 +14,8 @@ from itertools import permutations
 
 import pytest
 
-from infra.tools.build import binary, build
-from infra.tools.pins import rows, tool
-from operators.kube.client import connect
 from operators.tenancy import Tenant, namespace_name
-from tests.cluster.light import light_cluster
-from tests.host.policy_world import Pod, World, reached, world
+from tests.host.policy_world import Pod, World, light_world, owner, reached
 
 COUNT = int(os.environ.get("ANTENNA_TEST_PARTNERS", "0"))
 PARTNERS = [Tenant(f"p{number}", f"Partner {number}", "flanders") for number in range(COUNT)]
@@ -38,18 +34,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    build(rows(["network_policy"]), print)
-    folder = tmp_path_factory.mktemp("policies")
-    with light_cluster(tmp_path_factory.mktemp("light"), kueue=False) as light:
-        cluster = connect(light.kubeconfig)
-        program = binary(tool("network_policy"), "network-policy")
-        with world(light, cluster, program, folder, partners=PARTNERS, pods=PODS) as made:
-            yield made
-        cluster.close()
-
-
-def owner(pod: str) -> str:
-    return pod.partition("-")[0]
+    with light_world(tmp_path_factory.mktemp, partners=PARTNERS, pods=PODS) as made:
+        yield made
 
 
 def test_a_partners_pods_reach_its_own_and_nobody_elses(
